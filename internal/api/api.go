@@ -1,0 +1,120 @@
+// Package api holds the words on the wire between bulsa's commands and a
+// running project: request and answer types, and the client. The server side is
+// admin. Everything is JSON over HTTP, on the project's control socket.
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Worker is one row of `bulsa ps --format json`. Its field names are a contract.
+type Worker struct {
+	Name      string     `json:"name"` // SERVICE.N
+	Service   string     `json:"service"`
+	Number    int        `json:"worker"`
+	Engine    string     `json:"engine"`
+	PID       int        `json:"pid"`
+	ID        string     `json:"id"` // pid, container id or address, as text
+	State     string     `json:"state"`
+	Health    string     `json:"health"` // none starting healthy unhealthy
+	Restarts  int        `json:"restarts"`
+	StartedAt *time.Time `json:"started_at"`
+	Address   string     `json:"address"`
+	Release   int        `json:"release"`
+	Cause     string     `json:"cause"`
+	Status    string     `json:"status"` // Docker's text: "Up 3 minutes (healthy)"
+	Ports     []string   `json:"ports"`
+	InFlight  int        `json:"in_flight"`
+
+	RequestsPerSecond *float64 `json:"requests_per_second,omitempty"`
+	P99Seconds        *float64 `json:"p99_seconds,omitempty"`
+	CPUPercent        *float64 `json:"cpu_percent,omitempty"`  // of one core
+	MemoryBytes       *int64   `json:"memory_bytes,omitempty"` // resident, the whole process group
+}
+
+// Project is what GET /api/v1/project answers.
+type Project struct {
+	Name      string    `json:"name"`
+	Dir       string    `json:"dir"`
+	Files     []string  `json:"files"`
+	PID       int       `json:"pid"`
+	Version   string    `json:"version"`
+	StartedAt time.Time `json:"started_at"`
+	Admin     string    `json:"admin"` // http://127.0.0.1:9900, or "" when off
+	Ready     bool      `json:"ready"` // every wanted worker is ready
+	Services  []Service `json:"services"`
+}
+
+// Service is one service of a Project.
+type Service struct {
+	Name    string   `json:"name"`
+	Engine  string   `json:"engine"`
+	Release int      `json:"release"`
+	Desired int      `json:"desired"`
+	Ready   int      `json:"ready"`
+	State   string   `json:"state"` // running waiting stopped completed failed
+	Cause   string   `json:"cause"`
+	Ports   []string `json:"ports"`
+	Workers []Worker `json:"workers,omitempty"`
+}
+
+// HealthLog is one finished check, in Docker's words.
+type HealthLog struct {
+	Start    time.Time `json:"Start"`
+	End      time.Time `json:"End"`
+	ExitCode int       `json:"ExitCode"`
+	Output   string    `json:"Output"`
+	CPU      float64   `json:"CPUSeconds"`
+}
+
+// Health is a worker's health as Docker prints it.
+type Health struct {
+	Status        string      `json:"Status"`
+	FailingStreak int         `json:"FailingStreak"`
+	Log           []HealthLog `json:"Log"`
+	CPUSeconds    float64     `json:"CPUSecondsTotal"`
+	Warnings      []string    `json:"Warnings,omitempty"`
+}
+
+// Change is one step in a worker's life.
+type Change struct {
+	At    time.Time `json:"at"`
+	From  string    `json:"from"`
+	To    string    `json:"to"`
+	Cause string    `json:"cause"`
+}
+
+// Inspection is all about one worker, or one service with its workers.
+type Inspection struct {
+	Worker  *Worker         `json:"worker,omitempty"`
+	Health  *Health         `json:"Health,omitempty"`
+	History []Change        `json:"history,omitempty"`
+	Logs    []string        `json:"log_files,omitempty"`
+	Service *Service        `json:"service,omitempty"`
+	Config  json.RawMessage `json:"config,omitempty"` // environment: names only, never values
+	Workers []Inspection    `json:"workers,omitempty"`
+}
+
+// Event is one line of `bulsa events`.
+type Event struct {
+	At      time.Time `json:"at"`
+	Service string    `json:"service"`
+	Worker  string    `json:"worker,omitempty"`
+	Kind    string    `json:"kind"`
+	Message string    `json:"message"`
+	Cause   string    `json:"cause,omitempty"`
+}
+
+// LogLine is one line of a worker's output.
+type LogLine struct {
+	At     time.Time `json:"at"`
+	Worker string    `json:"worker"`
+	Stream string    `json:"stream"` // stdout | stderr
+	Text   string    `json:"text"`   // without the line end; invalid UTF-8 replaced
+}
+
+// Error is the body of every answer that is not 2xx.
+type Error struct {
+	Message string `json:"error"` // one line: what, where, what to change
+}

@@ -1,0 +1,203 @@
+// Package spec holds what the user asked for: a Project of Services, with
+// defaults filled in, validated and comparable by digest. It is pure: reading
+// files and the environment happens in compose, cli and daemon.
+package spec
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+)
+
+// Project is everything one bulsa process runs.
+type Project struct {
+	Name     string    `json:"name"`     // Compose's project name: [a-z0-9][a-z0-9_-]*
+	Dir      string    `json:"dir"`      // absolute folder that relative paths start from
+	Files    []string  `json:"files"`    // configuration files, in order; empty for `bulsa run`
+	Services []Service `json:"services"` // in start order: a service stands after all it depends on
+}
+
+// Engine names what runs a service's workers.
+type Engine string
+
+const (
+	EngineProcess  Engine = "process"  // operating-system processes
+	EngineExternal Engine = "external" // servers that somebody else runs
+)
+
+// Service is one named set of equal workers.
+type Service struct {
+	Name      string       `json:"name"`
+	Engine    Engine       `json:"engine"`
+	Command   Command      `json:"command"`
+	Replicas  int          `json:"replicas"` // workers wanted, at least 0
+	Ports     []Port       `json:"ports,omitempty"`
+	Health    Health       `json:"health"`
+	Restart   Restart      `json:"restart"`
+	Stop      Stop         `json:"stop"`
+	Balance   Balance      `json:"balance"`
+	Forward   Forward      `json:"forward"`
+	Update    Update       `json:"update"`
+	Logs      Logs         `json:"logs"`
+	NodeMode  NodeMode     `json:"node_mode"`
+	DependsOn []Dependency `json:"depends_on,omitempty"`
+	Servers   []Server     `json:"servers,omitempty"` // EngineExternal only
+}
+
+// Command is what a worker executes and in which surroundings.
+type Command struct {
+	Args []string `json:"args"`           // entrypoint and command, already split; Args[0] is looked up in the worker's PATH
+	Dir  string   `json:"dir"`            // absolute working directory
+	Env  []string `json:"env"`            // KEY=VALUE, sorted by key; the whole environment of the service (bulsa adds its own on top)
+	User string   `json:"user,omitempty"` // user[:group], names or numbers; empty: bulsa's own
+	Init bool     `json:"init,omitempty"` // accepted for Compose; bulsa always reaps
+}
+
+// Port publishes a service on the balancer.
+type Port struct {
+	Host      string `json:"host,omitempty"` // address to bind; empty: all, IPv4 and IPv6
+	Published int    `json:"published"`      // the port clients use; 0: any free one
+	Target    int    `json:"target"`         // the port the application believes it listens on; 0: the first one it asks for
+}
+
+// Health is Docker's health check, and bulsa's cheap checks beside it.
+type Health struct {
+	Test          []string      `json:"test,omitempty"`     // {"CMD", arg...} or {"CMD-SHELL", line}; empty: no command check
+	Disabled      bool          `json:"disabled,omitempty"` // test: NONE, or disable: true
+	HTTP          string        `json:"http,omitempty"`     // probe.http: path (and query) that must answer 200..399
+	TCP           bool          `json:"tcp,omitempty"`      // probe.tcp: a connection must open
+	Interval      time.Duration `json:"interval"`           // 30s; from the end of a check to the start of the next
+	Timeout       time.Duration `json:"timeout"`            // 30s
+	Retries       int           `json:"retries"`            // 3 failures in a row: unhealthy
+	StartPeriod   time.Duration `json:"start_period"`       // 0s; failures inside it do not count until the first success
+	StartInterval time.Duration `json:"start_interval"`     // 5s; interval inside start_period
+	Passes        int           `json:"passes"`             // 1; successes in a row that make an unhealthy worker healthy
+	Replace       bool          `json:"replace"`            // on_unhealthy: restart (default) or none
+}
+
+// Enabled reports whether workers of the service are checked at all.
+func (h Health) Enabled() bool {
+	return !h.Disabled && (len(h.Test) > 0 || h.HTTP != "" || h.TCP)
+}
+
+// RestartCondition says which deaths are followed by a new start.
+type RestartCondition string
+
+const (
+	RestartAlways    RestartCondition = "any"        // default; Compose's always and unless-stopped
+	RestartOnFailure RestartCondition = "on-failure" // a non-zero exit status or a signal
+	RestartNever     RestartCondition = "none"       // Compose's restart: "no"
+)
+
+// Restart is how a dead worker comes back.
+type Restart struct {
+	Condition   RestartCondition `json:"condition"`
+	Delay       time.Duration    `json:"delay"`        // 100ms; before the first restart, doubled for each further one
+	MaxDelay    time.Duration    `json:"max_delay"`    // 30s; the doubling stops here
+	ResetAfter  time.Duration    `json:"reset_after"`  // 10s of health brings the delay back to Delay
+	Jitter      float64          `json:"jitter"`       // 0.1: each delay varies by up to this share of itself
+	Budget      int              `json:"budget"`       // 15 deaths within Window: failed
+	Window      time.Duration    `json:"window"`       // 10m, sliding
+	FailedRetry time.Duration    `json:"failed_retry"` // 60s; a failed worker is tried again this often
+	MaxAttempts int              `json:"max_attempts"` // 0: no limit; Compose's max_attempts: restarts within Window, then failed for good
+}
+
+// Stop is how a worker is asked to end.
+type Stop struct {
+	Signal string        `json:"signal"` // SIGTERM
+	Grace  time.Duration `json:"grace"`  // 10s from Signal to SIGKILL
+	Drain  time.Duration `json:"drain"`  // 30s at most for requests in flight before Signal
+}
+
+// Balance is how requests are spread over the workers.
+type Balance struct {
+	Policy      string        `json:"policy"`           // round_robin | least_conn | ip_hash | least_latency
+	MaxFails    int           `json:"max_fails"`        // 3 failures within FailTimeout take a worker out; 0: never
+	FailTimeout time.Duration `json:"fail_timeout"`     // 10s: window for MaxFails, and the time out of rotation
+	SlowStart   time.Duration `json:"slow_start"`       // 0s; a new worker's share grows from little to whole over this time
+	Sticky      string        `json:"sticky,omitempty"` // name of the cookie that keeps a client on its worker
+}
+
+// Forward is how one request travels through the proxy.
+type Forward struct {
+	HeaderTimeout  time.Duration `json:"header_timeout"`            // 10s for a client's whole request head
+	IdleTimeout    time.Duration `json:"idle_timeout"`              // 75s for an idle keep-alive client
+	ConnectTimeout time.Duration `json:"connect_timeout"`           // 5s to open a connection to a worker
+	AnswerTimeout  time.Duration `json:"answer_timeout"`            // 60s from the sent request to the head of the answer
+	Hold           time.Duration `json:"hold"`                      // 10s a request waits while no worker is ready
+	MaxBody        int64         `json:"max_body"`                  // bytes; 0: no limit
+	MaxHeader      int           `json:"max_header"`                // 16384 bytes of request head
+	TrustedProxies []string      `json:"trusted_proxies,omitempty"` // CIDRs whose X-Forwarded-* and Forwarded are believed
+}
+
+// Update is how a changed service replaces its workers.
+type Update struct {
+	Parallelism int           `json:"parallelism"` // 1 worker at a time; 0: all at once
+	Delay       time.Duration `json:"delay"`       // 0s between two batches
+	StartFirst  bool          `json:"start_first"` // default true; false: order: stop-first
+}
+
+// Logs caps what is kept of a worker's output.
+type Logs struct {
+	MaxSize  int64 `json:"max_size"`  // 10 MiB a file
+	MaxFiles int   `json:"max_files"` // 5, the current one included
+}
+
+// NodeMode is x-bulsa.node: how a Node application's listen() is served.
+type NodeMode string
+
+const (
+	NodeAuto    NodeMode = "auto"    // proxyfd where the worker speaks Node's cluster protocol, else the next that works
+	NodeProxyFD NodeMode = "proxyfd" // one socketpair end per upstream connection, HTTP balanced per request
+	NodeRR      NodeMode = "rr"      // whole client connections are handed over
+	NodeShared  NodeMode = "shared"  // workers accept from one shared socket
+	NodeListen  NodeMode = "listen"  // a preload turns listen() into a unix socket of the worker's own
+	NodePort    NodeMode = "port"    // the application binds $PORT itself
+	NodeOff     NodeMode = "off"     // not treated as Node at all
+)
+
+// Dependency delays a service's start.
+type Dependency struct {
+	Service   string `json:"service"`
+	Condition string `json:"condition"` // service_started | service_healthy | service_completed_successfully
+	Restart   bool   `json:"restart,omitempty"`
+	Required  bool   `json:"required"`
+}
+
+// Server is one address of an external service, in nginx's words.
+type Server struct {
+	Address     string        `json:"address"` // host:port, or unix:/path
+	Weight      int           `json:"weight"`  // 1
+	MaxFails    int           `json:"max_fails"`
+	FailTimeout time.Duration `json:"fail_timeout"`
+	MaxConns    int           `json:"max_conns"` // 0: no limit
+	Backup      bool          `json:"backup"`
+	Down        bool          `json:"down"`
+}
+
+// Release is an immutable, numbered Service. A change of the file makes a new
+// one; going back starts an older one.
+type Release struct {
+	Number  int     `json:"number"` // from 1
+	Digest  string  `json:"digest"` // of Service without Replicas
+	Service Service `json:"service"`
+}
+
+// Digest identifies what a worker runs: two services with the same digest
+// need no restart. The number of replicas is not part of it.
+func (s Service) Digest() string {
+	s.Replicas = 0
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a Service holds nothing that JSON cannot say
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Warning is a field that was understood and has no effect, or contradicts another.
+type Warning struct {
+	Where   string `json:"where"` // file:line, or the flag
+	Message string `json:"message"`
+}

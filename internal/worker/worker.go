@@ -1,0 +1,90 @@
+// Package worker is the life of one worker as a pure state machine: a fact and
+// the time go in, the effects to carry out come out. It holds no lock, starts
+// no goroutine and never reads the clock.
+package worker
+
+import (
+	"time"
+)
+
+// State is where a worker is in its life.
+type State int
+
+const (
+	Pending   State = iota // not started, or stopped on request
+	Starting               // launched, has not proved itself
+	Ready                  // takes requests
+	Unhealthy              // runs, its checks fail
+	Draining               // takes no new requests, finishes those it has
+	Stopping               // was asked to end
+	Backoff                // ended, waits for its next start
+	Failed                 // ended too often: a slow retry, or none
+)
+
+// Exit is how a run ended, as the machine needs to know it.
+type Exit struct {
+	Code      int
+	Signal    string // "" when it exited by itself
+	OOM       bool
+	Voluntary bool // it asked to be let go (cluster.worker.kill, disconnect), or `bulsa kill` did it
+	Served    bool // it answered requests in this run
+	Cause     string
+}
+
+// CheckResult is one finished health check.
+type CheckResult struct {
+	Start    time.Time
+	End      time.Time
+	ExitCode int    // 0: passed; -1: timed out
+	Output   string // at most 4096 bytes
+	CPU      time.Duration
+}
+
+// Passed reports whether the check succeeded.
+func (r CheckResult) Passed() bool { return r.ExitCode == 0 }
+
+// FactKind names what happened.
+type FactKind int
+
+const (
+	Start     FactKind = iota + 1 // asked to run (also: asked to try again while failed or in backoff)
+	Listening                     // the instance takes connections, or needs none
+	Checked                       // Result holds a finished check
+	Exited                        // Exit holds the end; also a launch that failed
+	Drain                         // asked to end gracefully; Cause says why
+	Idle                          // no request is in flight any more
+	Unusable                      // the instance cannot serve as configured: stop it, do not try again
+	Wake                          // the time of Wake() has come
+)
+
+// Fact is one input of the machine. Facts about another instance than the
+// current one are ignored.
+type Fact struct {
+	Kind     FactKind
+	Instance string
+	Result   CheckResult
+	Exit     Exit
+	Cause    string
+}
+
+// EffectKind names what must be done.
+type EffectKind int
+
+const (
+	Launch    EffectKind = iota + 1 // start a run under Instance
+	Check                           // run one health check of Instance
+	Publish                         // put it into rotation
+	Unpublish                       // take it out, and tell Idle when nothing is in flight
+	Terminate                       // ask it to end (stop signal)
+	Kill                            // SIGKILL to all that is left
+	Replace                         // unhealthy, and the policy wants another: the service decides when
+	Done                            // a drain is over: the worker is Pending
+)
+
+// Effect is one thing to do, with its cause. The caller carries effects out in
+// order and answers with facts.
+type Effect struct {
+	Kind     EffectKind
+	Instance string
+	Cause    string
+}
