@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"bulsa/internal/api"
+)
+
+// Control is the running project as the admin server sees it. The daemon
+// implements it. Project, Inspect and Metrics answer from published snapshots
+// and never wait for a worker; all methods may be called at the same time.
+//
+// Errors made with NotFound, Invalid and Conflict become 404, 400 and 409, any
+// other error 500; their text is shown to the user as it stands, one line.
+type Control interface {
+	Project() api.Project
+	// Inspect knows services and workers by name. NotFound for any other.
+	Inspect(name string) (api.Inspection, error)
+	Scale(ctx context.Context, service string, n int) error
+	// Start, Stop and Restart act on the named services or workers, on all when none is
+	// named. With wait they return when it is done, or when ctx ends.
+	Start(ctx context.Context, names []string, wait bool) error
+	Stop(ctx context.Context, names []string, wait bool) error
+	Restart(ctx context.Context, names []string, wait bool) error
+	// Kill sends signal ("SIGKILL", "TERM", "9") to one worker's whole process group.
+	Kill(ctx context.Context, worker, signal string) error
+	// Down begins the graceful end of the whole project and returns at once.
+	Down(ctx context.Context) error
+	// Apply takes a resolved spec.Project as JSON and makes the running project
+	// equal to it. message has one line for each thing that changed, or says that nothing did.
+	Apply(ctx context.Context, raw json.RawMessage) (message string, err error)
+	// Logs sends the last tail lines (-1: all that are kept) of the named workers
+	// and services, all when none is named, and with follow the new ones until
+	// ctx ends. The channel is closed at the end.
+	Logs(ctx context.Context, tail int, follow bool, names []string) (<-chan api.LogLine, error)
+	// Events sends the events that are kept, and with follow the new ones until
+	// ctx ends. The channel is closed at the end.
+	Events(ctx context.Context, follow bool) (<-chan api.Event, error)
+	Metrics() Metrics
+}
+
+// Metrics is what /metrics says, read at the moment of a scrape.
+type Metrics struct {
+	Workers  []WorkerMetrics
+	Services []ServiceMetrics
+}
+
+// WorkerMetrics is one worker of a Metrics. Counters count since the project's start.
+type WorkerMetrics struct {
+	Service      string
+	Worker       string // SERVICE.N
+	Engine       string
+	State        string // as in api.Worker
+	Health       string // none starting healthy unhealthy
+	PID          int
+	Release      int
+	Up           bool              // it runs: starting, ready, unhealthy, draining or stopping
+	Restarts     map[string]uint64 // by cause, a short fixed set of words: exit signal oom unhealthy request deploy
+	CheckLast    time.Duration     // wall time of the last finished health check; 0: none yet
+	CheckCPU     time.Duration     // user and system time of all checks so far
+	ChecksPassed uint64
+	ChecksFailed uint64
+}
+
+// ServiceMetrics is the proxy's side of one service.
+type ServiceMetrics struct {
+	Service  string
+	Requests map[int]uint64 // finished requests by status code
+	Duration Histogram      // from the first byte of the request's head to the last byte of the answer
+	Retries  uint64         // requests sent again to another worker
+	InFlight int
+}
+
+// Histogram counts durations. Bounds and Counts have the same length.
+type Histogram struct {
+	Bounds []float64 // seconds, upper and inclusive, rising, without +Inf
+	Counts []uint64  // cumulative: how many were at most the bound
+	Count  uint64    // all
+	Sum    float64   // seconds
+}
+
+type kind int
+
+const (
+	kindNotFound kind = iota + 1
+	kindInvalid
+	kindConflict
+)
+
+type kindError struct {
+	kind    kind
+	message string
+}
+
+func (e *kindError) Error() string { return e.message }
+
+// NotFound is an error about a name that does not exist.
+func NotFound(message string) error { return &kindError{kindNotFound, message} }
+
+// Invalid is an error about a request that cannot be understood or is not allowed.
+func Invalid(message string) error { return &kindError{kindInvalid, message} }
+
+// Conflict is an error about a request that does not fit what is going on now.
+func Conflict(message string) error { return &kindError{kindConflict, message} }
+
+// status is the HTTP status of an error from Control.
+func status(err error) int {
+	var k *kindError
+	if !errors.As(err, &k) {
+		return 500
+	}
+	switch k.kind {
+	case kindNotFound:
+		return 404
+	case kindConflict:
+		return 409
+	default:
+		return 400
+	}
+}
