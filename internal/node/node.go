@@ -1,12 +1,16 @@
 // Package node is what is special about Node.js: bulsa as the primary of
-// Node's cluster protocol, the small preloads, and how a command line or a
+// Node's cluster protocol, the small preload, and how a command line or a
 // package.json becomes a Node process.
+//
+// The protocol is private to Node but has not changed from version 18 to 26
+// (lib/internal/cluster/child.js). What a worker keeps to itself never reaches
+// the primary: listen({exclusive: true}), listen({reusePort: true}), a server
+// that a worker thread opens. Such a server binds its own port.
 package node
 
 import (
-	"context"
 	"encoding/json"
-	"net"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -22,59 +26,58 @@ type Ask struct {
 	TLS         bool   // the server speaks TLS itself (it sent ticket keys)
 }
 
+// Key names the server that the ask is about. It is the same in all workers of
+// a service, and it is what Connect, Pass and Handler.Closed call the server.
+func (a Ask) Key() string {
+	key := fmt.Sprintf("%s:%d:%s:%d", a.Address, a.Port, a.AddressType, a.FD)
+	if a.Port == 0 {
+		key += fmt.Sprintf(":%d", a.Index)
+	}
+	return key
+}
+
+// UDP reports whether the ask is for a datagram socket. It needs Grant.Shared.
+func (a Ask) UDP() bool { return a.AddressType == "udp4" || a.AddressType == "udp6" }
+
 // Grant answers an Ask.
 type Grant struct {
-	Errno  syscall.Errno // not 0: refused with it
-	Host   string        // what server.address() says
+	Errno  syscall.Errno // not 0: refused with it; the application gets it as the server's 'error' event
+	Host   string        // what server.address() says; an IP address
 	Port   int
 	Shared uintptr // descriptor of a listening or UDP socket the worker shall use itself (duplicated by the callee); 0: the primary accepts
 }
 
 // Handler is told what one worker does. Its methods are called from the
-// channel's reading goroutine, in order, and must not block for long.
+// channel's reading goroutine, in order, and must not block for long. They may
+// call the Channel's methods, except Connect and Pass: these wait for the same
+// goroutine.
 type Handler interface {
-	Online()                     // the runtime is up; before any user code
-	Query(a Ask) Grant           // the worker wants to listen
-	Listening(key string, a Ask) // ready; connections may be passed under key
-	Closed(key string)           // the worker closed that server
-	Disconnecting()              // cluster.worker.disconnect() or kill(): it will end by itself
-	Message(m json.RawMessage)   // process.send of the application, but what the primary answers itself
-	Down(err error)              // the channel is closed; nothing follows
+	// Online: the runtime is up; before any user code. It comes again when a
+	// wrapper starts another Node process (nodemon, `node --watch`, a shell line
+	// with two of them); every server of the one before was Closed then.
+	Online()
+	// Query: the worker wants to listen. The answer is sent when Query returns.
+	Query(a Ask) Grant
+	// Listening: ready; connections may be passed under key. a.Port is the real
+	// port. key is "" when the worker never asked (Bun, which binds by itself)
+	// and the path of the unix socket in listen mode.
+	Listening(key string, a Ask)
+	// Closed: the worker closed that server.
+	Closed(key string)
+	// Disconnecting: cluster.worker.disconnect() or kill(); it will end by itself.
+	Disconnecting()
+	// Message is a process.send of the application, but what the primary answers itself.
+	Message(m json.RawMessage)
+	// Down: the channel is closed; nothing follows. err is nil when either side
+	// closed it in order, else the reason.
+	Down(err error)
 }
-
-// Primary is bulsa's side of the cluster protocol for all workers of one service.
-type Primary struct{}
-
-// NewPrimary makes a primary. id is the uuid that MASTER_ID questions are answered with.
-func NewPrimary(id string) *Primary { return &Primary{} }
-
-// Attach speaks the protocol over conn, bulsa's end of the socketpair, until it closes.
-func (p *Primary) Attach(worker int, conn *net.UnixConn, h Handler) *Channel { return &Channel{} }
-
-// Channel is the line to one worker.
-type Channel struct{}
-
-// Connect makes a socketpair, passes one end as a new connection of the server
-// key, waits for the worker's acceptance and returns the other end.
-func (c *Channel) Connect(ctx context.Context, key string) (net.Conn, error) { return nil, nil }
-
-// Pass hands over a client's connection; see balance.Passer.
-func (c *Channel) Pass(ctx context.Context, key string, fd uintptr) error { return nil }
-
-// Disconnect asks the worker to close its servers and end when idle.
-func (c *Channel) Disconnect() error { return nil }
-
-// Send sends a user message (process.on('message')).
-func (c *Channel) Send(m any) error { return nil }
-
-// Close ends the channel; the worker exits when it notices.
-func (c *Channel) Close() error { return nil }
 
 // Start is how a worker is started so that it joins the cluster.
 type Start struct {
 	Args []string // the command, possibly changed (app.js -> node app.js)
 	Dir  string
-	Env  []string         // additions to the environment
-	FDs  map[int]*os.File // descriptors the child must find under these numbers
-	Late bool             // it joins late, through a wrapper (npm, npx, tsx, a shell)
+	Env  []string         // additions to the environment; a later KEY=VALUE wins over an earlier one
+	FDs  map[int]*os.File // descriptors the child must find under these numbers; the caller closes them once the child runs
+	Late bool             // it joins late, through a wrapper (npm, npx, tsx, a shell), or never
 }
