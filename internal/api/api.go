@@ -118,3 +118,33 @@ type LogLine struct {
 type Error struct {
 	Message string `json:"error"` // one line: what, where, what to change
 }
+
+// Readiness is what GET /api/v1/ready answers.
+type Readiness struct {
+	Ready   bool     `json:"ready"`   // every wanted worker is ready
+	Failing bool     `json:"failing"` // a service does not come up by itself: its workers die again and again
+	Waiting []string `json:"waiting"` // one line for each service that is not ready: what it does, and why
+}
+
+// Answer is the body of a change that succeeded.
+type Answer struct {
+	Message string `json:"message,omitempty"` // lines for people
+}
+
+// ScaleRequest is the body of POST /api/v1/scale.
+type ScaleRequest struct {
+	Service  string `json:"service"`
+	Replicas *int   `json:"replicas"`
+}
+
+// NamesRequest is the body of POST /api/v1/start, stop and restart.
+type NamesRequest struct {
+	Names []string `json:"names"` // services or workers; none: all
+	Wait  bool     `json:"wait"`  // answer when it is done
+}
+
+// KillRequest is the body of POST /api/v1/kill.
+type KillRequest struct {
+	Worker string `json:"worker"`
+	Signal string `json:"signal"` // "SIGKILL", "KILL" or "9"
+}

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+)
+
+// ErrNotRunning is matched by the error about a project that does not run.
+var ErrNotRunning = errors.New("no running project")
+
+// NotRunning is the error about a project that does not run. errors.Is(err,
+// ErrNotRunning) holds.
+type NotRunning struct {
+	Project string   // "" when none was named
+	Running []string // projects that do run
+}
+
+func (e *NotRunning) Error() string {
+	line := "no running project"
+	if e.Project != "" {
+		line += fmt.Sprintf(" %q", e.Project)
+	}
+	line += ": start it with bulsa up or bulsa run"
+	if len(e.Running) > 0 {
+		line += "; running: " + strings.Join(e.Running, ", ")
+	}
+	return line
+}
+
+// Is makes errors.Is(err, ErrNotRunning) hold.
+func (e *NotRunning) Is(target error) bool { return target == ErrNotRunning }
+
+// Running lists the projects whose control socket answers, sorted by name.
+func Running() []string {
+	entries, err := os.ReadDir(RuntimeRoot())
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && answers(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// answers reports whether somebody listens on the project's socket.
+func answers(project string) bool {
+	conn, err := net.DialTimeout("unix", SocketPath(project), time.Second)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// Find connects to the running project of this name, else to the one whose
+// folder this is. A folder with several running projects is an error that names them.
+func Find(ctx context.Context, nameOrDir string) (*Client, error) {
+	running := Running()
+	for _, name := range running {
+		if name == nameOrDir {
+			return Dial(name)
+		}
+	}
+	dir, err := filepath.Abs(nameOrDir)
+	if err != nil {
+		return nil, err
+	}
+	found := inDir(ctx, running, dir)
+	switch len(found) {
+	case 0:
+		return nil, &NotRunning{Project: nameOrDir, Running: running}
+	case 1:
+		return Dial(found[0])
+	}
+	return nil, fmt.Errorf("several projects run in %s: name one with -p: %s", dir, strings.Join(found, ", "))
+}
+
+// inDir keeps the projects that were started in dir.
+func inDir(ctx context.Context, names []string, dir string) []string {
+	var found []string
+	for _, name := range names {
+		c, err := Dial(name)
+		if err != nil {
+			continue
+		}
+		if p, err := c.Project(ctx); err == nil && sameDir(p.Dir, dir) {
+			found = append(found, name)
+		}
+		c.Close()
+	}
+	return found
+}
+
+// sameDir compares folders as the file system does, symbolic links followed.
+func sameDir(a, b string) bool {
+	if a == b {
+		return true
+	}
+	ai, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	bi, err := os.Stat(b)
+	return err == nil && os.SameFile(ai, bi)
+}
