@@ -55,10 +55,12 @@ const (
 	Idle                          // no request is in flight any more
 	Unusable                      // the instance cannot serve as configured: stop it, do not try again
 	Wake                          // the time of Wake() has come
+	Hurry                         // asked to end at once, without drain or grace
 )
 
-// Fact is one input of the machine. Facts about another instance than the
-// current one are ignored.
+// Fact is one input of the machine. Listening, Checked, Exited, Idle and
+// Unusable are about one run and carry its Instance; about any other than the
+// current one they are ignored. Start, Drain, Hurry and Wake carry none.
 type Fact struct {
 	Kind     FactKind
 	Instance string
@@ -74,7 +76,7 @@ const (
 	Launch    EffectKind = iota + 1 // start a run under Instance
 	Check                           // run one health check of Instance
 	Publish                         // put it into rotation
-	Unpublish                       // take it out, and tell Idle when nothing is in flight
+	Unpublish                       // take it out (it may be out already), and tell Idle when nothing is in flight
 	Terminate                       // ask it to end (stop signal)
 	Kill                            // SIGKILL to all that is left
 	Replace                         // unhealthy, and the policy wants another: the service decides when

@@ -1,0 +1,198 @@
+package worker
+
+import (
+	"fmt"
+	"time"
+
+	"bulsa/internal/spec"
+)
+
+// Docker's words for the health of a container.
+const (
+	healthNone      = "none"
+	healthStarting  = "starting"
+	healthHealthy   = "healthy"
+	healthUnhealthy = "unhealthy"
+)
+
+// What Docker uses where the user said nothing (moby, daemon/health.go).
+const (
+	defaultInterval      = 30 * time.Second
+	defaultStartInterval = 5 * time.Second
+	defaultRetries       = 3
+	maxLog               = 5
+	maxOutput            = 4096 // bytes of a result
+)
+
+// monitor is Docker's health state machine (moby, daemon/health.go: monitor
+// and handleProbeResult) without its goroutine. It adds two things: Passes,
+// and an early check when the worker listens.
+type monitor struct {
+	health  spec.Health
+	enabled bool
+
+	status   string
+	launched time.Time
+	at       time.Time // the next check is due; zero: not scheduled
+	why      string    // why it is due then
+	running  bool      // a check is in flight
+	early    bool      // ... which Docker would not have made yet
+	again    bool      // ... and it began before the worker listened: check again at once
+	graced   bool      // the first success has ended the start period
+	failures int       // counted ones, in a row
+	passes   int       // in a row
+	log      []CheckResult
+}
+
+func newMonitor(h spec.Health) monitor {
+	m := monitor{health: h, enabled: h.Enabled(), status: healthNone}
+	if !m.enabled {
+		return m
+	}
+	m.status = healthStarting
+	if m.health.Interval <= 0 {
+		m.health.Interval = defaultInterval
+	}
+	if m.health.StartInterval <= 0 {
+		m.health.StartInterval = defaultStartInterval
+	}
+	if m.health.Retries <= 0 {
+		m.health.Retries = defaultRetries
+	}
+	m.health.Passes = max(m.health.Passes, 1)
+	return m
+}
+
+// begin resets all but the log, which Docker keeps across restarts, too.
+func (m *monitor) begin(now time.Time) {
+	if !m.enabled {
+		return
+	}
+	log := m.log
+	*m = newMonitor(m.health)
+	m.log, m.launched = log, now
+	m.schedule(now)
+}
+
+// schedule plans the next check one interval after from, which is the launch
+// or the end of the last check.
+func (m *monitor) schedule(from time.Time) {
+	wait, name := m.health.Interval, "interval"
+	if m.status == healthStarting && from.Sub(m.launched) < m.health.StartPeriod {
+		wait, name = m.health.StartInterval, "start_interval"
+	}
+	m.at, m.why = from.Add(wait), fmt.Sprintf("%s %s", name, wait)
+}
+
+// next returns when the monitor wants to be asked; zero: never, or not before
+// the check in flight has ended.
+func (m *monitor) next() time.Time {
+	if !m.enabled || m.running {
+		return time.Time{}
+	}
+	return m.at
+}
+
+// due begins a check if its time has come.
+func (m *monitor) due(now time.Time) (cause string, due bool) {
+	if !m.enabled || m.running || now.Before(m.at) {
+		return "", false
+	}
+	m.running = true
+	return m.why, true
+}
+
+// hasten begins an early check. Its failure is not counted while the worker
+// has not proved itself: a check that Docker would not have made can only help.
+func (m *monitor) hasten(now time.Time) bool {
+	if !m.enabled {
+		return false
+	}
+	if m.running {
+		m.again = true
+		return false
+	}
+	m.at, m.running, m.early = now, true, true
+	return true
+}
+
+// record takes a finished check into account. It reports false when no check
+// was in flight.
+func (m *monitor) record(now time.Time, r CheckResult) bool {
+	if !m.running {
+		return false
+	}
+	m.keep(r)
+	if r.Passed() {
+		m.pass()
+	} else {
+		m.fail(r)
+	}
+	m.running, m.early = false, false
+	m.schedule(endOf(r, now))
+	if m.again && m.status != healthHealthy {
+		m.at, m.why, m.early = now, "it listens", true
+	}
+	m.again = false
+	return true
+}
+
+func (m *monitor) pass() {
+	m.graced = true
+	m.failures = 0
+	m.passes++
+	if m.passes >= m.health.Passes {
+		m.status = healthHealthy
+	}
+}
+
+func (m *monitor) fail(r CheckResult) {
+	m.passes = 0
+	if m.status == healthStarting && (m.early || m.inGrace(r)) {
+		return
+	}
+	m.failures++
+	if m.failures >= m.health.Retries {
+		m.status = healthUnhealthy
+	}
+}
+
+// inGrace looks at the start of the check, as Docker does: a slow check that
+// began inside the start period is forgiven.
+func (m *monitor) inGrace(r CheckResult) bool {
+	return !m.graced && r.Start.Sub(m.launched) < m.health.StartPeriod
+}
+
+func (m *monitor) keep(r CheckResult) {
+	if len(r.Output) > maxOutput {
+		r.Output = r.Output[:maxOutput]
+	}
+	if len(m.log) == maxLog {
+		m.log = m.log[1:]
+	}
+	m.log = append(m.log[:len(m.log):len(m.log)], r)
+}
+
+// passed reports whether the checks, if any, let the worker be ready.
+func (m *monitor) passed() bool { return !m.enabled || m.status == healthHealthy }
+
+// verdict says in words what the last results amount to.
+func (m *monitor) verdict() string {
+	if m.status != healthUnhealthy {
+		return "check passed"
+	}
+	last := m.log[len(m.log)-1]
+	if last.ExitCode == -1 {
+		return fmt.Sprintf("%s in a row failed, the last one timed out", count(m.failures, "check"))
+	}
+	return fmt.Sprintf("%s in a row failed, the last one with exit status %d", count(m.failures, "check"), last.ExitCode)
+}
+
+// endOf is the end of a check, which its result should name; a result without
+// one, or with one in the future, ended now.
+func endOf(r CheckResult, now time.Time) time.Time {
+	if r.End.IsZero() || r.End.After(now) {
+		return now
+	}
+	return r.End
+}
