@@ -1,47 +1,320 @@
 package balance
 
-import "time"
+import (
+	"math"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
-// Endpoint is one address that can take requests. (stub: see the brief)
-type Endpoint struct{ cfg Config }
+// The endpoint's state word: requests in flight in the low half, flags above.
+const (
+	inFlightMask uint64 = 1<<32 - 1
+	draining     uint64 = 1 << 32 // no new requests, for good
+	idle         uint64 = 1 << 33 // the drain channel has been closed
+	out          uint64 = 1 << 34 // out of rotation until Endpoint.until
+	dead         uint64 = 1 << 35 // out because Down was called
+	onTrial      uint64 = 1 << 36 // acquired since it went out: an answer brings it back
+)
 
-func NewEndpoint(c Config) *Endpoint { return &Endpoint{cfg: c} }
+const (
+	defaultFailTimeout = 10 * time.Second // nginx's fail_timeout
+	untilNextPick      = 0                // Endpoint.until: out since Down, which knows no time
+	minSlowStartShare  = 0.01
+)
+
+// level says how good an endpoint is for the next request; lower is better.
+type level int
+
+const (
+	usable   level = iota // in rotation, or out and due for a trial request
+	ejected               // out of rotation after too many failures
+	down                  // out of rotation because nobody listens there
+	unusable              // draining, or full
+)
+
+// Endpoint is one address that can take requests. All methods may be called
+// from any goroutine.
+type Endpoint struct {
+	cfg         Config
+	key         uint64 // of the worker's name: stays the same over respawns
+	sticky      string
+	failTimeout int64 // ns
+	slowUntil   int64 // unix ns; 0: no slow start
+	drained     chan struct{}
+
+	state     atomic.Uint64
+	until     atomic.Int64  // unix ns; only read while out
+	answers   atomic.Uint64 // smoothed answer time, see answerTime
+	loop      atomic.Int64  // reported event-loop latency, ns
+	answered  atomic.Uint64
+	failed    atomic.Uint64
+	ejections atomic.Uint64
+
+	mu    sync.Mutex // only taken when a request fails or a trial succeeds
+	fails []int64    // unix ns of the failures inside the window, oldest first
+}
+
+// NewEndpoint makes an endpoint with nothing in flight. A Weight below 1 is 1.
+func NewEndpoint(c Config) *Endpoint {
+	c.Weight = max(c.Weight, 1)
+	name := c.Worker
+	if name == "" {
+		name = c.Address
+	}
+	e := &Endpoint{
+		cfg:         c,
+		key:         hashString(name),
+		sticky:      strconv.FormatUint(hashString("sticky "+name), 36),
+		failTimeout: int64(c.FailTimeout),
+		drained:     make(chan struct{}),
+	}
+	if e.failTimeout <= 0 {
+		e.failTimeout = int64(defaultFailTimeout)
+	}
+	if c.SlowStart > 0 && !c.Ready.IsZero() {
+		e.slowUntil = c.Ready.Add(c.SlowStart).UnixNano()
+	}
+	return e
+}
+
+// StickyID is the value for a sticky cookie that leads back to e, or to the
+// worker that replaces it under the same name. It does not show the name.
+func StickyID(e *Endpoint) string { return e.sticky }
 
 // Config returns what the endpoint was made of.
 func (e *Endpoint) Config() Config { return e.cfg }
 
-// Release gives back what Pick acquired. ok says whether the worker answered at
-// all; took is the time to the head of its answer.
-func (e *Endpoint) Release(now time.Time, ok bool, took time.Duration) {}
+// Release gives back what Pick acquired; call it exactly once for each Pick. ok
+// says whether the worker answered at all; took is the time to the head of its
+// answer (0: unknown).
+func (e *Endpoint) Release(now time.Time, ok bool, took time.Duration) {
+	if ok {
+		e.succeed(now.UnixNano(), took)
+	} else {
+		e.fail(now.UnixNano())
+	}
+	e.leave()
+}
 
 // Drain keeps new requests away for good and returns a channel that is closed
-// when nothing is in flight any more.
-func (e *Endpoint) Drain() <-chan struct{} { return nil }
+// when nothing is in flight any more. Further calls return the same channel.
+func (e *Endpoint) Drain() <-chan struct{} {
+	e.state.Or(draining)
+	e.closeIfIdle()
+	return e.drained
+}
+
+// Down says that nobody listens there: the worker's channel ended, or it refused
+// a connection. The endpoint takes no request while any other can, ejected ones
+// included; otherwise a dead worker, with nothing in flight, would be everybody's
+// first choice until its exit is published. It is not for good, because an
+// external server comes back behind the same Endpoint: after FailTimeout one
+// request tries it, and an answer brings it back. Down does not replace Release.
+func (e *Endpoint) Down() {
+	if e.state.Load()&dead != 0 {
+		return
+	}
+	e.until.Store(untilNextPick)
+	e.state.And(^onTrial)
+	e.state.Or(out | dead)
+	e.ejections.Add(1)
+}
 
 // InFlight is the number of requests acquired and not released.
-func (e *Endpoint) InFlight() int { return 0 }
+func (e *Endpoint) InFlight() int { return int(e.state.Load() & inFlightMask) }
 
 // Answered counts requests that ended with an answer.
-func (e *Endpoint) Answered() uint64 { return 0 }
+func (e *Endpoint) Answered() uint64 { return e.answered.Load() }
 
-// SetLatency reports the worker's event-loop latency.
-func (e *Endpoint) SetLatency(d time.Duration) {}
+// Failed counts requests that ended without an answer.
+func (e *Endpoint) Failed() uint64 { return e.failed.Load() }
 
-// Pool publishes the usable endpoints of one service port.
-type Pool struct{}
+// Ejections counts how often the endpoint went out of rotation, by failures or
+// by Down. A failed trial is not counted again.
+func (e *Endpoint) Ejections() uint64 { return e.ejections.Load() }
 
-// NewPool makes an empty pool. policy: round_robin least_conn ip_hash least_latency.
-func NewPool(policy string) (*Pool, error) { return &Pool{}, nil }
+// Ejected says whether failures or Down keep the endpoint out of rotation. When
+// that is true of every endpoint of a pool, they get requests all the same.
+func (e *Endpoint) Ejected(now time.Time) bool {
+	return e.state.Load()&out != 0 && !e.trialDue(now.UnixNano())
+}
 
-// Publish replaces the list of endpoints. One writer at a time.
-func (p *Pool) Publish(endpoints []*Endpoint) {}
+// Draining says whether Drain has been called.
+func (e *Endpoint) Draining() bool { return e.state.Load()&draining != 0 }
 
-// Endpoints is the published list; nobody changes it.
-func (p *Pool) Endpoints() []*Endpoint { return nil }
+// SetLatency reports the worker's event-loop latency: how long a request that
+// arrives now waits before the worker looks at it.
+func (e *Endpoint) SetLatency(d time.Duration) { e.loop.Store(int64(max(d, 0))) }
 
-// Pick chooses an endpoint and acquires it: the caller owes a Release. nil when
-// none is left that was not tried.
-func (p *Pool) Pick(r Request) *Endpoint { return nil }
+// Latency is what SetLatency reported last.
+func (e *Endpoint) Latency() time.Duration { return time.Duration(e.loop.Load()) }
 
-// Changed is closed at the next Publish.
-func (p *Pool) Changed() <-chan struct{} { return nil }
+// AnswerTime is the smoothed time to the head of an answer; 0 before the first.
+func (e *Endpoint) AnswerTime() time.Duration {
+	return time.Duration(answerTime(e.answers.Load()).micros()) * time.Microsecond
+}
+
+// level reads one word in the usual case.
+func (e *Endpoint) level(now int64) level {
+	s := e.state.Load()
+	switch {
+	case s&draining != 0 || e.full(s):
+		return unusable
+	case s&out == 0 || e.trialDue(now):
+		return usable
+	case s&dead != 0:
+		return down
+	}
+	return ejected
+}
+
+func (e *Endpoint) full(s uint64) bool {
+	return e.cfg.MaxConns > 0 && s&inFlightMask >= uint64(e.cfg.MaxConns)
+}
+
+// trialDue says whether the time out of rotation is over. Times are wall clock,
+// because a duration since process start needs a global; so an end that lies
+// further away than FailTimeout means that the clock was set back: over, too.
+func (e *Endpoint) trialDue(now int64) bool {
+	until := e.until.Load()
+	if until == untilNextPick {
+		e.until.CompareAndSwap(untilNextPick, now+e.failTimeout)
+		return false
+	}
+	return now >= until || until-now > e.failTimeout
+}
+
+// acquire counts one more request in flight, unless the endpoint has become
+// worse than allowed since the caller looked.
+func (e *Endpoint) acquire(now int64, allowed level) bool {
+	s, entered := e.enter()
+	if !entered {
+		return false
+	}
+	if s&out == 0 {
+		return true
+	}
+	if allowed == usable && !e.claimTrial(now) {
+		e.leave()
+		return false
+	}
+	e.state.Or(onTrial)
+	return true
+}
+
+// enter adds one, and takes it back if the endpoint is draining. With MaxConns
+// it compares and swaps: an add that is taken back could turn another away.
+func (e *Endpoint) enter() (state uint64, ok bool) {
+	if e.cfg.MaxConns <= 0 {
+		s := e.state.Add(1)
+		if s&draining != 0 {
+			e.leave()
+			return s, false
+		}
+		return s, true
+	}
+	for {
+		s := e.state.Load()
+		if s&draining != 0 || e.full(s) {
+			return s, false
+		}
+		if e.state.CompareAndSwap(s, s+1) {
+			return s + 1, true
+		}
+	}
+}
+
+// leave takes one away; the last one out of a draining endpoint shuts the door.
+func (e *Endpoint) leave() {
+	s := e.state.Add(math.MaxUint64)
+	if s&draining != 0 && s&inFlightMask == 0 {
+		e.closeIfIdle()
+	}
+}
+
+// closeIfIdle closes the drain channel once. Whoever brings the count to zero
+// comes here, also a Pick that entered too late and left again.
+func (e *Endpoint) closeIfIdle() {
+	for {
+		s := e.state.Load()
+		if s&draining == 0 || s&(inFlightMask|idle) != 0 {
+			return
+		}
+		if e.state.CompareAndSwap(s, s|idle) {
+			close(e.drained)
+			return
+		}
+	}
+}
+
+// claimTrial lets one request through and keeps the next away for FailTimeout,
+// as nginx does: a trial that hangs must not keep the endpoint out for ever.
+func (e *Endpoint) claimTrial(now int64) bool {
+	until := e.until.Load()
+	return e.trialDue(now) && e.until.CompareAndSwap(until, now+e.failTimeout)
+}
+
+func (e *Endpoint) succeed(now int64, took time.Duration) {
+	e.answered.Add(1)
+	if took > 0 {
+		old := e.answers.Load()
+		// A lost race loses one sample of many: not worth a loop.
+		e.answers.CompareAndSwap(old, uint64(answerTime(old).add(now, took)))
+	}
+	// Only an answer to a request that was sent after it went out counts: what
+	// was in flight before says nothing.
+	if e.state.Load()&onTrial != 0 {
+		e.mu.Lock()
+		e.fails = e.fails[:0]
+		e.state.And(^(out | dead | onTrial))
+		e.mu.Unlock()
+	}
+}
+
+func (e *Endpoint) fail(now int64) {
+	e.failed.Add(1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.state.Load()&out != 0 {
+		e.until.Store(now + e.failTimeout)
+		e.state.And(^onTrial)
+		return
+	}
+	if e.cfg.MaxFails <= 0 {
+		return
+	}
+	e.forgetFailsBefore(now - e.failTimeout)
+	e.fails = append(e.fails, now)
+	if len(e.fails) >= e.cfg.MaxFails {
+		e.fails = e.fails[:0]
+		e.until.Store(now + e.failTimeout)
+		e.state.And(^onTrial)
+		e.state.Or(out)
+		e.ejections.Add(1)
+	}
+}
+
+func (e *Endpoint) forgetFailsBefore(t int64) {
+	old := 0
+	for old < len(e.fails) && e.fails[old] <= t {
+		old++
+	}
+	e.fails = append(e.fails[:0], e.fails[old:]...)
+}
+
+// share is the part of its weight that the endpoint has earned: 1, or less
+// during slow start.
+func (e *Endpoint) share(now int64) float64 {
+	if now >= e.slowUntil {
+		return 1
+	}
+	left := float64(e.slowUntil-now) / float64(e.cfg.SlowStart)
+	return min(max(1-left, minSlowStartShare), 1)
+}
+
+// weight is the weight it has now.
+func (e *Endpoint) weight(now int64) float64 {
+	return float64(e.cfg.Weight) * e.share(now)
+}

@@ -1,0 +1,225 @@
+package balance
+
+import "math"
+
+// Up to this many endpoints least_latency looks at all of them, above at two.
+const lookAtAll = 8
+
+const (
+	// loopPenalty: an event-loop latency of this many ns weighs as much as one
+	// request in flight; less is noise.
+	loopPenalty = 10e6
+	// An answer time counts as slow from twice the reference on and as at most
+	// eight times slower, so that one odd answer cannot starve a worker.
+	slowFrom, slowMax = 2, 8
+	// Answer times (µs) below this are equally good.
+	fastAnswer = 1000
+)
+
+// byConns in place of a reference answer time: only requests in flight count.
+const byConns = 0
+
+// stuck finds the endpoint that the sticky cookie names.
+func (g *group) stuck(r *Request, now int64, allowed level) *Endpoint {
+	for _, e := range g.endpoints {
+		if e.sticky == r.Sticky && r.can(e, now, allowed) {
+			return e
+		}
+	}
+	return nil
+}
+
+// inTurn is smooth weighted round robin. Those that cannot take the request
+// lose their turn to the next, and the counter moves on with it, so that the
+// others keep sharing by weight.
+func (p *Pool) inTurn(g *group, r *Request, now int64, allowed level) *Endpoint {
+	turn := p.turn.Add(1) - 1
+	at := int(turn % uint64(len(g.order)))
+	var shy *Endpoint
+	for skipped := range g.order {
+		e := g.endpoints[g.order[at]]
+		if at++; at == len(g.order) {
+			at = 0
+		}
+		if !r.can(e, now, allowed) {
+			continue
+		}
+		if e.holdsBack(turn+uint64(skipped), now) {
+			shy = e
+			continue
+		}
+		if skipped > 0 {
+			p.turn.CompareAndSwap(turn+1, turn+1+uint64(skipped))
+		}
+		return e
+	}
+	return shy
+}
+
+// holdsBack says whether an endpoint in slow start passes on this turn. The
+// golden ratio's multiples spread evenly, so that it takes just its share.
+func (e *Endpoint) holdsBack(turn uint64, now int64) bool {
+	if now >= e.slowUntil {
+		return false
+	}
+	spread := float64(turn*0x9e3779b97f4a7c15) / math.MaxUint64
+	return spread >= e.share(now)
+}
+
+// leastLatency compares all endpoints of a small group, and two at random of a
+// big one: nearly as good as all (Mitzenmacher 1996), and many proxies with the
+// same view do not all run to the same endpoint.
+func (p *Pool) leastLatency(g *group, r *Request, now int64, allowed level) *Endpoint {
+	n := len(g.endpoints)
+	if n <= lookAtAll {
+		return p.least(g, r, now, allowed, reference(g.endpoints))
+	}
+	turn := p.turn.Add(1)
+	a, b := g.two(turn)
+	if !r.can(a, now, allowed) || a.holdsBack(turn, now) {
+		a = nil
+	}
+	if !r.can(b, now, allowed) || b.holdsBack(turn, now) {
+		b = nil
+	}
+	switch {
+	case a == nil && b == nil:
+		return p.least(g, r, now, allowed, reference(g.endpoints))
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	pair := [2]*Endpoint{a, b}
+	ref := reference(pair[:])
+	if b.wait(now, ref) < a.wait(now, ref) {
+		return b
+	}
+	return a
+}
+
+// two draws different endpoints, by weight: from the table of turns.
+func (g *group) two(turn uint64) (a, b *Endpoint) {
+	random := mix(turn)
+	size := uint64(len(g.order))
+	i := g.order[(random>>32)*size>>32]
+	j := g.order[(random&math.MaxUint32)*size>>32]
+	if i == j {
+		j = (i + 1) % int32(len(g.endpoints))
+	}
+	return g.endpoints[i], g.endpoints[j]
+}
+
+// least chooses the endpoint with the shortest wait. Equal ones take turns.
+func (p *Pool) least(g *group, r *Request, now int64, allowed level, ref float64) *Endpoint {
+	turn := p.turn.Add(1) - 1
+	first := int(g.order[turn%uint64(len(g.order))])
+	var best, shy *Endpoint
+	var bestWait float64
+	skipped, at := 0, first
+	for step := range g.endpoints {
+		e := g.endpoints[at]
+		if at++; at == len(g.endpoints) {
+			at = 0
+		}
+		if !r.can(e, now, allowed) {
+			continue
+		}
+		if e.holdsBack(turn, now) {
+			shy = e
+			continue
+		}
+		if wait := e.wait(now, ref); best == nil || wait < bestWait {
+			best, bestWait, skipped = e, wait, step
+		}
+	}
+	if best == nil {
+		return shy
+	}
+	if skipped > 0 && g.uniform {
+		// The chosen one has had its turn; otherwise it would have two: its own
+		// and that of its neighbor that was passed over.
+		p.turn.CompareAndSwap(turn+1, turn+1+uint64(skipped))
+	}
+	return best
+}
+
+// wait is the expected wait in units of a request, not of time: requests in
+// flight for its weight, stretched if its recent answers were slow beside the
+// reference, plus the loop's latency. A worker that has answered nothing yet
+// gets its first request as an equal and further ones only like a slow one:
+// what has just joined is neither starved nor flooded.
+func (e *Endpoint) wait(now int64, ref float64) float64 {
+	queue := float64(e.InFlight())
+	if queue > 0 {
+		queue /= e.weight(now)
+	}
+	if ref == byConns {
+		return queue
+	}
+	loop := float64(e.loop.Load() / loopPenalty)
+	a := answerTime(e.answers.Load())
+	if a == 0 {
+		return queue*slowMax + loop
+	}
+	slow := a.slowness(now, ref)
+	return queue*slow + (slow - 1) + loop
+}
+
+// slowness is how many times slower than the reference it answers: 1 (as good)
+// to slowMax. It halves with every second without an answer, because an
+// endpoint that gets no requests cannot prove that it has recovered.
+func (a answerTime) slowness(now int64, ref float64) float64 {
+	slow := float64(a.micros()) / ref
+	if slow < slowFrom {
+		return 1
+	}
+	if slow > slowMax {
+		slow = slowMax
+	}
+	if age := a.age(now); age >= 1000 {
+		slow /= float64(uint64(1) << min(age/1000, 32))
+	}
+	return max(slow, 1)
+}
+
+// reference is the shortest smoothed answer time in µs.
+func reference(endpoints []*Endpoint) float64 {
+	shortest := uint32(math.MaxUint32)
+	for _, e := range endpoints {
+		if t := answerTime(e.answers.Load()).micros(); t > 0 && t < shortest {
+			shortest = t
+		}
+	}
+	return float64(max(shortest, fastAnswer))
+}
+
+// rendezvous is weighted highest-random-weight hashing (Thaler, Ravishankar
+// 1996): every client ranks the workers and takes the first that can. When one
+// leaves, only its clients move, each to its own second choice, and they return
+// when it comes back. Nginx's rehash loop takes a position in the list instead,
+// so that a shorter list moves most clients.
+func (g *group) rendezvous(r *Request, now int64, allowed level) *Endpoint {
+	client := hashClient(r.Client)
+	var best *Endpoint
+	var bestScore float64
+	for _, e := range g.endpoints {
+		if !r.can(e, now, allowed) {
+			continue
+		}
+		if score := g.rank(e, client, now); best == nil || score > bestScore {
+			best, bestScore = e, score
+		}
+	}
+	return best
+}
+
+// rank is weight / -ln(u), u evenly in (0, 1), which gives each worker clients
+// in proportion to its weight. With equal weights u has the same order.
+func (g *group) rank(e *Endpoint, client uint64, now int64) float64 {
+	u := (float64(mix(client^e.key)>>11) + 0.5) / (1 << 53)
+	if g.uniform && !g.grows {
+		return u
+	}
+	return e.weight(now) / -math.Log(u)
+}
