@@ -1,0 +1,115 @@
+package logs
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A follower holds at most this much for a reader that does not keep up.
+const (
+	maxWaitingLines = 8192
+	maxWaitingBytes = 1 << 20
+)
+
+// follower is one reader of new lines. Those who publish never wait for it.
+type follower struct {
+	names []string
+	wake  chan struct{}
+	over  chan struct{}
+	once  sync.Once
+
+	mu      sync.Mutex
+	waiting []Line
+	bytes   int
+	dropped int       // lines that found no room behind waiting
+	gap     time.Time // of the first of them
+}
+
+func newFollower(names []string) *follower {
+	return &follower{names: names, wake: make(chan struct{}, 1), over: make(chan struct{})}
+}
+
+func publish(followers []*follower, l Line) {
+	for _, f := range followers {
+		if matches(f.names, l.Worker) {
+			f.offer(l)
+		}
+	}
+}
+
+// offer queues a line, or counts it when the reader is too slow.
+func (f *follower) offer(l Line) {
+	f.mu.Lock()
+	if f.dropped > 0 || len(f.waiting) >= maxWaitingLines || f.bytes+len(l.Text) > maxWaitingBytes {
+		if f.dropped == 0 {
+			f.gap = l.At
+		}
+		f.dropped++
+	} else {
+		f.waiting = append(f.waiting, l)
+		f.bytes += len(l.Text)
+	}
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the queue; a remark stands where lines are missing.
+func (f *follower) take() []Line {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lines := f.waiting
+	if f.dropped > 0 {
+		text := fmt.Sprintf("%d lines not shown: this reader is too slow", f.dropped)
+		lines = append(lines, Line{At: f.gap, Stream: Bulsa, Text: text})
+	}
+	f.waiting, f.bytes, f.dropped = nil, 0, 0
+	return lines
+}
+
+// pump sends past and then what is offered, until ctx ends or the store closes.
+// Offered lines that past holds already are left out: a worker's stamps only grow.
+func (f *follower) pump(ctx context.Context, out chan<- Line, past []Line) {
+	latest := map[string]time.Time{}
+	for _, l := range past {
+		latest[l.Worker] = l.At
+	}
+	if !send(ctx, out, past, nil) {
+		return
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.over:
+			send(ctx, out, f.take(), latest)
+			return
+		case <-f.wake:
+			if !send(ctx, out, f.take(), latest) {
+				return
+			}
+		}
+	}
+}
+
+// send sends lines that are later than latest says; false when ctx ended.
+func send(ctx context.Context, out chan<- Line, lines []Line, latest map[string]time.Time) bool {
+	for _, l := range lines {
+		if !l.At.After(latest[l.Worker]) {
+			continue
+		}
+		select {
+		case out <- l:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// end lets pump finish after what is queued.
+func (f *follower) end() { f.once.Do(func() { close(f.over) }) }
