@@ -340,7 +340,7 @@ func (m *Machine) died(now time.Time, e Exit) []Effect {
 	cause := e.describe(now.Sub(m.launched))
 	effects := m.withdraw(cause)
 	m.leaveReady(now)
-	if m.tenure >= m.config.Restart.ResetAfter {
+	if m.proven && m.tenure >= m.config.Restart.ResetAfter {
 		m.history.step = 0
 	}
 	proven := m.proven
