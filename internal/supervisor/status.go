@@ -1,8 +1,11 @@
 package supervisor
 
 import (
+	"maps"
+	"sync/atomic"
 	"time"
 
+	"bulsa/internal/balance"
 	"bulsa/internal/spec"
 	"bulsa/internal/worker"
 )
@@ -28,30 +31,69 @@ type ServiceStatus struct {
 	Ports     []string // "0.0.0.0:3333->3000", filled in by the daemon
 	Workers   []WorkerStatus
 	Service   spec.Service
+
+	live []liveWorker // beside Workers
+}
+
+// liveWorker is where the newest picture of a worker stands, and what its
+// predecessors in the same slot counted.
+type liveWorker struct {
+	current  *atomic.Pointer[WorkerStatus]
+	restarts int
+	deaths   map[string]uint64
+}
+
+// now is the worker as it is, seen being what its service last saw of it.
+func (l liveWorker) now(seen WorkerStatus) WorkerStatus {
+	w := seen
+	if fresh := l.current.Load(); fresh != nil {
+		w = *fresh
+	}
+	w.Restarts += l.restarts
+	deaths := maps.Clone(l.deaths)
+	if deaths == nil {
+		deaths = map[string]uint64{}
+	}
+	for cause, n := range w.Deaths {
+		deaths[cause] += n
+	}
+	w.Deaths = deaths
+	for _, e := range w.endpoints {
+		w.InFlight += e.InFlight()
+	}
+	return w
 }
 
 // WorkerStatus is one worker.
 type WorkerStatus struct {
-	Name     string // SERVICE.N
-	Number   int
-	Release  int
-	PID      int
-	Ref      string // pid, container id or address
-	State    worker.State
-	Health   string // none starting healthy unhealthy
-	Restarts int
-	Started  time.Time    // of the current or last run
-	Ended    time.Time    // of the last run; zero while it runs
-	Next     time.Time    // when the next start is due, in backoff and failed
-	Exit     *worker.Exit // of the last run that ended
-	Cause    string       // why it is in this state
-	Address  string       // where its requests go
-	InFlight int
-	Streak   int                  // failed checks in a row
-	Checks   []worker.CheckResult // the last five, oldest first
-	CheckCPU time.Duration        // all checks of this worker so far
-	History  []Change             // the last changes of state, oldest first
-	Warnings []string             // a check that costs too much, or is slower than its interval
+	Name         string // SERVICE.N
+	Number       int
+	Release      int
+	PID          int
+	Ref          string // pid, container id or address
+	State        worker.State
+	Health       string // none starting healthy unhealthy
+	Restarts     int
+	Since        time.Time    // when it entered this state
+	Started      time.Time    // of the current or last run
+	Ended        time.Time    // of the last run; zero while it runs
+	Next         time.Time    // when the next start is due, in backoff and failed
+	Exit         *worker.Exit // of the last run that ended
+	Cause        string       // why it is in this state
+	Address      string       // where its requests go
+	InFlight     int
+	Streak       int                  // failed checks in a row
+	Checks       []worker.CheckResult // the last five, oldest first
+	CheckCPU     time.Duration        // all checks of this worker so far
+	CheckLast    time.Duration        // wall time of the last one
+	ChecksPassed uint64
+	ChecksFailed uint64
+	Deaths       map[string]uint64 // by kind: exit signal oom request
+	History      []Change          // the last changes of state, oldest first
+	Unusable     string            // it runs, but can not serve as configured
+	Warnings     []string          // a check that costs too much, or is slower than its interval
+
+	endpoints []*balance.Endpoint
 }
 
 // Change is one step in a worker's life.

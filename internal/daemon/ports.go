@@ -1,0 +1,349 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"bulsa/internal/engine"
+	"bulsa/internal/listen"
+	"bulsa/internal/proxy"
+	"bulsa/internal/spec"
+	"bulsa/internal/supervisor"
+)
+
+// ports is the book of all public sockets: those that the configuration
+// publishes, and those that workers ask for. Each leads to one pool of one
+// service. It implements engine.Sockets.
+type ports struct {
+	server     *proxy.Server
+	supervisor *supervisor.Supervisor
+	notice     func(service, message string)
+	ctx        context.Context // ends the listeners
+
+	mu       sync.Mutex
+	services map[string]spec.Service
+	open     map[string]*socket // by id
+	serving  sync.WaitGroup
+}
+
+// socket is one public socket.
+type socket struct {
+	id        string
+	service   string
+	port      engine.Port
+	published spec.Port // zero when a worker asked for it
+	listener  net.Listener
+	packet    net.PacketConn // UDP
+	shared    bool           // the workers accept themselves: bulsa only holds it
+	served    bool
+}
+
+func (s *socket) close() {
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	if s.packet != nil {
+		s.packet.Close()
+	}
+}
+
+// address is what the socket is bound to, for people.
+func (s *socket) address() string {
+	if s.packet != nil {
+		return s.packet.LocalAddr().String() + "/udp"
+	}
+	if s.listener.Addr().Network() == "unix" {
+		return "unix:" + s.listener.Addr().String()
+	}
+	return s.listener.Addr().String()
+}
+
+func (s *socket) number() int {
+	if s.listener != nil {
+		if a, ok := s.listener.Addr().(*net.TCPAddr); ok {
+			return a.Port
+		}
+		return 0
+	}
+	return s.packet.LocalAddr().(*net.UDPAddr).Port
+}
+
+// publish opens what p publishes and is not open yet. Either all of it opens, or
+// nothing changes. It returns a function that closes what p no longer
+// publishes; call it when p is in force.
+func (b *ports) publish(p spec.Project) (retire func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wanted := map[string]bool{}
+	var opened []*socket
+	for _, sv := range p.Services {
+		for i, port := range sv.Ports {
+			id := publishedID(sv.Name, port)
+			wanted[id] = true
+			if old := b.open[id]; old != nil {
+				old.port = portKey(sv, i)
+				continue
+			}
+			s, err := b.openPublished(id, sv, i)
+			if err != nil {
+				for _, o := range opened {
+					o.close()
+				}
+				return nil, err
+			}
+			opened = append(opened, s)
+		}
+	}
+	for _, s := range opened {
+		b.open[s.id] = s
+	}
+	return func() { b.retire(p, wanted) }, nil
+}
+
+func publishedID(service string, p spec.Port) string {
+	return fmt.Sprintf("%s/%s", service, net.JoinHostPort(p.Host, strconv.Itoa(p.Published)))
+}
+
+func (b *ports) openPublished(id string, sv spec.Service, i int) (*socket, error) {
+	port := sv.Ports[i]
+	ln, err := listen.Open(b.ctx, "tcp", port.Host, port.Published)
+	if err != nil {
+		return nil, fmt.Errorf("service %s: %w", sv.Name, err)
+	}
+	return &socket{id: id, service: sv.Name, port: portKey(sv, i), published: port, listener: ln, shared: sv.NodeMode == spec.NodeShared}, nil
+}
+
+// portKey is the pool that a published port leads to: the first one, and every
+// one with the same target or none, is the main port.
+func portKey(sv spec.Service, i int) engine.Port {
+	p := sv.Ports[i]
+	if i == 0 || p.Target == 0 || p.Target == sv.Ports[0].Target {
+		return engine.Main
+	}
+	return engine.Port(strconv.Itoa(p.Target))
+}
+
+// retire closes published sockets that are not wanted any more, and everything
+// of services that p lacks.
+func (b *ports) retire(p spec.Project, wanted map[string]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.services = map[string]spec.Service{}
+	for _, sv := range p.Services {
+		b.services[sv.Name] = sv
+	}
+	for id, s := range b.open {
+		_, known := b.services[s.service]
+		if !known || s.published != (spec.Port{}) && !wanted[id] {
+			s.close()
+			delete(b.open, id)
+		}
+	}
+	b.route()
+}
+
+// route gives the proxy its table and starts serving sockets that are new. b.mu is held.
+func (b *ports) route() {
+	table := proxy.Table{}
+	for id, s := range b.open {
+		if s.shared || s.packet != nil {
+			continue
+		}
+		pool, err := b.supervisor.Pool(s.service, s.port)
+		if err != nil {
+			continue // the service is on its way out
+		}
+		table[id] = &proxy.Route{Service: s.service, Port: string(s.port), Pool: pool, Settings: settings(b.services[s.service])}
+	}
+	b.server.SetTable(table)
+	for id, s := range b.open {
+		if table[id] == nil || s.served {
+			continue
+		}
+		s.served = true
+		b.serving.Add(1)
+		go func() {
+			defer b.serving.Done()
+			if err := b.server.Serve(b.ctx, id, s.listener); err != nil && !errors.Is(err, net.ErrClosed) {
+				b.notice(s.service, fmt.Sprintf("the listener on %s ended: %v", s.address(), err))
+			}
+		}()
+	}
+}
+
+func settings(sv spec.Service) proxy.Settings {
+	f := sv.Forward
+	s := proxy.Settings{
+		HeaderTimeout: f.HeaderTimeout, IdleTimeout: f.IdleTimeout, ConnectTimeout: f.ConnectTimeout,
+		AnswerTimeout: f.AnswerTimeout, Hold: f.Hold, MaxBody: f.MaxBody, MaxHeader: f.MaxHeader, Sticky: sv.Balance.Sticky,
+	}
+	for _, cidr := range f.TrustedProxies {
+		if prefix, err := netip.ParsePrefix(cidr); err == nil {
+			s.Trusted = append(s.Trusted, prefix)
+		}
+	}
+	return s
+}
+
+// Claim answers a worker's wish to listen: with the published port that it
+// means, with the socket that another worker of the service already caused to
+// be open, or with a new one where the worker asked for it.
+func (b *ports) Claim(ctx context.Context, a engine.Ask) (engine.Grant, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sv, ok := b.services[a.Service]
+	if !ok {
+		return engine.Grant{}, syscall.EADDRNOTAVAIL
+	}
+	if s := b.publishedFor(sv, a); s != nil {
+		return grant(s, a), nil
+	}
+	id := askID(a)
+	if s := b.open[id]; s != nil {
+		return grant(s, a), nil
+	}
+	s, err := b.openAsked(id, sv, a)
+	if err != nil {
+		return engine.Grant{}, err
+	}
+	b.open[id] = s
+	b.route()
+	return grant(s, a), nil
+}
+
+// publishedFor finds the published socket that an ask means: the one whose
+// target is the port asked for, or, where no target was given, the first ask.
+func (b *ports) publishedFor(sv spec.Service, a engine.Ask) *socket {
+	if a.Network == "unix" || a.Network == "udp4" || a.Network == "udp6" || len(sv.Ports) == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(sv.Ports, func(p spec.Port) bool { return p.Target != 0 && p.Target == a.Port })
+	switch {
+	case i >= 0:
+	case a.Own, a.First && sv.Ports[0].Target == 0:
+		i = 0
+	default:
+		if a.First {
+			first := sv.Ports[0]
+			b.notice(sv.Name, fmt.Sprintf("%s listens on port %d, but the published port %d leads to port %d: publish %d:%d", a.Worker, a.Port, first.Published, first.Target, first.Published, a.Port))
+		}
+		return nil
+	}
+	return b.open[publishedID(sv.Name, sv.Ports[i])]
+}
+
+// askID is the same for the same wish of all workers of a service.
+func askID(a engine.Ask) string {
+	if a.Network == "unix" {
+		return fmt.Sprintf("%s/unix:%s", a.Service, a.Path)
+	}
+	id := fmt.Sprintf("%s/%s:%s", a.Service, a.Network, net.JoinHostPort(a.Host, strconv.Itoa(a.Port)))
+	if a.Port == 0 {
+		id += "/" + strconv.Itoa(a.Index)
+	}
+	return id
+}
+
+func (b *ports) openAsked(id string, sv spec.Service, a engine.Ask) (*socket, error) {
+	s := &socket{id: id, service: a.Service, port: engine.Port(id[len(a.Service)+1:]), shared: a.Shared}
+	if a.First && len(sv.Ports) == 0 {
+		s.port = engine.Main
+	}
+	var err error
+	switch a.Network {
+	case "unix":
+		s.listener, err = listen.OpenUnix(a.Path)
+	case "udp4", "udp6":
+		s.packet, err = listen.OpenPacket(b.ctx, a.Network, a.Host, a.Port, a.V6Only)
+	default:
+		s.listener, err = listen.Open(b.ctx, network(a), a.Host, a.Port)
+	}
+	if err != nil {
+		b.notice(sv.Name, fmt.Sprintf("%s cannot listen: %v", a.Worker, err))
+		var errno syscall.Errno
+		if errors.As(err, &errno) {
+			return nil, errno
+		}
+		return nil, syscall.EADDRINUSE
+	}
+	return s, nil
+}
+
+func network(a engine.Ask) string {
+	if a.V6Only {
+		return "tcp6"
+	}
+	return a.Network
+}
+
+// grant tells the worker what it asked for where it can be told so: an
+// application that asked for port 3000 believes that it listens there.
+func grant(s *socket, a engine.Ask) engine.Grant {
+	g := engine.Grant{Port: s.port, Host: a.Host, Number: a.Port}
+	if a.Port == 0 && a.Network != "unix" {
+		g.Number = s.number()
+	}
+	if g.Host == "" {
+		g.Host = "::"
+	}
+	if s.shared || s.packet != nil {
+		g.Shared = descriptor(s)
+	}
+	return g
+}
+
+// descriptor returns the socket's descriptor; it stays valid while the socket is open.
+func descriptor(s *socket) uintptr {
+	var conn any = s.listener
+	if s.packet != nil {
+		conn = s.packet
+	}
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var fd uintptr
+	raw.Control(func(f uintptr) { fd = f })
+	return fd
+}
+
+// list shows a service's sockets as Docker shows ports: "0.0.0.0:3333->3000".
+func (b *ports) list(service string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []string
+	for _, s := range b.open {
+		if s.service != service {
+			continue
+		}
+		text := s.address()
+		if s.published.Target != 0 {
+			text += "->" + strconv.Itoa(s.published.Target)
+		}
+		out = append(out, text)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// close ends all listeners.
+func (b *ports) close() {
+	b.mu.Lock()
+	for id, s := range b.open {
+		s.close()
+		delete(b.open, id)
+	}
+	b.mu.Unlock()
+	b.serving.Wait()
+}

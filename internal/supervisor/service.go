@@ -1,0 +1,361 @@
+package supervisor
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"bulsa/internal/balance"
+	"bulsa/internal/engine"
+	"bulsa/internal/rollout"
+	"bulsa/internal/spec"
+	"bulsa/internal/worker"
+)
+
+// serviceMessage is what comes to a service's loop: a worker's new picture, or
+// a command. A message without either makes it look at the world again.
+type serviceMessage struct {
+	picture   *picture
+	fixedPort bool
+	do        func(*service)
+}
+
+// member is a worker's loop as its service knows it.
+type member struct {
+	loop    *workerLoop
+	picture *picture
+}
+
+// service owns the desired and the observed state of one service, and is the
+// only writer of its pools.
+type service struct {
+	name       string
+	supervisor *Supervisor
+	engine     engine.Engine
+	inbox      *mailbox[serviceMessage]
+	done       chan struct{} // closed: the loop shall end
+	loops      sync.WaitGroup
+	status     atomic.Pointer[ServiceStatus]
+
+	poolsMu sync.Mutex
+	policy  string // of the pools
+	pools   map[engine.Port]*balance.Pool
+
+	release    spec.Release
+	releases   int // numbers given
+	stopped    bool
+	begun      bool // its dependencies were met once
+	waiting    string
+	fixedPort  bool // its program binds a port of its own: two runs would fight for it
+	generation map[int]int
+	members    map[string]*member
+	sequence   int
+	restarts   map[int]int // of loops that are gone, by slot
+	deaths     map[int]map[string]uint64
+	listed     map[engine.Port][]*balance.Endpoint // what each pool was last given
+	nextBatch  time.Time                           // update_config.delay: no replacement before it
+}
+
+func newService(s *Supervisor, e engine.Engine, spec spec.Service) *service {
+	sv := &service{
+		name: spec.Name, supervisor: s, engine: e, inbox: newMailbox[serviceMessage](), done: make(chan struct{}),
+		policy: spec.Balance.Policy, pools: map[engine.Port]*balance.Pool{}, generation: map[int]int{}, members: map[string]*member{},
+		restarts: map[int]int{}, deaths: map[int]map[string]uint64{}, listed: map[engine.Port][]*balance.Endpoint{},
+	}
+	sv.adopt(spec)
+	sv.publishStatus()
+	return sv
+}
+
+// adopt makes spec the desired service: the same digest is a matter of numbers,
+// another one a new release.
+func (s *service) adopt(spec spec.Service) {
+	digest := spec.Digest()
+	if s.release.Digest == digest {
+		s.release.Service = spec
+		return
+	}
+	s.releases++
+	s.release.Number, s.release.Digest, s.release.Service = s.releases, digest, spec
+	s.fixedPort = false
+}
+
+func (s *service) run() {
+	defer s.loops.Wait()
+	batch := time.NewTimer(time.Hour)
+	defer batch.Stop()
+	for {
+		s.reconcile(time.Now())
+		s.publishPools()
+		s.publishStatus()
+		if !s.nextBatch.IsZero() {
+			batch.Reset(max(0, time.Until(s.nextBatch)))
+		}
+		select {
+		case <-s.done:
+			s.dismissAll()
+			return
+		case <-batch.C:
+			s.nextBatch = time.Time{}
+		case <-s.inbox.ready:
+			for _, m := range s.inbox.take() {
+				s.receive(m)
+			}
+		}
+	}
+}
+
+func (s *service) receive(m serviceMessage) {
+	switch {
+	case m.do != nil:
+		m.do(s)
+	case m.fixedPort:
+		s.fixedPort = true
+	case m.picture != nil:
+		if member, ok := s.members[m.picture.key]; ok {
+			member.picture = m.picture
+		}
+	}
+}
+
+// reconcile starts, drains and forgets workers until the plan is empty.
+func (s *service) reconcile(now time.Time) {
+	if !s.mayBegin() {
+		return
+	}
+	plan := rollout.Next(s.desired(now), s.observed())
+	for _, a := range plan.Actions {
+		s.act(now, a)
+	}
+}
+
+// mayBegin holds a service back until what it depends on is there. Once begun,
+// a service does not stop because a dependency does.
+func (s *service) mayBegin() bool {
+	if s.begun || s.stopped {
+		return true
+	}
+	s.waiting = s.supervisor.unmet(s.release.Service.DependsOn)
+	s.begun = s.waiting == ""
+	return s.begun
+}
+
+func (s *service) desired(now time.Time) rollout.Desired {
+	spec := s.release.Service
+	d := rollout.Desired{
+		Replicas: spec.Replicas, Release: s.release.Number, Generation: s.generation,
+		StartFirst:  spec.Update.StartFirst && s.engine.Properties().Isolated && !s.fixedPort,
+		Parallelism: spec.Update.Parallelism, Stopped: s.stopped,
+	}
+	if spec.Engine == "external" {
+		d.Replicas = len(spec.Servers)
+	}
+	return d
+}
+
+func (s *service) observed() []rollout.Observed {
+	out := make([]rollout.Observed, 0, len(s.members))
+	for _, key := range s.keys() {
+		p := s.members[key].picture
+		out = append(out, rollout.Observed{
+			Key: key, Number: p.status.Number, Release: p.status.Release, Generation: p.generation,
+			State: p.status.State, Replace: p.replace, Finished: p.finished, Cause: p.status.Cause,
+		})
+	}
+	return out
+}
+
+// keys are the members in the order of their slots, the older one of a slot first.
+func (s *service) keys() []string {
+	keys := make([]string, 0, len(s.members))
+	for k := range s.members {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		x, y := s.members[a].loop, s.members[b].loop
+		if x.number != y.number {
+			return x.number - y.number
+		}
+		return x.sequence - y.sequence
+	})
+	return keys
+}
+
+func (s *service) act(now time.Time, a rollout.Action) {
+	switch a.Kind {
+	case rollout.Start:
+		s.startMember(a)
+	case rollout.Drain:
+		s.tell(a.Key, worker.Fact{Kind: worker.Drain, Cause: a.Cause})
+		if delay := s.release.Service.Update.Delay; delay > 0 {
+			s.nextBatch = now.Add(delay)
+		}
+	case rollout.Remove:
+		s.dismiss(a.Key)
+	}
+}
+
+// startMember starts the worker that the plan names: one that exists and rests,
+// or a new one.
+func (s *service) startMember(a rollout.Action) {
+	if a.Key != "" {
+		s.tell(a.Key, worker.Fact{Kind: worker.Start, Cause: a.Cause})
+		return
+	}
+	s.sequence++
+	w := &workerLoop{
+		key: fmt.Sprintf("%s.%d/%d", s.name, a.Number, s.sequence), sequence: s.sequence,
+		number: a.Number, name: fmt.Sprintf("%s.%d", s.name, a.Number),
+		release: s.release, generation: s.generation[a.Number],
+		service: s, engine: s.engine, inbox: newMailbox[message](), done: make(chan struct{}),
+		deaths: map[string]uint64{}, ports: map[engine.Port]port{},
+	}
+	spec := s.release.Service
+	w.machine = worker.New(w.key, worker.Config{Health: spec.Health, Restart: spec.Restart, Stop: spec.Stop}, rand.Uint64())
+	m := &member{loop: w}
+	s.members[w.key] = m
+	w.inbox.put(message{fact: worker.Fact{Kind: worker.Start, Cause: a.Cause}})
+	m.picture = w.picture()
+	m.picture.status.State = worker.Starting // the start is on its way: the next plan must not ask for it again
+	s.loops.Add(1)
+	go func() {
+		defer s.loops.Done()
+		w.run()
+	}()
+}
+
+// tell sends a fact, and notes in the picture what it will lead to, so that the
+// next plan does not ask for it again.
+func (s *service) tell(key string, f worker.Fact) {
+	m, ok := s.members[key]
+	if !ok {
+		return
+	}
+	p := *m.picture
+	switch f.Kind {
+	case worker.Start:
+		p.status.State = worker.Starting
+	case worker.Drain:
+		if runs(p.status.State) {
+			p.status.State = worker.Draining
+		} else {
+			p.status.State = worker.Pending
+		}
+	}
+	m.picture = &p
+	m.loop.inbox.put(message{fact: f})
+}
+
+// dismiss ends a worker's loop and keeps its counts for its successors.
+func (s *service) dismiss(key string) {
+	m, ok := s.members[key]
+	if !ok {
+		return
+	}
+	n := m.loop.number
+	s.restarts[n] += m.picture.status.Restarts
+	if s.deaths[n] == nil {
+		s.deaths[n] = map[string]uint64{}
+	}
+	for cause, count := range m.loop.lastDeaths() {
+		s.deaths[n][cause] += count
+	}
+	delete(s.members, key)
+	close(m.loop.done)
+}
+
+func (s *service) dismissAll() {
+	for key := range s.members {
+		s.dismiss(key)
+	}
+	s.publishPools()
+}
+
+// pool returns the pool of one port; a port that nobody serves yet has an empty one.
+func (s *service) pool(p engine.Port) (*balance.Pool, error) {
+	s.poolsMu.Lock()
+	defer s.poolsMu.Unlock()
+	if pool := s.pools[p]; pool != nil {
+		return pool, nil
+	}
+	pool, err := balance.NewPool(s.policy)
+	if err != nil {
+		return nil, err
+	}
+	s.pools[p] = pool
+	return pool, nil
+}
+
+// newPools makes the service's pools anew under another policy. They fill at the
+// loop's next look; whoever routes to them must ask for them again.
+func (s *service) newPools(policy string) {
+	s.poolsMu.Lock()
+	s.policy, s.pools = policy, map[engine.Port]*balance.Pool{}
+	s.poolsMu.Unlock()
+	s.do(func(x *service) { x.listed = map[engine.Port][]*balance.Endpoint{} })
+}
+
+// publishPools gives each pool the endpoints that are in rotation, by worker number.
+func (s *service) publishPools() {
+	now := map[engine.Port][]*balance.Endpoint{}
+	for _, key := range s.keys() {
+		for p, e := range s.members[key].picture.published {
+			now[p] = append(now[p], e)
+		}
+	}
+	for p := range s.listed {
+		if _, ok := now[p]; !ok {
+			now[p] = nil
+		}
+	}
+	for p, endpoints := range now {
+		if slices.Equal(endpoints, s.listed[p]) {
+			continue
+		}
+		pool, err := s.pool(p)
+		if err != nil {
+			s.emit("", "notice", err.Error(), "")
+			continue
+		}
+		pool.Publish(endpoints)
+		s.listed[p] = endpoints
+	}
+}
+
+func (s *service) publishStatus() {
+	st := &ServiceStatus{
+		Name: s.name, Engine: s.release.Service.Engine, Release: s.release.Number,
+		Desired: s.desired(time.Time{}).Replicas, Stopped: s.stopped, Waiting: s.waiting, Service: s.release.Service,
+	}
+	if !s.begun {
+		st.Waiting = s.waiting
+	}
+	running, finished := 0, 0
+	for _, key := range s.keys() {
+		p := s.members[key].picture
+		w := p.status
+		st.Workers = append(st.Workers, w)
+		st.live = append(st.live, liveWorker{current: &s.members[key].loop.current, restarts: s.restarts[w.Number], deaths: maps.Clone(s.deaths[w.Number])})
+		if w.State == worker.Ready {
+			st.Ready++
+		}
+		if runs(w.State) || w.State == worker.Backoff {
+			running++
+		}
+		if p.finished && w.Exit != nil && w.Exit.Code == 0 && w.Exit.Signal == "" {
+			finished++
+		}
+	}
+	st.Completed = st.Desired > 0 && finished >= st.Desired && running == 0
+	before := s.status.Swap(st)
+	s.supervisor.statusChanged(s, before, st)
+}
+
+func (s *service) emit(workerName, kind, message, cause string) {
+	s.supervisor.events.emit(Event{At: time.Now(), Service: s.name, Worker: workerName, Kind: kind, Message: strings.TrimSpace(message), Cause: cause})
+}

@@ -1,0 +1,397 @@
+// Package supervisor holds the loops that keep services alive: one goroutine
+// for each worker, one for each service, one for each engine. Decisions are
+// made in worker and rollout; this room carries them out and publishes what is.
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"bulsa/internal/balance"
+	"bulsa/internal/engine"
+	"bulsa/internal/spec"
+	"bulsa/internal/worker"
+)
+
+// ErrNotFound is wrapped by errors about services or workers that do not exist.
+var ErrNotFound = errors.New("not found")
+
+// Supervisor runs the services of one project.
+type Supervisor struct {
+	project string
+	started time.Time
+	engines map[spec.Engine]engine.Engine
+	events  *hub
+
+	mu       sync.Mutex
+	order    []string // services in start order
+	services map[string]*service
+	changed  chan struct{} // closed and replaced at each change of a status
+	stopping bool
+
+	routes sync.Map // engine.InstanceID -> *mailbox[message]
+	loops  sync.WaitGroup
+}
+
+// New makes a supervisor over engines. Nothing runs before Apply.
+func New(project string, engines map[spec.Engine]engine.Engine) *Supervisor {
+	s := &Supervisor{
+		project: project, started: time.Now(), engines: engines, events: newHub(),
+		services: map[string]*service{}, changed: make(chan struct{}),
+	}
+	for _, e := range engines {
+		s.loops.Add(1)
+		go func() {
+			defer s.loops.Done()
+			s.watch(e)
+		}()
+	}
+	return s
+}
+
+// watch hands the facts of one engine to the loops of the workers they are about.
+func (s *Supervisor) watch(e engine.Engine) {
+	for f := range e.Facts() {
+		if inbox, ok := s.routes.Load(f.Instance); ok {
+			inbox.(*mailbox[message]).put(message{engine: &f})
+		}
+	}
+}
+
+func (s *Supervisor) route(id engine.InstanceID, inbox *mailbox[message]) { s.routes.Store(id, inbox) }
+func (s *Supervisor) unroute(id engine.InstanceID)                        { s.routes.Delete(id) }
+
+// Apply makes the services of p the desired ones: new ones start, others change
+// or are scaled, those that p lacks are stopped and forgotten. It returns one
+// line for each change and does not wait for it.
+func (s *Supervisor) Apply(p spec.Project) ([]string, error) {
+	for _, sv := range p.Services {
+		if s.engines[sv.Engine] == nil {
+			return nil, fmt.Errorf("service %s: there is no engine %q", sv.Name, sv.Engine)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return nil, errors.New("the project is being stopped")
+	}
+	var changes []string
+	order := make([]string, 0, len(p.Services))
+	for _, sv := range p.Services {
+		order = append(order, sv.Name)
+		if change := s.applyService(sv); change != "" {
+			changes = append(changes, change)
+		}
+	}
+	for _, name := range s.order {
+		if !slices.Contains(order, name) {
+			changes = append(changes, fmt.Sprintf("%s: removed", name))
+			s.remove(name)
+		}
+	}
+	s.order = order
+	return changes, nil
+}
+
+// applyService starts or changes one service. s.mu is held.
+func (s *Supervisor) applyService(sv spec.Service) string {
+	old := s.services[sv.Name]
+	if old != nil && old.engine != s.engines[sv.Engine] {
+		s.remove(sv.Name)
+		old = nil
+	}
+	if old == nil {
+		fresh := newService(s, s.engines[sv.Engine], sv)
+		s.services[sv.Name] = fresh
+		s.loops.Add(1)
+		go func() {
+			defer s.loops.Done()
+			fresh.run()
+		}()
+		return fmt.Sprintf("%s: started", sv.Name)
+	}
+	before := old.status.Load().Service
+	change := describeChange(before, sv)
+	if before.Balance.Policy != sv.Balance.Policy {
+		old.newPools(sv.Balance.Policy)
+	}
+	old.do(func(x *service) { x.stopped = false; x.adopt(sv) })
+	return change
+}
+
+func describeChange(before, after spec.Service) string {
+	switch {
+	case before.Digest() != after.Digest():
+		return fmt.Sprintf("%s: changed, its workers are replaced", after.Name)
+	case before.Replicas != after.Replicas:
+		return fmt.Sprintf("%s: scaled from %d to %d", after.Name, before.Replicas, after.Replicas)
+	}
+	return ""
+}
+
+// remove stops a service and forgets it once nothing of it runs. s.mu is held.
+func (s *Supervisor) remove(name string) {
+	sv := s.services[name]
+	delete(s.services, name)
+	sv.do(func(x *service) { x.stopped = true })
+	s.loops.Add(1)
+	go func() {
+		defer s.loops.Done()
+		for {
+			changed := s.Changed()
+			if sv.status.Load().idle() {
+				close(sv.done)
+				return
+			}
+			<-changed
+		}
+	}()
+}
+
+// idle reports whether a stopped service has come to rest.
+func (st *ServiceStatus) idle() bool {
+	return st.Stopped && !slices.ContainsFunc(st.Workers, func(w WorkerStatus) bool {
+		return runs(w.State) || w.State == worker.Backoff
+	})
+}
+
+// do runs f in the service's own goroutine, soon.
+func (s *service) do(f func(*service)) { s.inbox.put(serviceMessage{do: f}) }
+
+// Pool returns the pool of one port of a service, empty while nobody serves it.
+func (s *Supervisor) Pool(name string, p engine.Port) (*balance.Pool, error) {
+	sv, err := s.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return sv.pool(p)
+}
+
+func (s *Supervisor) find(name string) (*service, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sv := s.services[name]; sv != nil {
+		return sv, nil
+	}
+	return nil, fmt.Errorf("%w: there is no service %q; there are: %s", ErrNotFound, name, strings.Join(s.order, ", "))
+}
+
+// Scale sets the number of workers.
+func (s *Supervisor) Scale(name string, n int) error {
+	sv, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	if sv.status.Load().Engine == spec.EngineExternal {
+		return fmt.Errorf("%s is a list of external servers: change its servers in the file instead of scaling it", name)
+	}
+	before := sv.status.Load().Desired
+	sv.do(func(x *service) {
+		x.release.Service.Replicas = n
+		x.emit("", "scale", fmt.Sprintf("scaled from %d to %d", before, n), "asked")
+	})
+	return nil
+}
+
+// Start runs stopped services again, and tries failed workers at once.
+func (s *Supervisor) Start(names []string) error {
+	return s.each(names, func(x *service) {
+		x.stopped = false
+		for key, m := range x.members {
+			if st := m.picture.status.State; st == worker.Failed || st == worker.Backoff {
+				x.tell(key, worker.Fact{Kind: worker.Start, Cause: "asked to start"})
+			}
+		}
+	})
+}
+
+// Stop ends the workers of the named services gracefully; the services stay known.
+func (s *Supervisor) Stop(names []string) error {
+	return s.each(names, func(x *service) { x.stopped = true })
+}
+
+// Restart replaces all workers of the named services, or the named workers
+// alone, gracefully.
+func (s *Supervisor) Restart(names []string) error {
+	services, workers, err := s.resolve(names)
+	if err != nil {
+		return err
+	}
+	for _, sv := range services {
+		only := workers[sv.name]
+		sv.do(func(x *service) { x.restart(only) })
+	}
+	return nil
+}
+
+// restart asks for a new generation of the slots in only, or of all when it is empty.
+func (s *service) restart(only []int) {
+	s.stopped = false
+	for n := 1; n <= s.desired(time.Time{}).Replicas; n++ {
+		if len(only) == 0 || slices.Contains(only, n) {
+			s.generation[n]++
+		}
+	}
+	s.emit("", "restart", "restarts", "asked")
+}
+
+// each runs f in the loops of the named services, of all when none is named.
+func (s *Supervisor) each(names []string, f func(*service)) error {
+	services, workers, err := s.resolve(names)
+	if err != nil {
+		return err
+	}
+	for name, numbers := range workers {
+		if len(numbers) > 0 {
+			return fmt.Errorf("%s.%d is a worker: name its service %s, or change the number of its workers with bulsa scale %s=N", name, numbers[0], name, name)
+		}
+	}
+	for _, sv := range services {
+		sv.do(f)
+	}
+	return nil
+}
+
+// resolve finds services by name, and workers as slots of theirs. No name: all.
+func (s *Supervisor) resolve(names []string) ([]*service, map[string][]int, error) {
+	s.mu.Lock()
+	order := slices.Clone(s.order)
+	s.mu.Unlock()
+	if len(names) == 0 {
+		names = order
+	}
+	var found []*service
+	workers := map[string][]int{}
+	for _, name := range names {
+		sv, err := s.find(name)
+		if err != nil {
+			var number int
+			if sv, number = s.findWorker(name); sv == nil {
+				return nil, nil, fmt.Errorf("%w: there is no service or worker %q; there are: %s", ErrNotFound, name, strings.Join(s.names(), ", "))
+			}
+			workers[sv.name] = append(workers[sv.name], number)
+		}
+		if !slices.Contains(found, sv) {
+			found = append(found, sv)
+		}
+	}
+	return found, workers, nil
+}
+
+// findWorker finds the service and the slot of a worker's name.
+func (s *Supervisor) findWorker(name string) (*service, int) {
+	for _, sv := range s.all() {
+		for _, w := range sv.status.Load().Workers {
+			if w.Name == name {
+				return sv, w.Number
+			}
+		}
+	}
+	return nil, 0
+}
+
+func (s *Supervisor) names() []string {
+	var names []string
+	for _, sv := range s.all() {
+		names = append(names, sv.name)
+		for _, w := range sv.status.Load().Workers {
+			if !slices.Contains(names, w.Name) {
+				names = append(names, w.Name)
+			}
+		}
+	}
+	return names
+}
+
+// all returns the services in start order.
+func (s *Supervisor) all() []*service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*service, 0, len(s.order))
+	for _, name := range s.order {
+		out = append(out, s.services[name])
+	}
+	return out
+}
+
+// Kill sends a signal to a worker's whole process group. The worker comes back.
+func (s *Supervisor) Kill(ctx context.Context, name, signal string) error {
+	sv, _ := s.findWorker(name)
+	if sv == nil {
+		return fmt.Errorf("%w: there is no worker %q; there are: %s", ErrNotFound, name, strings.Join(s.names(), ", "))
+	}
+	reply := make(chan error, 1)
+	sv.do(func(x *service) {
+		for _, key := range x.keys() {
+			if m := x.members[key]; m.loop.name == name && runs(m.picture.status.State) {
+				m.loop.inbox.put(message{signal: signal, reply: reply})
+				return
+			}
+		}
+		reply <- fmt.Errorf("%s does not run", name)
+	})
+	select {
+	case err := <-reply:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("cannot signal %s: %w", name, ctx.Err())
+	}
+}
+
+// Status is the picture of this moment. It waits for nobody.
+func (s *Supervisor) Status() *Status {
+	st := &Status{Project: s.project, Started: s.started}
+	for _, sv := range s.all() {
+		one := *sv.status.Load()
+		one.Workers = slices.Clone(one.Workers)
+		for i := range one.Workers {
+			one.Workers[i] = one.live[i].now(one.Workers[i])
+		}
+		st.Services = append(st.Services, one)
+	}
+	return st
+}
+
+// Changed is closed when any status changes after this call.
+func (s *Supervisor) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+// statusChanged wakes those who wait for a change, and services that depend on this one.
+func (s *Supervisor) statusChanged(sv *service, before, after *ServiceStatus) {
+	if before == nil {
+		return // still being made
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+	for _, other := range s.services {
+		if slices.ContainsFunc(other.status.Load().Service.DependsOn, func(d spec.Dependency) bool { return d.Service == sv.name }) &&
+			other.status.Load().Waiting != "" {
+			other.inbox.put(serviceMessage{})
+		}
+	}
+}
+
+// Events returns the events kept so far, and with follow a channel of those to
+// come, which is closed when ctx ends.
+func (s *Supervisor) Events(ctx context.Context, follow bool) ([]Event, <-chan Event) {
+	if !follow {
+		return s.events.history(), nil
+	}
+	ch := s.events.follow(ctx)
+	return s.events.history(), ch
+}
+
+// Emit adds an event that did not come from a worker's life.
+func (s *Supervisor) Emit(service, workerName, kind, message, cause string) {
+	s.events.emit(Event{At: time.Now(), Service: service, Worker: workerName, Kind: kind, Message: message, Cause: cause})
+}

@@ -1,0 +1,436 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"bulsa/internal/balance"
+	"bulsa/internal/engine"
+	"bulsa/internal/probe"
+	"bulsa/internal/spec"
+	"bulsa/internal/worker"
+)
+
+// historyKept bounds the changes of state that `bulsa inspect` shows of a worker.
+const historyKept = 50
+
+// port is one address on which the current instance takes requests.
+type port struct {
+	address   string
+	connector balance.Connector // nil: the workers accept by themselves (a shared socket)
+}
+
+// message is what comes to a worker's loop: a fact for its machine, a fact of
+// the engine, or a signal to send on a user's behalf.
+type message struct {
+	fact   worker.Fact
+	engine *engine.Fact
+	signal string
+	reply  chan<- error // of signal
+}
+
+// workerLoop owns one worker: its machine, its instance and its endpoints. All
+// of it is touched by run's goroutine alone.
+type workerLoop struct {
+	key        string // unique within the service: a slot has two loops while one replaces the other
+	sequence   int    // order of creation within the service
+	number     int
+	name       string
+	release    spec.Release
+	generation int
+	service    *service
+	engine     engine.Engine
+	inbox      *mailbox[message]
+	done       chan struct{} // closed when the loop has been asked to end
+
+	machine   worker.Machine
+	instance  engine.Instance
+	ports     map[engine.Port]port
+	published map[engine.Port]*balance.Endpoint
+	retired   []*balance.Endpoint // of this instance, out of rotation, perhaps still busy
+	asked     string              // signal that a user sent to this instance
+	replace   string              // why another should take its place
+	unusable  string
+	ended     time.Time
+	history   []Change
+	checks    checkTotals
+	checkStop context.CancelFunc
+	deaths    map[string]uint64 // by kind of cause
+	working   sync.WaitGroup    // checks and drain watches
+	sent      *picture
+	current   atomic.Pointer[WorkerStatus] // the last picture, for readers
+}
+
+// checkTotals sums up all health checks of a worker.
+type checkTotals struct {
+	passed, failed uint64
+	last, cpu      time.Duration
+}
+
+func (c *checkTotals) add(r worker.CheckResult) {
+	if r.Passed() {
+		c.passed++
+	} else {
+		c.failed++
+	}
+	c.last = r.End.Sub(r.Start)
+	c.cpu += r.CPU
+}
+
+// run is the loop. It ends when done is closed; whatever the worker still runs
+// is left to the engine.
+func (w *workerLoop) run() {
+	defer w.working.Wait()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		w.arm(timer)
+		select {
+		case <-w.done:
+			w.forget()
+			return
+		case <-timer.C:
+			w.step(worker.Fact{Kind: worker.Wake})
+		case <-w.inbox.ready:
+			for _, m := range w.inbox.take() {
+				w.receive(m)
+			}
+		}
+	}
+}
+
+// arm sets the loop's only timer to the machine's next wake-up.
+func (w *workerLoop) arm(timer *time.Timer) {
+	wake := w.machine.Wake()
+	if wake.IsZero() {
+		timer.Stop()
+		return
+	}
+	timer.Reset(max(0, time.Until(wake)))
+}
+
+func (w *workerLoop) receive(m message) {
+	switch {
+	case m.engine != nil:
+		w.observe(*m.engine)
+	case m.signal != "":
+		m.reply <- w.send(m.signal)
+	default:
+		if m.fact.Kind == worker.Checked {
+			w.checks.add(m.fact.Result)
+		}
+		w.step(m.fact)
+	}
+}
+
+// send delivers a user's signal. A death that follows it is not a crash.
+func (w *workerLoop) send(signal string) error {
+	if w.instance.ID == "" {
+		return fmt.Errorf("%s does not run: it is %s", w.name, w.machine.State())
+	}
+	w.asked = signal
+	return w.service.engine.Signal(context.Background(), w.instance.ID, signal)
+}
+
+// observe turns a fact of the engine into one for the machine.
+func (w *workerLoop) observe(f engine.Fact) {
+	if f.Instance != w.instance.ID {
+		return // about an earlier run
+	}
+	instance := string(f.Instance)
+	switch f.Kind {
+	case engine.Listening:
+		w.opened(f)
+		w.step(worker.Fact{Kind: worker.Listening, Instance: instance})
+	case engine.Settled:
+		w.step(worker.Fact{Kind: worker.Listening, Instance: instance})
+	case engine.Closed:
+		w.closed(f.Port)
+	case engine.Notice:
+		w.service.emit(w.name, "notice", f.Message, "")
+	case engine.Unusable:
+		w.unusable = f.Message
+		w.service.emit(w.name, "unusable", f.Message, "")
+		w.step(worker.Fact{Kind: worker.Unusable, Instance: instance, Cause: f.Message})
+	case engine.Exited:
+		w.exited(f)
+	}
+}
+
+// opened notes one more address; a worker that is in rotation already joins with it at once.
+func (w *workerLoop) opened(f engine.Fact) {
+	connector, _ := f.Connector.(balance.Connector)
+	w.ports[f.Port] = port{address: f.Address, connector: connector}
+	if f.FixedPort {
+		w.service.inbox.put(serviceMessage{fixedPort: true})
+	}
+	if w.published != nil {
+		w.publish()
+	}
+}
+
+func (w *workerLoop) closed(p engine.Port) {
+	delete(w.ports, p)
+	if e := w.published[p]; e != nil {
+		delete(w.published, p)
+		e.Drain()
+		w.retired = append(w.retired, e)
+		w.report()
+	}
+}
+
+func (w *workerLoop) exited(f engine.Fact) {
+	exit := worker.Exit{
+		Code: f.Exit.Code, Signal: f.Exit.Signal, OOM: f.Exit.OOM, Cause: f.Exit.Cause,
+		Voluntary: f.Exit.Voluntary || w.asked != "",
+		Served:    w.served(),
+	}
+	w.ended = f.At
+	w.deaths[deathCause(exit)]++
+	w.step(worker.Fact{Kind: worker.Exited, Instance: string(f.Instance), Exit: exit})
+}
+
+// deathCause is the word for a death in the metrics.
+func deathCause(e worker.Exit) string {
+	switch {
+	case e.OOM:
+		return "oom"
+	case e.Voluntary:
+		return "request"
+	case e.Signal != "":
+		return "signal"
+	}
+	return "exit"
+}
+
+// served reports whether this run answered any request.
+func (w *workerLoop) served() bool {
+	for _, e := range w.published {
+		if e.Answered() > 0 {
+			return true
+		}
+	}
+	for _, e := range w.retired {
+		if e.Answered() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// step lets the machine think about one fact, carries out what it wants and
+// reports the new picture to the service.
+func (w *workerLoop) step(f worker.Fact) {
+	now := time.Now()
+	before := w.machine.State()
+	effects := w.machine.Step(now, f)
+	w.note(now, before)
+	for _, e := range effects {
+		w.carryOut(e)
+	}
+	w.report()
+}
+
+// note keeps a change of state for `bulsa inspect` and tells the world.
+func (w *workerLoop) note(now time.Time, before worker.State) {
+	after := w.machine.State()
+	if after == before {
+		return
+	}
+	if len(w.history) == historyKept {
+		w.history = append(w.history[:0:0], w.history[1:]...)
+	}
+	w.history = append(w.history, Change{At: now, From: before, To: after, Cause: w.machine.Cause()})
+	w.service.emit(w.name, after.String(), eventText(before, after), w.machine.Cause())
+}
+
+// eventText is a change of state in words.
+func eventText(before, after worker.State) string {
+	switch after {
+	case worker.Pending:
+		return "stopped"
+	case worker.Starting:
+		if before == worker.Backoff || before == worker.Failed {
+			return "started again"
+		}
+		return "started"
+	case worker.Ready:
+		if before == worker.Unhealthy {
+			return "healthy again"
+		}
+		return "ready"
+	case worker.Unhealthy:
+		return "unhealthy"
+	case worker.Draining:
+		return "takes no new requests"
+	case worker.Stopping:
+		return "is asked to end"
+	case worker.Backoff:
+		return "died, starts again soon"
+	default:
+		return "failed"
+	}
+}
+
+func (w *workerLoop) carryOut(e worker.Effect) {
+	ctx := context.Background()
+	switch e.Kind {
+	case worker.Launch:
+		w.launch(ctx, e)
+	case worker.Check:
+		w.check(e.Instance)
+	case worker.Publish:
+		w.replace = ""
+		w.publish()
+	case worker.Unpublish:
+		w.unpublish(e.Instance)
+	case worker.Terminate:
+		w.stopCheck()
+		w.complain("stop", w.engine.Stop(ctx, engine.InstanceID(e.Instance)))
+	case worker.Kill:
+		w.complain("kill", w.engine.Kill(ctx, engine.InstanceID(e.Instance)))
+	case worker.Replace:
+		w.replace = e.Cause
+	case worker.Done:
+		// The report that follows every step says that it is pending.
+	}
+}
+
+// launch starts a run. A launch that fails is a death like any other.
+func (w *workerLoop) launch(ctx context.Context, e worker.Effect) {
+	w.forget()
+	id := engine.InstanceID(e.Instance)
+	w.instance = engine.Instance{ID: id, Worker: w.name}
+	w.service.supervisor.route(id, w.inbox)
+	started, err := w.engine.Start(ctx, engine.Launch{
+		ID: id, Worker: w.name, Number: w.number, Release: w.release,
+		Alone: w.release.Service.Replicas <= 1,
+	})
+	if err != nil {
+		w.inbox.put(message{engine: &engine.Fact{Kind: engine.Exited, Instance: id, At: time.Now(),
+			Exit: engine.Exit{Code: 127, Cause: err.Error()}}})
+		return
+	}
+	w.instance = started
+}
+
+// forget drops everything that belongs to the previous run.
+func (w *workerLoop) forget() {
+	w.stopCheck()
+	if w.instance.ID != "" {
+		w.service.supervisor.unroute(w.instance.ID)
+	}
+	w.ports = map[engine.Port]port{}
+	w.published, w.retired = nil, nil
+	w.asked, w.replace, w.unusable = "", "", ""
+	w.ended = time.Time{}
+}
+
+// check runs one health check beside the loop; its result comes back as a fact.
+func (w *workerLoop) check(instance string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.checkStop = cancel
+	target := probe.Target{Engine: w.engine, Instance: engine.InstanceID(instance), Host: "localhost", Connect: w.connect()}
+	health := w.release.Service.Health
+	w.working.Add(1)
+	go func() {
+		defer w.working.Done()
+		defer cancel()
+		result := probe.Run(ctx, health, target)
+		w.inbox.put(message{fact: worker.Fact{Kind: worker.Checked, Instance: instance, Result: result}})
+	}()
+}
+
+// connect returns how a check reaches the worker's first address; nil while it has none.
+func (w *workerLoop) connect() func(context.Context) (net.Conn, error) {
+	p, ok := w.ports[engine.Main]
+	if !ok {
+		for _, p = range w.ports {
+			break
+		}
+	}
+	if p.connector == nil {
+		return nil
+	}
+	return p.connector.Connect
+}
+
+func (w *workerLoop) stopCheck() {
+	if w.checkStop != nil {
+		w.checkStop()
+		w.checkStop = nil
+	}
+}
+
+// publish puts every address of the instance into rotation. An endpoint that
+// was drained stays so; one that is new gets its own counters.
+func (w *workerLoop) publish() {
+	if w.published == nil {
+		w.published = map[engine.Port]*balance.Endpoint{}
+	}
+	if w.down() {
+		return
+	}
+	for name, p := range w.ports {
+		if w.published[name] == nil && p.connector != nil {
+			w.published[name] = balance.NewEndpoint(w.endpointConfig(p))
+		}
+	}
+}
+
+// down reports whether the user marked this external server as out of use.
+func (w *workerLoop) down() bool {
+	servers := w.release.Service.Servers
+	return w.number <= len(servers) && servers[w.number-1].Down
+}
+
+func (w *workerLoop) endpointConfig(p port) balance.Config {
+	b := w.release.Service.Balance
+	c := balance.Config{
+		Worker: w.name, Instance: string(w.instance.ID), Address: p.address, Connector: p.connector,
+		Weight: 1, MaxFails: b.MaxFails, FailTimeout: b.FailTimeout, SlowStart: b.SlowStart, Ready: time.Now(),
+	}
+	if servers := w.release.Service.Servers; w.number <= len(servers) {
+		s := servers[w.number-1]
+		c.Weight, c.Backup, c.MaxConns = s.Weight, s.Backup, s.MaxConns
+		c.MaxFails, c.FailTimeout = s.MaxFails, s.FailTimeout
+	}
+	return c
+}
+
+// unpublish takes the instance out of rotation and tells the machine when its
+// last request has ended.
+func (w *workerLoop) unpublish(instance string) {
+	for _, e := range w.published {
+		w.retired = append(w.retired, e)
+	}
+	w.published = nil
+	idle := make([]<-chan struct{}, 0, len(w.retired))
+	for _, e := range w.retired {
+		idle = append(idle, e.Drain())
+	}
+	w.report() // out of the service's pool before the wait begins
+	w.working.Add(1)
+	go func() {
+		defer w.working.Done()
+		for _, ch := range idle {
+			select {
+			case <-ch:
+			case <-w.done:
+				return
+			}
+		}
+		w.inbox.put(message{fact: worker.Fact{Kind: worker.Idle, Instance: instance}})
+	}()
+}
+
+// complain reports an engine's refusal; that a run ended already is none.
+func (w *workerLoop) complain(what string, err error) {
+	if err != nil && !isGone(err) {
+		w.service.emit(w.name, "notice", fmt.Sprintf("cannot %s %s: %v", what, w.name, err), "")
+	}
+}
