@@ -13,7 +13,8 @@ import (
 // implements it. Project, Inspect and Metrics answer from published snapshots
 // and never wait for a worker; all methods may be called at the same time.
 //
-// Errors made with NotFound, Invalid and Conflict become 404, 400 and 409, any
+// Names that come in as arguments have been checked against Project: they are
+// services or workers of it. Errors made with NotFound, Invalid and Conflict become 404, 400 and 409, any
 // other error 500; their text is shown to the user as it stands, one line.
 type Control interface {
 	Project() api.Project
@@ -21,7 +22,8 @@ type Control interface {
 	Inspect(name string) (api.Inspection, error)
 	Scale(ctx context.Context, service string, n int) error
 	// Start, Stop and Restart act on the named services or workers, on all when none is
-	// named. With wait they return when it is done, or when ctx ends.
+	// named. With wait they return when it is done; when ctx ends they return
+	// earlier, and what was begun goes on.
 	Start(ctx context.Context, names []string, wait bool) error
 	Stop(ctx context.Context, names []string, wait bool) error
 	Restart(ctx context.Context, names []string, wait bool) error

@@ -22,6 +22,14 @@ import (
 // wait by its nature; answers come from memory, so this means that it hangs.
 const answerTime = 10 * time.Second
 
+// Refused is the answer of a running project that did not do what was asked.
+type Refused struct {
+	Status  int    // 400 not understood or not possible, 404 no such name, 409 not now, 5xx failed
+	Message string // one line
+}
+
+func (e *Refused) Error() string { return e.Message }
+
 // Client talks to one running project over its control socket. Its methods may
 // be called from several goroutines.
 type Client struct {
@@ -248,7 +256,7 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) (*h
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&e); err != nil || e.Message == "" {
 		return nil, fmt.Errorf("project %q answered %s", c.project, resp.Status)
 	}
-	return nil, errors.New(e.Message)
+	return nil, &Refused{Status: resp.StatusCode, Message: e.Message}
 }
 
 // lost gives an error of the connection the name of the project.

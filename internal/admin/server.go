@@ -1,0 +1,144 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Config is what a Server is made of.
+type Config struct {
+	Control Control
+	Version string       // of bulsa, for the metrics
+	Token   string       // that changes over TCP need; empty: no changes over TCP
+	Logger  *slog.Logger // nil: silent
+}
+
+// Server answers on a project's control socket and on loopback TCP. Both may be
+// served at the same time, each by its own call.
+type Server struct {
+	cfg     Config
+	metrics http.Handler
+	control *http.Server
+	tcp     *http.Server
+	stop    context.CancelFunc // ends streams and long polls
+}
+
+// access says what a route does to the project, and so who may ask for it.
+type access int
+
+const (
+	read   access = iota // changes nothing: open on loopback
+	change               // changes the project: needs the token over TCP
+	local                // names commands to run: on the control socket only
+)
+
+type route struct {
+	method  string
+	path    string
+	access  access
+	handler func(http.ResponseWriter, *http.Request) error
+}
+
+func (s *Server) routes() []route {
+	return []route{
+		{"GET", "/{$}", read, s.page("index.html")},
+		{"GET", "/page.js", read, s.page("page.js")},
+		{"GET", "/page.css", read, s.page("page.css")},
+		{"GET", "/metrics", read, s.serveMetrics},
+		{"GET", "/healthz", read, s.healthz},
+		{"GET", "/api/v1/project", read, s.project},
+		{"GET", "/api/v1/workers", read, s.workers},
+		{"GET", "/api/v1/inspect/{name}", read, s.inspect},
+		{"GET", "/api/v1/ready", read, s.ready},
+		{"GET", "/api/v1/logs", read, s.logs},
+		{"GET", "/api/v1/events", read, s.events},
+		{"POST", "/api/v1/scale", change, s.scale},
+		{"POST", "/api/v1/start", change, s.start},
+		{"POST", "/api/v1/stop", change, s.stopNames},
+		{"POST", "/api/v1/restart", change, s.restart},
+		{"POST", "/api/v1/kill", change, s.kill},
+		{"POST", "/api/v1/down", change, s.down},
+		{"POST", "/api/v1/apply", local, s.apply},
+		{"", "/", read, s.unknown},
+	}
+}
+
+// New builds a Server; it does nothing before ServeControl or ServeTCP.
+func New(cfg Config) *Server {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	base, stop := context.WithCancel(context.Background())
+	s := &Server{cfg: cfg, metrics: metricsHandler(cfg.Control, cfg.Version), stop: stop}
+	s.control = s.httpServer(base, s.ControlHandler())
+	s.tcp = s.httpServer(base, s.TCPHandler())
+	return s
+}
+
+func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelWarn),
+	}
+}
+
+// ControlHandler answers everything: whoever reaches it owns the project.
+func (s *Server) ControlHandler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		mux.Handle(r.pattern(), s.answer(r.handler))
+	}
+	return mux
+}
+
+// TCPHandler answers readers on loopback, and changes that prove themselves.
+func (s *Server) TCPHandler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		mux.Handle(r.pattern(), s.answer(s.guard(r)))
+	}
+	return secured(mux)
+}
+
+func (r route) pattern() string {
+	if r.method == "" {
+		return r.path
+	}
+	return r.method + " " + r.path
+}
+
+// ServeControl answers on a listener of ListenControl until Shutdown.
+func (s *Server) ServeControl(l net.Listener) error { return serve(s.control, l) }
+
+// ServeTCP answers on a listener of ListenAdmin until Shutdown.
+func (s *Server) ServeTCP(l net.Listener) error { return serve(s.tcp, l) }
+
+func serve(h *http.Server, l net.Listener) error {
+	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown ends streams and long polls, lets other answers finish until ctx ends, and
+// closes the listeners.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop()
+	err := errors.Join(s.control.Shutdown(ctx), s.tcp.Shutdown(ctx))
+	if err != nil {
+		err = errors.Join(s.control.Close(), s.tcp.Close())
+	}
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
