@@ -1,0 +1,85 @@
+'use strict';
+// The client's address. A connection from bulsa is one end of a socketpair,
+// which has no peer address, and bulsa uses it for the requests of many
+// clients. The last element of Forwarded is always written by bulsa itself; it
+// becomes what req.socket.remoteAddress, remotePort and remoteFamily say.
+
+const diagnostics = require('diagnostics_channel');
+
+// install watches connections that bulsa made (newconn with its mark, or
+// accepted by one of servers, sockets that nobody else can reach). What a
+// client says about itself on any other connection is not believed.
+exports.install = function install(servers) {
+  const handles = new WeakSet();
+  process.prependListener('internalMessage', (message, handle) => {
+    if (!message || message.cmd !== 'NODE_CLUSTER') return;
+    if (message.act === 'newconn' && message.bulsa && handle) handles.add(handle);
+    if (message.act === 'disconnect') closeAfterAnswers();
+  });
+  diagnostics.subscribe('net.server.socket', ({ socket }) => {
+    if (handles.has(socket._handle) || servers.has(socket.server)) watch(socket);
+  });
+};
+
+// watch sets the address before the server sees a request, so that it is right
+// for 'request', 'upgrade', 'connect' and 'checkContinue' alike (the channel
+// http.server.request.start is silent for upgrades).
+function watch(socket) {
+  const parser = socket.parser;
+  socket._peername = LOOPBACK;
+  if (!parser || typeof parser.onIncoming !== 'function') return; // no HTTP server
+  const onIncoming = parser.onIncoming;
+  let last = '';
+  parser.onIncoming = function (request, keepAlive) {
+    try {
+      const { forwarded = '', 'x-forwarded-for': list = '' } = request.headers;
+      const now = forwarded || list;
+      if (now !== last) socket._peername = forwarded ? fromForwarded(forwarded) : fromList(list);
+      last = now;
+    } catch {
+      socket._peername = UNKNOWN;
+    }
+    return Reflect.apply(onIncoming, this, [request, keepAlive]);
+  };
+}
+
+// A request without a client is bulsa's own: a health check.
+const LOOPBACK = Object.freeze({ address: '127.0.0.1', family: 'IPv4', port: 0 });
+const UNKNOWN = Object.freeze({});
+
+// fromForwarded reads RFC 7239: for="192.0.2.1:47011", for="[2001:db8::1]:4711".
+function fromForwarded(header) {
+  const pair = /(?:^|;)\s*for=(?:"([^"]*)"|([^;\s]*))/i.exec(lastElement(header));
+  const node = pair ? pair[1] || pair[2] : '';
+  const at = /^(?:\[([0-9a-f:.%]+)\]|([0-9.]+))(?::(\d+))?$/i.exec(node);
+  if (!at) return UNKNOWN; // for=unknown: a client on a unix socket
+  return peer(at[1] || at[2], Number(at[3] || 0));
+}
+
+// lastElement reads from the right: what stands before the last element comes
+// from elsewhere and may be malformed.
+function lastElement(header) {
+  let quoted = false;
+  for (let i = header.length - 1; i >= 0; i--) {
+    if (header[i] === '"' && header[i - 1] !== '\\') quoted = !quoted;
+    else if (header[i] === ',' && !quoted) return header.slice(i + 1).trim();
+  }
+  return header.trim();
+}
+
+function fromList(header) {
+  const address = header.slice(header.lastIndexOf(',') + 1).trim();
+  return address ? peer(address, 0) : LOOPBACK;
+}
+
+function peer(address, port) {
+  return { address, family: address.includes(':') ? 'IPv6' : 'IPv4', port };
+}
+
+// closeAfterAnswers makes clients that hold a connection of their own (TLS,
+// mode rr) let go of it: bulsa has asked the worker to end.
+function closeAfterAnswers() {
+  diagnostics.subscribe('http.server.request.start', ({ response }) => {
+    response.shouldKeepAlive = false;
+  });
+}

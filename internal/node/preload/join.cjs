@@ -1,0 +1,54 @@
+'use strict';
+// Joining late: npm, npx, tsx and their like are Node processes themselves and
+// would take Node's own NODE_CHANNEL_FD for themselves. So the channel waits
+// under a number that survives them, until the first process that is none of them.
+
+const fs = require('fs');
+const path = require('path');
+const { managers, packages } = require('./wrappers.json');
+
+// isApplication tells the user's program from the wrappers before it.
+exports.isApplication = function isApplication() {
+  const main = process.argv[1];
+  if (!main) return false; // node -e, node -p: a helper inside a script
+  if (process.execArgv.some((a) => /^--(watch|test|run)(-|=|$)/.test(a))) return false; // starts the application as its child
+  let real = main;
+  try {
+    real = fs.realpathSync(main);
+  } catch {
+    // Node resolves app to app.js later.
+  }
+  return !isManager(main) && !isManager(real) && !packages.includes(packageOf(real));
+};
+
+function isManager(file) {
+  const name = path.basename(file).replace(/\.[cm]?js$/, '').replace(/-cli$|-\d.*$/, '');
+  return managers.includes(name);
+}
+
+function packageOf(file) {
+  const parts = file.split(path.sep);
+  const at = parts.lastIndexOf('node_modules') + 1;
+  if (at === 0) return '';
+  return parts[at].startsWith('@') ? `${parts[at]}/${parts[at + 1]}` : parts[at];
+}
+
+// joinCluster does what Node does at start-up for NODE_CHANNEL_FD and
+// NODE_UNIQUE_ID (lib/internal/process/pre_execution.js), by the same functions.
+exports.joinCluster = function joinCluster(fd, id) {
+  const stat = fs.fstatSync(fd);
+  if (!stat.isSocket()) return;
+  if (process.channel) leaveWrapper();
+  require('child_process')._forkChild(fd, 'json');
+  process.env.NODE_UNIQUE_ID = id;
+  require('cluster')._setupWorker();
+  delete process.env.NODE_UNIQUE_ID;
+};
+
+// A wrapper may have given the process a channel of its own (tsx does): it
+// stays open, but process.send is bulsa's now.
+function leaveWrapper() {
+  process.channel.unref();
+  for (const name of ['send', '_send', 'disconnect', '_disconnect', 'connected', 'channel']) delete process[name];
+  process.removeAllListeners('internalMessage');
+}
