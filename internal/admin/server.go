@@ -3,10 +3,10 @@ package admin
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Control Control
 	Version string       // of bulsa, for the metrics
-	Token   string       // that changes over TCP need; empty: no changes over TCP
+	Token   string       // that changes over TCP need; empty: the project's own, see Token
 	Logger  *slog.Logger // nil: silent
 }
 
@@ -25,8 +25,12 @@ type Server struct {
 	metrics http.Handler
 	control *http.Server
 	tcp     *http.Server
+	token   string             // fixed before the TCP side serves
 	stop    context.CancelFunc // ends streams and long polls
+	running sync.WaitGroup
 }
+
+const closingTime = time.Second
 
 // access says what a route does to the project, and so who may ask for it.
 type access int
@@ -68,13 +72,13 @@ func (s *Server) routes() []route {
 	}
 }
 
-// New builds a Server; it does nothing before ServeControl or ServeTCP.
+// New builds a Server; nothing runs before ServeControl or ServeTCP.
 func New(cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	base, stop := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, metrics: metricsHandler(cfg.Control, cfg.Version), stop: stop}
+	s := &Server{cfg: cfg, metrics: metricsHandler(cfg.Control, cfg.Version), token: cfg.Token, stop: stop}
 	s.control = s.httpServer(base, s.ControlHandler())
 	s.tcp = s.httpServer(base, s.TCPHandler())
 	return s
@@ -116,11 +120,34 @@ func (r route) pattern() string {
 	return r.method + " " + r.path
 }
 
-// ServeControl answers on a listener of ListenControl until Shutdown.
-func (s *Server) ServeControl(l net.Listener) error { return serve(s.control, l) }
+// ServeControl answers on a listener of ListenControl until ctx ends or Close is
+// called. It does not return before.
+func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
+	defer context.AfterFunc(ctx, func() { s.control.Close() })()
+	return serve(s.control, l)
+}
 
-// ServeTCP answers on a listener of ListenAdmin until Shutdown.
-func (s *Server) ServeTCP(l net.Listener) error { return serve(s.tcp, l) }
+// ServeTCP opens the admin server's socket (see ListenAdmin), answers there in
+// the background until ctx ends or Close is called, and returns the address as a URL.
+func (s *Server) ServeTCP(ctx context.Context, address string) (string, error) {
+	l, err := ListenAdmin(address)
+	if err != nil {
+		return "", err
+	}
+	if s.token == "" {
+		if s.token, err = Token(s.cfg.Control.Project().Name); err != nil {
+			l.Close()
+			return "", err
+		}
+	}
+	s.running.Go(func() {
+		defer context.AfterFunc(ctx, func() { s.tcp.Close() })()
+		if err := serve(s.tcp, l); err != nil {
+			s.cfg.Logger.Error("the admin server has ended", "error", err)
+		}
+	})
+	return "http://" + l.Addr().String(), nil
+}
 
 func serve(h *http.Server, l net.Listener) error {
 	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -129,16 +156,16 @@ func serve(h *http.Server, l net.Listener) error {
 	return nil
 }
 
-// Shutdown ends streams and long polls, lets other answers finish until ctx ends, and
-// closes the listeners.
-func (s *Server) Shutdown(ctx context.Context) error {
+// Close ends streams and long polls, gives other answers a moment to finish and
+// closes the listeners. It returns when nothing of the server runs any more.
+func (s *Server) Close() {
 	s.stop()
-	err := errors.Join(s.control.Shutdown(ctx), s.tcp.Shutdown(ctx))
-	if err != nil {
-		err = errors.Join(s.control.Close(), s.tcp.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), closingTime)
+	defer cancel()
+	for _, h := range []*http.Server{s.control, s.tcp} {
+		if h.Shutdown(ctx) != nil {
+			h.Close() // cut off what did not end in time; its listener is closed already
+		}
 	}
-	if errors.Is(err, net.ErrClosed) || errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	s.running.Wait()
 }
