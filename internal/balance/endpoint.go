@@ -37,17 +37,21 @@ const (
 // Endpoint is one address that can take requests. All methods may be called
 // from any goroutine.
 type Endpoint struct {
-	cfg         Config
-	key         uint64 // of the worker's name: stays the same over respawns
-	sticky      string
-	failTimeout int64 // ns
-	slowUntil   int64 // unix ns; 0: no slow start
-	drained     chan struct{}
-
+	// What every Pick reads, within one cache line.
 	state     atomic.Uint64
-	until     atomic.Int64  // unix ns; only read while out
+	limit     uint64        // MaxConns; a state word from here on is full or has a flag
+	perWeight float64       // 1 / Weight
+	slowUntil int64         // unix ns; 0: no slow start
 	answers   atomic.Uint64 // smoothed answer time, see answerTime
 	loop      atomic.Int64  // reported event-loop latency, ns
+	key       uint64        // of the worker's name: stays the same over respawns
+
+	cfg         Config
+	sticky      string
+	failTimeout int64 // ns
+	drained     chan struct{}
+
+	until     atomic.Int64 // unix ns; only read while out
 	answered  atomic.Uint64
 	failed    atomic.Uint64
 	ejections atomic.Uint64
@@ -64,11 +68,16 @@ func NewEndpoint(c Config) *Endpoint {
 		name = c.Address
 	}
 	e := &Endpoint{
+		limit:       inFlightMask,
+		perWeight:   1 / float64(c.Weight),
 		cfg:         c,
 		key:         hashString(name),
 		sticky:      strconv.FormatUint(hashString("sticky "+name), 36),
 		failTimeout: int64(c.FailTimeout),
 		drained:     make(chan struct{}),
+	}
+	if c.MaxConns > 0 {
+		e.limit = min(e.limit, uint64(c.MaxConns))
 	}
 	if e.failTimeout <= 0 {
 		e.failTimeout = int64(defaultFailTimeout)
@@ -156,11 +165,12 @@ func (e *Endpoint) AnswerTime() time.Duration {
 	return time.Duration(answerTime(e.answers.Load()).micros()) * time.Microsecond
 }
 
-// level reads one word in the usual case.
-func (e *Endpoint) level(now int64) level {
-	s := e.state.Load()
+// level is what state s means. Usually one comparison says all.
+func (e *Endpoint) level(s uint64, now int64) level {
 	switch {
-	case s&draining != 0 || e.full(s):
+	case s < e.limit:
+		return usable
+	case s&draining != 0 || s&inFlightMask >= e.limit:
 		return unusable
 	case s&out == 0 || e.trialDue(now):
 		return usable
@@ -168,10 +178,6 @@ func (e *Endpoint) level(now int64) level {
 		return down
 	}
 	return ejected
-}
-
-func (e *Endpoint) full(s uint64) bool {
-	return e.cfg.MaxConns > 0 && s&inFlightMask >= uint64(e.cfg.MaxConns)
 }
 
 // trialDue says whether the time out of rotation is over. Times are wall clock,
@@ -207,7 +213,7 @@ func (e *Endpoint) acquire(now int64, allowed level) bool {
 // enter adds one, and takes it back if the endpoint is draining. With MaxConns
 // it compares and swaps: an add that is taken back could turn another away.
 func (e *Endpoint) enter() (state uint64, ok bool) {
-	if e.cfg.MaxConns <= 0 {
+	if e.limit == inFlightMask {
 		s := e.state.Add(1)
 		if s&draining != 0 {
 			e.leave()
@@ -217,7 +223,7 @@ func (e *Endpoint) enter() (state uint64, ok bool) {
 	}
 	for {
 		s := e.state.Load()
-		if s&draining != 0 || e.full(s) {
+		if s&draining != 0 || s&inFlightMask >= e.limit {
 			return s, false
 		}
 		if e.state.CompareAndSwap(s, s+1) {
@@ -304,17 +310,12 @@ func (e *Endpoint) forgetFailsBefore(t int64) {
 	e.fails = append(e.fails[:0], e.fails[old:]...)
 }
 
+// growing says whether slow start keeps its share small.
+func (e *Endpoint) growing(now int64) bool { return now < e.slowUntil }
+
 // share is the part of its weight that the endpoint has earned: 1, or less
 // during slow start.
 func (e *Endpoint) share(now int64) float64 {
-	if now >= e.slowUntil {
-		return 1
-	}
 	left := float64(e.slowUntil-now) / float64(e.cfg.SlowStart)
 	return min(max(1-left, minSlowStartShare), 1)
-}
-
-// weight is the weight it has now.
-func (e *Endpoint) weight(now int64) float64 {
-	return float64(e.cfg.Weight) * e.share(now)
 }

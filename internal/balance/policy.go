@@ -44,7 +44,7 @@ func (p *Pool) inTurn(g *group, r *Request, now int64, allowed level) *Endpoint 
 		if !r.can(e, now, allowed) {
 			continue
 		}
-		if e.holdsBack(turn+uint64(skipped), now) {
+		if e.growing(now) && e.holdsBack(turn+uint64(skipped), now) {
 			shy = e
 			continue
 		}
@@ -59,9 +59,6 @@ func (p *Pool) inTurn(g *group, r *Request, now int64, allowed level) *Endpoint 
 // holdsBack says whether an endpoint in slow start passes on this turn. The
 // golden ratio's multiples spread evenly, so that it takes just its share.
 func (e *Endpoint) holdsBack(turn uint64, now int64) bool {
-	if now >= e.slowUntil {
-		return false
-	}
 	spread := float64(turn*0x9e3779b97f4a7c15) / math.MaxUint64
 	return spread >= e.share(now)
 }
@@ -76,10 +73,10 @@ func (p *Pool) leastLatency(g *group, r *Request, now int64, allowed level) *End
 	}
 	turn := p.turn.Add(1)
 	a, b := g.two(turn)
-	if !r.can(a, now, allowed) || a.holdsBack(turn, now) {
+	if !r.can(a, now, allowed) || a.growing(now) && a.holdsBack(turn, now) {
 		a = nil
 	}
-	if !r.can(b, now, allowed) || b.holdsBack(turn, now) {
+	if !r.can(b, now, allowed) || b.growing(now) && b.holdsBack(turn, now) {
 		b = nil
 	}
 	switch {
@@ -111,7 +108,7 @@ func (g *group) two(turn uint64) (a, b *Endpoint) {
 }
 
 // least chooses the endpoint with the shortest wait. Equal ones take turns.
-func (p *Pool) least(g *group, r *Request, now int64, allowed level, ref float64) *Endpoint {
+func (p *Pool) least(g *group, r *Request, now int64, allowed level, ref uint32) *Endpoint {
 	turn := p.turn.Add(1) - 1
 	first := int(g.order[turn%uint64(len(g.order))])
 	var best, shy *Endpoint
@@ -125,7 +122,7 @@ func (p *Pool) least(g *group, r *Request, now int64, allowed level, ref float64
 		if !r.can(e, now, allowed) {
 			continue
 		}
-		if e.holdsBack(turn, now) {
+		if e.growing(now) && e.holdsBack(turn, now) {
 			shy = e
 			continue
 		}
@@ -149,18 +146,21 @@ func (p *Pool) least(g *group, r *Request, now int64, allowed level, ref float64
 // reference, plus the loop's latency. A worker that has answered nothing yet
 // gets its first request as an equal and further ones only like a slow one:
 // what has just joined is neither starved nor flooded.
-func (e *Endpoint) wait(now int64, ref float64) float64 {
-	queue := float64(e.InFlight())
-	if queue > 0 {
-		queue /= e.weight(now)
+func (e *Endpoint) wait(now int64, ref uint32) float64 {
+	queue := float64(int64(e.state.Load()&inFlightMask)) * e.perWeight
+	if e.growing(now) {
+		queue /= e.share(now)
 	}
 	if ref == byConns {
 		return queue
 	}
 	loop := float64(e.loop.Load() / loopPenalty)
 	a := answerTime(e.answers.Load())
-	if a == 0 {
+	switch {
+	case a == 0:
 		return queue*slowMax + loop
+	case a.micros()/slowFrom < ref:
+		return queue + loop
 	}
 	slow := a.slowness(now, ref)
 	return queue*slow + (slow - 1) + loop
@@ -169,14 +169,8 @@ func (e *Endpoint) wait(now int64, ref float64) float64 {
 // slowness is how many times slower than the reference it answers: 1 (as good)
 // to slowMax. It halves with every second without an answer, because an
 // endpoint that gets no requests cannot prove that it has recovered.
-func (a answerTime) slowness(now int64, ref float64) float64 {
-	slow := float64(a.micros()) / ref
-	if slow < slowFrom {
-		return 1
-	}
-	if slow > slowMax {
-		slow = slowMax
-	}
+func (a answerTime) slowness(now int64, ref uint32) float64 {
+	slow := min(float64(a.micros())/float64(ref), slowMax)
 	if age := a.age(now); age >= 1000 {
 		slow /= float64(uint64(1) << min(age/1000, 32))
 	}
@@ -184,14 +178,14 @@ func (a answerTime) slowness(now int64, ref float64) float64 {
 }
 
 // reference is the shortest smoothed answer time in µs.
-func reference(endpoints []*Endpoint) float64 {
+func reference(endpoints []*Endpoint) uint32 {
 	shortest := uint32(math.MaxUint32)
 	for _, e := range endpoints {
 		if t := answerTime(e.answers.Load()).micros(); t > 0 && t < shortest {
 			shortest = t
 		}
 	}
-	return float64(max(shortest, fastAnswer))
+	return max(shortest, fastAnswer)
 }
 
 // rendezvous is weighted highest-random-weight hashing (Thaler, Ravishankar
@@ -202,24 +196,30 @@ func reference(endpoints []*Endpoint) float64 {
 func (g *group) rendezvous(r *Request, now int64, allowed level) *Endpoint {
 	client := hashClient(r.Client)
 	var best *Endpoint
-	var bestScore float64
+	var bestRank uint64
 	for _, e := range g.endpoints {
 		if !r.can(e, now, allowed) {
 			continue
 		}
-		if score := g.rank(e, client, now); best == nil || score > bestScore {
-			best, bestScore = e, score
+		if rank := g.rank(e, client, now); best == nil || rank > bestRank {
+			best, bestRank = e, rank
 		}
 	}
 	return best
 }
 
 // rank is weight / -ln(u), u evenly in (0, 1), which gives each worker clients
-// in proportion to its weight. With equal weights u has the same order.
-func (g *group) rank(e *Endpoint, client uint64, now int64) float64 {
-	u := (float64(mix(client^e.key)>>11) + 0.5) / (1 << 53)
+// in proportion to its weight. With equal weights the hash has the same order.
+// Positive floating-point numbers sort like their bits.
+func (g *group) rank(e *Endpoint, client uint64, now int64) uint64 {
+	hash := mix(client ^ e.key)
 	if g.uniform && !g.grows {
-		return u
+		return hash
 	}
-	return e.weight(now) / -math.Log(u)
+	u := (float64(hash>>11) + 0.5) / (1 << 53)
+	rank := float64(e.cfg.Weight) / -math.Log(u)
+	if e.growing(now) {
+		rank *= e.share(now)
+	}
+	return math.Float64bits(rank)
 }

@@ -149,5 +149,8 @@ func (p *Pool) from(g *group, r *Request, now int64, allowed level) *Endpoint {
 
 // can says whether this request may go to e.
 func (r *Request) can(e *Endpoint, now int64, allowed level) bool {
-	return e.level(now) <= allowed && (len(r.Tried) == 0 || !slices.Contains(r.Tried, e))
+	if s := e.state.Load(); s >= e.limit && e.level(s, now) > allowed {
+		return false
+	}
+	return len(r.Tried) == 0 || !slices.Contains(r.Tried, e)
 }

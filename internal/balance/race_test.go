@@ -13,7 +13,7 @@ import (
 // endpoint is marked stopped, and a request that holds it then has lost.
 func TestNothingIsInFlightAfterDrain(t *testing.T) {
 	for _, policy := range policies {
-		t.Run(policy, func(t *testing.T) { drainRace(t, policy, 100_000) })
+		t.Run(policy, func(t *testing.T) { drainRace(t, policy, 70_000) })
 	}
 }
 
