@@ -5,12 +5,29 @@ package probe
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"strings"
+	"time"
 
 	"bulsa/internal/engine"
 	"bulsa/internal/spec"
 	"bulsa/internal/worker"
 )
+
+// MaxOutput is how much of a check's output is kept, in bytes, as Docker does.
+const MaxOutput = 4096
+
+// Exit codes of a check that are not those of a command.
+const (
+	exitPassed   = 0
+	exitFailed   = 1
+	exitTimedOut = -1 // also a command that could not be started
+)
+
+// defaultTimeout stands for a timeout of zero, as in Docker.
+const defaultTimeout = 30 * time.Second
 
 // Target is the worker to check.
 type Target struct {
@@ -21,7 +38,109 @@ type Target struct {
 }
 
 // Run runs the service's check once against t, within h.Timeout. It returns
-// when the check and everything it started have ended.
+// when the check and everything it started have ended. Where several kinds of
+// check are configured, the command is followed by http and then by tcp, within
+// the same timeout, and the first that fails decides.
 func Run(ctx context.Context, h spec.Health, t Target) worker.CheckResult {
-	return worker.CheckResult{}
+	if h.Timeout <= 0 {
+		h.Timeout = defaultTimeout
+	}
+	result := worker.CheckResult{Start: time.Now()}
+	deadline := result.Start.Add(h.Timeout)
+	for _, check := range checks(h) {
+		verdict := check(ctx, h, t, deadline)
+		result.CPU += verdict.CPU
+		result.ExitCode, result.Output = verdict.ExitCode, verdict.Output
+		if !result.Passed() {
+			break
+		}
+	}
+	result.Output = cut(result.Output)
+	result.End = time.Now()
+	return result
+}
+
+// check is one kind of check; deadline is h.Timeout after the start of all.
+type check func(ctx context.Context, h spec.Health, t Target, deadline time.Time) worker.CheckResult
+
+func checks(h spec.Health) []check {
+	var all []check
+	if len(h.Test) > 0 {
+		all = append(all, command)
+	}
+	if h.HTTP != "" {
+		all = append(all, httpGet)
+	}
+	if h.TCP {
+		all = append(all, tcpOpen)
+	}
+	return all
+}
+
+// command runs h.Test where the worker runs. The engine measures its cost and
+// kills its whole process group at the deadline.
+func command(ctx context.Context, h spec.Health, t Target, deadline time.Time) worker.CheckResult {
+	args, err := argv(h.Test)
+	if err != nil {
+		return failed(exitTimedOut, err.Error())
+	}
+	r, err := t.Engine.Exec(ctx, t.Instance, engine.Command{
+		Args:      args,
+		Timeout:   time.Until(deadline),
+		MaxOutput: MaxOutput,
+	})
+	result := worker.CheckResult{ExitCode: r.ExitCode, Output: r.Output, CPU: r.CPU}
+	switch {
+	case r.TimedOut:
+		result.ExitCode, result.Output = exitTimedOut, exceeded(h.Timeout, r.Output)
+	case err != nil:
+		result.ExitCode, result.Output = exitTimedOut, cannotRun(args[0], err)
+	}
+	return result
+}
+
+// argv turns Docker's form of a test into a command line.
+func argv(test []string) ([]string, error) {
+	switch {
+	case len(test) > 1 && test[0] == "CMD":
+		return test[1:], nil
+	case len(test) > 1 && test[0] == "CMD-SHELL":
+		return append([]string{"/bin/sh", "-c"}, test[1:]...), nil
+	}
+	return nil, fmt.Errorf("healthcheck.test is %q: write [CMD, program, argument...] or [CMD-SHELL, line]", test)
+}
+
+// cannotRun says why a check's command did not run.
+func cannotRun(program string, err error) string {
+	if errors.Is(err, engine.ErrNoInstance) {
+		return "the worker does not run"
+	}
+	if errors.Is(err, context.Canceled) {
+		return "the check was called off"
+	}
+	return fmt.Sprintf("cannot run the health check %q: %v", program, err)
+}
+
+// exceeded is what Docker writes for a check that took too long: the words of
+// moby's daemon/health.go, with the output up to then.
+func exceeded(timeout time.Duration, output string) string {
+	text := fmt.Sprintf("Health check exceeded timeout (%v)", timeout)
+	if output != "" {
+		text += ": " + output
+	}
+	return text
+}
+
+func failed(code int, output string) worker.CheckResult {
+	return worker.CheckResult{ExitCode: code, Output: output}
+}
+
+// cut makes output valid UTF-8, as it is shown and sent as JSON, and at most
+// MaxOutput bytes long.
+func cut(output string) string {
+	output = strings.ToValidUTF8(output, "?")
+	if len(output) > MaxOutput {
+		output = strings.ToValidUTF8(output[:MaxOutput], "")
+	}
+	return output
 }
