@@ -105,6 +105,20 @@ func anyMachine(Observed) bool { return true }
 // dead reports a machine that runs nothing at the moment.
 func dead(o Observed) bool { return o.State == worker.Backoff || o.State == worker.Failed }
 
+// isExpendable reports a machine that can go before its successor is ready: it
+// serves nothing, and what comes back in its place is no worse. A worker of an
+// earlier release that was just killed is not: it is about to serve again, and
+// the new release has yet to prove itself.
+func (d Desired) isExpendable(o Observed) bool {
+	switch o.State {
+	case worker.Failed:
+		return true
+	case worker.Backoff, worker.Starting:
+		return o.Release == d.Release
+	}
+	return false
+}
+
 // stop drains everything and keeps one pending machine of each wanted slot, so
 // that it can still be looked at.
 func (p *planner) stop() {
@@ -132,10 +146,10 @@ func (p *planner) fill(s *slot) {
 		case o.Release != p.desired.Release:
 			p.remove(o, fmt.Sprintf("release %d is over", o.Release))
 			p.start(s, "", p.reason("slot is empty"))
-		case o.Finished && p.desired.isFresh(o):
-			return // its work is done
-		default:
+		case !p.desired.isFresh(o):
 			p.start(s, o.Key, p.reason("not running"))
+		case !o.Finished: // else its work is done
+			p.start(s, o.Key, "not running")
 		}
 	}
 	if last < 0 {
@@ -160,14 +174,14 @@ func (p *planner) reduce(s *slot) {
 }
 
 // reduceStale leaves one machine in a slot whose machines are all out of date:
-// the one that serves. A slot that serves nothing needs no care.
+// the one that serves best. What serves nothing needs no turn.
 func (p *planner) reduceStale(s *slot) {
 	kept := best(s.alive, anyMachine)
 	for _, o := range s.alive {
 		switch {
 		case o.Key != kept.Key:
 			p.drain(o, "superseded")
-		case dead(o) || o.State == worker.Starting:
+		case p.desired.isExpendable(o):
 			p.drain(o, p.reason("out of date"))
 		}
 	}
@@ -179,7 +193,7 @@ func (p *planner) reducePredecessor(o, successor Observed) {
 	switch {
 	case successor.State == worker.Ready:
 		p.drain(o, fmt.Sprintf("%s is ready in its place", successor.Key))
-	case dead(o) || o.State == worker.Starting:
+	case p.desired.isExpendable(o):
 		p.drain(o, fmt.Sprintf("%s takes its place", successor.Key))
 	case o.State == worker.Unhealthy && successor.State == worker.Unhealthy && p.desired.isFresh(o):
 		p.drain(o, fmt.Sprintf("unhealthy, and so is %s", successor.Key))
@@ -255,14 +269,14 @@ func (s *slot) wantsReplacement() bool {
 func (p *planner) roll() {
 	changing := map[int]int{} // by wanted generation: slots on their way
 	for _, s := range p.wanted() {
-		if s.changes() {
+		if p.changes(s) {
 			changing[p.desired.generation(s.number)]++
 			p.blockOn(s)
 		}
 	}
 	for _, s := range p.wanted() {
 		generation := p.desired.generation(s.number)
-		if !s.outOfDate() || changing[generation] >= p.desired.parallelism() {
+		if !p.outOfDate(s) || changing[generation] >= p.desired.parallelism() {
 			continue
 		}
 		if p.desired.Hold != "" {
@@ -282,17 +296,17 @@ func (p *planner) change(s *slot) {
 	p.drain(s.alive[0], p.reason("out of date"))
 }
 
-// outOfDate reports a slot that serves, by one machine that is not the desired.
-func (s *slot) outOfDate() bool {
-	return len(s.alive) == 1 && len(s.leaving) == 0 && s.keeper == nil &&
-		(s.alive[0].State == worker.Ready || s.alive[0].State == worker.Unhealthy)
+// outOfDate reports a slot that waits for its turn: its only machine is not
+// the desired one, and has something to lose.
+func (p *planner) outOfDate(s *slot) bool {
+	return len(s.alive) == 1 && len(s.leaving) == 0 && s.keeper == nil && !p.desired.isExpendable(s.alive[0])
 }
 
 // changes reports a slot that is neither at rest nor still as it was. A worker
 // that crashes in the middle of a roll pauses it, too.
-func (s *slot) changes() bool {
+func (p *planner) changes(s *slot) bool {
 	switch {
-	case s.outOfDate():
+	case p.outOfDate(s):
 		return false
 	case len(s.alive) == 0 && len(s.leaving) == 0 && !s.started:
 		return false // its work is done
@@ -317,7 +331,7 @@ func (p *planner) blockOn(s *slot) {
 		return
 	}
 	for _, other := range p.wanted() {
-		if other.outOfDate() && p.desired.generation(other.number) == p.desired.generation(s.number) {
+		if p.outOfDate(other) && p.desired.generation(other.number) == p.desired.generation(s.number) {
 			p.block(*s.keeper)
 			return
 		}

@@ -1,0 +1,157 @@
+package rollout
+
+import (
+	"strings"
+	"testing"
+
+	"bulsa/internal/worker"
+)
+
+func ready(key string, n, release int) Observed {
+	return Observed{Key: key, Number: n, Release: release, State: worker.Ready}
+}
+
+func in(state worker.State, o Observed) Observed {
+	o.State = state
+	if state != worker.Ready {
+		o.Cause = "exit 1 after 2 s"
+	}
+	return o
+}
+
+func unhealthy(o Observed) Observed {
+	o.State, o.Replaced, o.Cause = worker.Unhealthy, true, "3 checks in a row failed"
+	return o
+}
+
+func finished(o Observed) Observed {
+	o.State, o.Finished = worker.Pending, true
+	return o
+}
+
+func generation(g int, o Observed) Observed {
+	o.Generation = g
+	return o
+}
+
+func TestNextPlans(t *testing.T) {
+	two := Desired{Replicas: 2, Release: 1, StartFirst: true, Parallelism: 1}
+	deploy := two
+	deploy.Release, deploy.Reason = 2, "deploy of release 2"
+	restart := two
+	restart.Generation, restart.Reason = 1, "restart asked"
+	stopFirst := restart
+	stopFirst.StartFirst = false
+	restartOne := two
+	restartOne.Generations = map[int]int{2: 1}
+	held := deploy
+	held.Hold = "5s between two batches"
+	stopped := two
+	stopped.Stopped = true
+	four := two
+	four.Replicas = 4
+	one := two
+	one.Replicas = 1
+
+	cases := []struct {
+		name     string
+		desired  Desired
+		observed []Observed
+		want     string
+	}{
+		{"a new service starts all its workers at once", two, nil,
+			"start  1 new release 1: slot is empty\nstart  2 new release 1: slot is empty\n"},
+		{"nothing to do", two, []Observed{ready("a", 1, 1), ready("b", 2, 1)}, ""},
+		{"scaling up starts the missing", four, []Observed{ready("a", 1, 1), ready("b", 2, 1)},
+			"start  3 new release 1: slot is empty\nstart  4 new release 1: slot is empty\n"},
+		{"scaling down drains the highest first", one, []Observed{ready("a", 1, 1), ready("b", 2, 1), ready("c", 3, 1)},
+			"drain  3 c: scaled down to 1\ndrain  2 b: scaled down to 1\n"},
+		{"scaling down spares the last that serves", one, []Observed{in(worker.Backoff, ready("a", 1, 1)), ready("b", 2, 1), ready("c", 3, 1)},
+			"drain  3 c: scaled down to 1\nblocked: b serves until another worker is ready\n"},
+		{"what scaling down left behind is forgotten", one, []Observed{ready("a", 1, 1), in(worker.Pending, ready("b", 2, 1))},
+			"remove 2 b: scaled down\n"},
+		{"a worker that drains is waited for", two, []Observed{ready("a", 1, 1), in(worker.Draining, ready("b", 2, 1))}, ""},
+		{"a crashed worker comes back by itself", two, []Observed{ready("a", 1, 1), in(worker.Backoff, ready("b", 2, 1))}, ""},
+		{"a restart begins beside the first worker", restart, []Observed{ready("a", 1, 1), ready("b", 2, 1)},
+			"start  1 new release 1: restart asked\n"},
+		{"the old worker waits for the new one", restart, []Observed{ready("a", 1, 1), ready("b", 2, 1), generation(1, in(worker.Starting, ready("c", 1, 1)))}, ""},
+		{"the new worker is ready, the old one drains", restart, []Observed{ready("a", 1, 1), ready("b", 2, 1), generation(1, ready("c", 1, 1))},
+			"drain  1 a: c is ready in its place\n"},
+		{"the next slot waits for the drain", restart, []Observed{in(worker.Draining, ready("a", 1, 1)), ready("b", 2, 1), generation(1, ready("c", 1, 1))}, ""},
+		{"the drained one is forgotten, the next slot follows", restart, []Observed{in(worker.Pending, ready("a", 1, 1)), ready("b", 2, 1), generation(1, ready("c", 1, 1))},
+			"remove 1 a: superseded\nstart  2 new release 1: restart asked\n"},
+		{"stop-first drains", stopFirst, []Observed{ready("a", 1, 1), ready("b", 2, 1)},
+			"drain  1 a: restart asked\n"},
+		{"and starts the same machine again", stopFirst, []Observed{in(worker.Pending, ready("a", 1, 1)), ready("b", 2, 1)},
+			"start  1 a: restart asked\n"},
+		{"and waits until it is ready", stopFirst, []Observed{generation(1, in(worker.Starting, ready("a", 1, 1))), ready("b", 2, 1)}, ""},
+		{"one worker alone restarts", restartOne, []Observed{in(worker.Backoff, ready("a", 1, 1)), ready("b", 2, 1)},
+			"start  2 new release 1: out of date\n"},
+		{"failed workers restart at once", restart, []Observed{in(worker.Failed, ready("a", 1, 1)), in(worker.Failed, ready("b", 2, 1))},
+			"drain  2 b: restart asked\ndrain  1 a: restart asked\n"},
+		{"a release starts beside the old one", deploy, []Observed{ready("a", 1, 1), ready("b", 2, 1)},
+			"start  1 new release 2: deploy of release 2\n"},
+		{"a release that fails leaves the old one", deploy, []Observed{ready("a", 1, 1), ready("b", 2, 1), in(worker.Backoff, ready("c", 1, 2))},
+			"blocked: c is backoff: exit 1 after 2 s\n"},
+		{"an old worker killed meanwhile comes back", deploy, []Observed{in(worker.Backoff, ready("a", 1, 1)), in(worker.Backoff, ready("b", 2, 1)), in(worker.Failed, ready("c", 1, 2))},
+			"blocked: c is failed: exit 1 after 2 s\n"},
+		{"a rollback removes the failing release", two, []Observed{ready("a", 1, 1), ready("b", 2, 1), in(worker.Failed, ready("c", 1, 2))},
+			"drain  1 c: a is ready in its place\n"},
+		{"a second deploy supersedes the first", deploy, []Observed{ready("a", 1, 0), in(worker.Starting, ready("c", 1, 1)), ready("b", 2, 0)},
+			"drain  1 c: superseded\n"},
+		{"the next batch waits for the delay", held, []Observed{ready("a", 1, 2), ready("b", 2, 1)},
+			"blocked: 5s between two batches\n"},
+		{"an unhealthy worker gets a successor beside it", two, []Observed{unhealthy(ready("a", 1, 1)), ready("b", 2, 1)},
+			"start  1 new release 1: a is unhealthy: 3 checks in a row failed\n"},
+		{"without room it drains first", two, []Observed{unhealthy(ready("a", 1, 1)), unhealthy(ready("b", 2, 1))},
+			"start  1 new release 1: a is unhealthy: 3 checks in a row failed\ndrain  2 b: b is unhealthy: 3 checks in a row failed\n"},
+		{"the successor is ready", two, []Observed{unhealthy(ready("a", 1, 1)), ready("b", 2, 1), ready("c", 1, 1)},
+			"drain  1 a: c is ready in its place\n"},
+		{"the unhealthy one recovers first", two, []Observed{ready("a", 1, 1), ready("b", 2, 1), in(worker.Starting, ready("c", 1, 1))},
+			"drain  1 c: a is ready in its place\n"},
+		{"the successor is unhealthy, too", two, []Observed{unhealthy(ready("a", 1, 1)), ready("b", 2, 1), unhealthy(ready("c", 1, 1))},
+			"drain  1 a: unhealthy, and so is c\n"},
+		{"finished work is not repeated", two, []Observed{finished(ready("a", 1, 1)), finished(ready("b", 2, 1))}, ""},
+		{"but a restart repeats it", restart, []Observed{finished(ready("a", 1, 1)), generation(1, finished(ready("b", 2, 1)))},
+			"start  1 a: restart asked\n"},
+		{"and a new release, as a new machine", deploy, []Observed{finished(ready("a", 1, 1)), finished(ready("b", 2, 2))},
+			"remove 1 a: release 1 is over\nstart  1 new release 2: deploy of release 2\n"},
+		{"stop drains all", stopped, []Observed{ready("a", 1, 1), in(worker.Failed, ready("b", 2, 1))},
+			"drain  2 b: service stopped\ndrain  1 a: service stopped\n"},
+		{"what is stopped stays in sight", stopped, []Observed{in(worker.Pending, ready("a", 1, 1)), in(worker.Pending, ready("b", 2, 1))}, ""},
+		{"start runs it again", two, []Observed{in(worker.Pending, ready("a", 1, 1)), in(worker.Pending, ready("b", 2, 1))},
+			"start  1 a: not running\nstart  2 b: not running\n"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := Next(c.desired, c.observed).String(); got != c.want {
+				t.Errorf("plan:\n%swant:\n%s", indent(got), indent(c.want))
+			}
+		})
+	}
+}
+
+func indent(s string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n    ") + "\n"
+}
+
+func TestSettledOnlyWhenNothingIsLeft(t *testing.T) {
+	d := Desired{Replicas: 2, Release: 1, StartFirst: true}
+	for name, c := range map[string]struct {
+		desired  Desired
+		observed []Observed
+		want     bool
+	}{
+		"all ready":            {d, []Observed{ready("a", 1, 1), ready("b", 2, 1)}, true},
+		"one ready, one done":  {d, []Observed{ready("a", 1, 1), finished(ready("b", 2, 1))}, true},
+		"one starting":         {d, []Observed{ready("a", 1, 1), in(worker.Starting, ready("b", 2, 1))}, false},
+		"one missing":          {d, []Observed{ready("a", 1, 1)}, false},
+		"one still drains":     {d, []Observed{ready("a", 1, 1), ready("b", 2, 1), in(worker.Draining, ready("c", 3, 1))}, false},
+		"stopped, one running": {Desired{Replicas: 1, Stopped: true}, []Observed{in(worker.Stopping, ready("a", 1, 1))}, false},
+		"stopped":              {Desired{Replicas: 1, Stopped: true}, []Observed{in(worker.Pending, ready("a", 1, 1))}, true},
+	} {
+		if got := Next(c.desired, c.observed).Settled; got != c.want {
+			t.Errorf("%s: settled is %v, want %v", name, got, c.want)
+		}
+	}
+}
