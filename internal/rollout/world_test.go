@@ -111,8 +111,7 @@ func (w *world) checkLimits() {
 		}
 	}
 	if total > w.desired.Replicas+w.desired.parallelism()+w.desired.Surge() {
-		w.t.Fatalf("%d machines: %+v
-%+v", total, w.desired, w.machines)
+		w.t.Fatalf("%d machines: %+v, %+v", total, w.desired, w.machines)
 	}
 }
 
