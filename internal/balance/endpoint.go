@@ -165,16 +165,16 @@ func (e *Endpoint) AnswerTime() time.Duration {
 	return time.Duration(answerTime(e.answers.Load()).micros()) * time.Microsecond
 }
 
-// level is what state s means. Usually one comparison says all.
-func (e *Endpoint) level(s uint64, now int64) level {
+// level says how good the endpoint is now. Below limit it is usable.
+func (e *Endpoint) level(now int64) level {
+	s := e.state.Load()
 	switch {
-	case s < e.limit:
-		return usable
 	case s&draining != 0 || s&inFlightMask >= e.limit:
 		return unusable
 	case s&out == 0 || e.trialDue(now):
 		return usable
 	case s&dead != 0:
+		e.until.CompareAndSwap(untilNextPick, now+e.failTimeout)
 		return down
 	}
 	return ejected
@@ -185,11 +185,7 @@ func (e *Endpoint) level(s uint64, now int64) level {
 // further away than FailTimeout means that the clock was set back: over, too.
 func (e *Endpoint) trialDue(now int64) bool {
 	until := e.until.Load()
-	if until == untilNextPick {
-		e.until.CompareAndSwap(untilNextPick, now+e.failTimeout)
-		return false
-	}
-	return now >= until || until-now > e.failTimeout
+	return until != untilNextPick && (now >= until || until-now > e.failTimeout)
 }
 
 // acquire counts one more request in flight, unless the endpoint has become

@@ -18,11 +18,12 @@ func hashString(s string) uint64 {
 // hashClient takes what nginx's ip_hash takes: the first three octets of an
 // IPv4 address (a /24 stays together), the whole of an IPv6 address.
 func hashClient(a netip.Addr) uint64 {
-	a = a.Unmap()
-	b := a.As16()
-	if a.Is4() {
-		b[15] = 0
+	if a.Is4() || a.Is4In6() {
+		b := a.As4()
+		b[3] = 0
+		return mix(uint64(binary.BigEndian.Uint32(b[:])))
 	}
+	b := a.As16()
 	return mix(binary.BigEndian.Uint64(b[:8]) ^ mix(binary.BigEndian.Uint64(b[8:])))
 }
 

@@ -21,11 +21,21 @@ func TestPickAllocatesNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkPick(b *testing.B) {
+// BenchmarkPick has requests in flight at every endpoint, so that the policies
+// have something to compare; BenchmarkPickIdle has none.
+func BenchmarkPick(b *testing.B)     { benchmarkPick(b, 3) }
+func BenchmarkPickIdle(b *testing.B) { benchmarkPick(b, 0) }
+
+func benchmarkPick(b *testing.B, inFlight int) {
 	for _, policy := range policies {
 		for _, n := range []int{4, 64} {
 			b.Run(fmt.Sprintf("%s/%d", policy, n), func(b *testing.B) {
-				p := pool(b, policy, names(n)...)
+				es := names(n)
+				for _, e := range es {
+					e.state.Add(uint64(inFlight))
+					e.succeed(start.UnixNano(), 2*time.Millisecond)
+				}
+				p := pool(b, policy, es...)
 				r := Request{Now: start, Client: client(1)}
 				for b.Loop() {
 					p.Pick(r).leave()

@@ -128,6 +128,9 @@ func (p *Pool) least(g *group, r *Request, now int64, allowed level, ref uint32)
 		}
 		if wait := e.wait(now, ref); best == nil || wait < bestWait {
 			best, bestWait, skipped = e, wait, step
+			if wait == 0 {
+				break // nobody can be better
+			}
 		}
 	}
 	if best == nil {

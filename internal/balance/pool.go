@@ -147,10 +147,12 @@ func (p *Pool) from(g *group, r *Request, now int64, allowed level) *Endpoint {
 	return p.inTurn(g, r, now, allowed)
 }
 
-// can says whether this request may go to e.
+// can says whether this request may go to e. The usual case is inlined: e is in
+// rotation and has room, and nothing was tried.
 func (r *Request) can(e *Endpoint, now int64, allowed level) bool {
-	if s := e.state.Load(); s >= e.limit && e.level(s, now) > allowed {
-		return false
-	}
-	return len(r.Tried) == 0 || !slices.Contains(r.Tried, e)
+	return e.state.Load() < e.limit && len(r.Tried) == 0 || r.may(e, now, allowed)
+}
+
+func (r *Request) may(e *Endpoint, now int64, allowed level) bool {
+	return e.level(now) <= allowed && !slices.Contains(r.Tried, e)
 }
