@@ -1,0 +1,298 @@
+package compose
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"bulsa/internal/spec"
+)
+
+// converter turns compose-go's model into a spec.Project. Its problems carry
+// paths (services.app.ports.0), which source turns into lines.
+type converter struct {
+	options  Options
+	source   *source
+	dir      string
+	warnings []spec.Warning // with their place
+	advice   []spec.Warning // with a path instead
+}
+
+func (c *converter) project(model *types.Project, files []string) (spec.Project, error) {
+	p := spec.Project{Name: model.Name, Dir: c.dir, Files: files}
+	if err := c.extensionPlaces(model); err != nil {
+		return p, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(model.Services)) {
+		s, err := c.service(model.Services[name])
+		if err != nil {
+			return p, err
+		}
+		p.Services = append(p.Services, s)
+	}
+	if len(p.Services) == 0 {
+		return p, &spec.Problem{Where: "services", What: "no service to run", Fix: "add one under services, or activate a profile"}
+	}
+	sorted, err := spec.SortServices(p.Services)
+	if err != nil {
+		return p, err
+	}
+	p.Services = sorted
+	return p, spec.Validate(p)
+}
+
+func (c *converter) warn(path, format string, args ...any) {
+	c.advice = append(c.advice, spec.Warning{Where: path, Message: fmt.Sprintf(format, args...)})
+}
+
+func (c *converter) service(from types.ServiceConfig) (spec.Service, error) {
+	s := spec.NewService(from.Name)
+	path := "services." + from.Name
+	if err := c.refuseContainers(path, from); err != nil {
+		return s, err
+	}
+	c.command(from, &s)
+	c.dependencies(from, &s)
+	for _, step := range []func(string, types.ServiceConfig, *spec.Service) error{
+		c.ports, c.health, c.restart, c.stop, c.deploy, c.logging, c.extension, c.settle,
+	} {
+		if err := step(path, from, &s); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// refuseContainers stops at what only a container engine could run.
+func (c *converter) refuseContainers(path string, from types.ServiceConfig) error {
+	key := ""
+	switch {
+	case from.Build != nil:
+		key = "build"
+	case from.Image != "":
+		key = "image"
+	case from.Provider != nil:
+		return &spec.Problem{Where: path + ".provider", What: "provider services are not part of this version", Fix: "remove provider and give a command"}
+	default:
+		return nil
+	}
+	return &spec.Problem{
+		Where: path + "." + key,
+		What:  fmt.Sprintf("service %s runs from an image: the docker engine is not part of this version", from.Name),
+		Fix:   "remove image and build, and give a command to run it as a process",
+	}
+}
+
+// command is entrypoint and command, as a container would see them. The
+// working directory is relative to the project's folder.
+func (c *converter) command(from types.ServiceConfig, s *spec.Service) {
+	s.Command.Args = append(slices.Clone([]string(from.Entrypoint)), from.Command...)
+	s.Command.Dir = c.dir
+	if from.WorkingDir != "" {
+		s.Command.Dir = absolute(c.dir, filepath.FromSlash(from.WorkingDir))
+	}
+	s.Command.User = from.User
+	s.Command.Init = from.Init != nil && *from.Init
+	s.Command.Env = c.environment(from)
+}
+
+// environment is bulsa's own with the service's on top: unlike a container,
+// a process needs PATH, HOME and the like. KEY without a value, and not set
+// anywhere, is not passed on.
+func (c *converter) environment(from types.ServiceConfig) []string {
+	env := map[string]string{}
+	if !c.options.NoInherit {
+		env = spec.Environment(c.options.Environ)
+	}
+	for name, value := range from.Environment {
+		delete(env, name)
+		if value != nil {
+			env[name] = *value
+		}
+	}
+	return spec.SortEnvironment(env)
+}
+
+func (c *converter) dependencies(from types.ServiceConfig, s *spec.Service) {
+	for _, name := range slices.Sorted(maps.Keys(from.DependsOn)) {
+		d := from.DependsOn[name]
+		s.DependsOn = append(s.DependsOn, spec.Dependency{Service: name, Condition: d.Condition, Restart: d.Restart, Required: d.Required})
+	}
+}
+
+func (c *converter) ports(path string, from types.ServiceConfig, s *spec.Service) error {
+	for i, p := range from.Ports {
+		where := fmt.Sprintf("%s.ports.%d", path, i)
+		if p.Protocol != "" && p.Protocol != "tcp" {
+			c.warn(where, "port %d/%s is ignored: only tcp is balanced", p.Target, p.Protocol)
+			continue
+		}
+		published := 0
+		if p.Published != "" {
+			n, err := strconv.ParseUint(p.Published, 10, 16)
+			if err != nil {
+				return &spec.Problem{Where: where, What: fmt.Sprintf("%q is not a port", p.Published), Fix: "give one port from 1 to 65535"}
+			}
+			published = int(n)
+		}
+		s.Ports = append(s.Ports, spec.Port{Host: p.HostIP, Published: published, Target: int(min(p.Target, 1<<17))})
+	}
+	return nil
+}
+
+// health is Docker's: a duration of zero means the default (moby
+// api/types/container/health.go).
+func (c *converter) health(path string, from types.ServiceConfig, s *spec.Service) error {
+	h := from.HealthCheck
+	if h == nil {
+		return nil
+	}
+	path += ".healthcheck"
+	s.Health.Disabled = h.Disable || len(h.Test) > 0 && h.Test[0] == "NONE"
+	if !s.Health.Disabled {
+		s.Health.Test = h.Test
+	}
+	set(&s.Health.Interval, h.Interval)
+	set(&s.Health.Timeout, h.Timeout)
+	set(&s.Health.StartPeriod, h.StartPeriod)
+	set(&s.Health.StartInterval, h.StartInterval)
+	if h.Retries != nil && *h.Retries > 0 {
+		s.Health.Retries = int(min(*h.Retries, 1<<30))
+	}
+	if h.StartInterval != nil && *h.StartInterval != 0 && s.Health.StartPeriod == 0 {
+		c.warn(path+".start_interval", "start_interval has no effect without start_period")
+	}
+	return nil
+}
+
+// set takes a duration that was given and is not zero.
+func set(field *time.Duration, given *types.Duration) {
+	if given != nil && *given != 0 {
+		*field = time.Duration(*given)
+	}
+}
+
+func (c *converter) restart(path string, from types.ServiceConfig, s *spec.Service) error {
+	if from.Restart != "" {
+		if err := spec.ParseRestart(from.Restart, &s.Restart); err != nil {
+			return spec.At(path+".restart", err)
+		}
+	}
+	if from.Deploy == nil || from.Deploy.RestartPolicy == nil {
+		return nil
+	}
+	policy := from.Deploy.RestartPolicy
+	if from.Restart != "" {
+		c.warn(path+".restart", "restart is ignored: deploy.restart_policy is given as well and counts")
+		s.Restart.Condition, s.Restart.MaxAttempts = spec.RestartAlways, 0
+	}
+	if policy.Condition != "" {
+		s.Restart.Condition = spec.RestartCondition(policy.Condition)
+	}
+	if policy.Delay != nil {
+		s.Restart.Delay = time.Duration(*policy.Delay)
+	}
+	set(&s.Restart.Window, policy.Window)
+	if policy.MaxAttempts != nil {
+		s.Restart.MaxAttempts = int(min(*policy.MaxAttempts, 1<<30))
+	}
+	return nil
+}
+
+func (c *converter) stop(path string, from types.ServiceConfig, s *spec.Service) error {
+	if from.StopGracePeriod != nil {
+		s.Stop.Grace = time.Duration(*from.StopGracePeriod)
+	}
+	if from.StopSignal == "" {
+		return nil
+	}
+	name, err := spec.ParseSignal(from.StopSignal)
+	if err != nil {
+		return spec.At(path+".stop_signal", err)
+	}
+	s.Stop.Signal = name
+	return nil
+}
+
+func (c *converter) deploy(path string, from types.ServiceConfig, s *spec.Service) error {
+	if from.Scale != nil {
+		s.Replicas = *from.Scale
+	}
+	d := from.Deploy
+	if d == nil {
+		return nil
+	}
+	if d.Replicas != nil {
+		if from.Scale != nil && *from.Scale != *d.Replicas {
+			return &spec.Problem{Where: path + ".scale", What: fmt.Sprintf("scale is %d, but deploy.replicas is %d", *from.Scale, *d.Replicas), Fix: "keep one of them"}
+		}
+		s.Replicas = *d.Replicas
+	}
+	if d.UpdateConfig == nil {
+		return nil
+	}
+	u := d.UpdateConfig
+	s.Update.Delay = time.Duration(u.Delay)
+	if u.Parallelism != nil {
+		s.Update.Parallelism = int(min(*u.Parallelism, 1<<30))
+	}
+	switch u.Order {
+	case "", "start-first":
+	case "stop-first":
+		s.Update.StartFirst = false
+	default:
+		return &spec.Problem{Where: path + ".deploy.update_config.order", What: fmt.Sprintf("%q is not an order", u.Order), Fix: "use start-first or stop-first"}
+	}
+	return nil
+}
+
+// logging understands the options of Docker's json-file driver.
+func (c *converter) logging(path string, from types.ServiceConfig, s *spec.Service) error {
+	if from.Logging == nil {
+		return nil
+	}
+	path += ".logging"
+	if driver := from.Logging.Driver; driver != "" && driver != "json-file" && driver != "local" {
+		c.warn(path+".driver", "the log driver %s is ignored: output goes to rotated files", driver)
+	}
+	for _, key := range slices.Sorted(maps.Keys(from.Logging.Options)) {
+		value := from.Logging.Options[key]
+		where := path + ".options." + key
+		switch key {
+		case "max-size":
+			n, err := spec.ParseSize(value)
+			if err != nil {
+				return spec.At(where, err)
+			}
+			s.Logs.MaxSize = n
+		case "max-file":
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return &spec.Problem{Where: where, What: fmt.Sprintf("%q is not a number of files", value), Fix: "write a number such as 5"}
+			}
+			s.Logs.MaxFiles = n
+		default:
+			c.warn(where, "the log option %s is ignored; max-size and max-file are understood", key)
+		}
+	}
+	return nil
+}
+
+// settle fills in what depends on several fields.
+func (c *converter) settle(_ string, from types.ServiceConfig, s *spec.Service) error {
+	if s.Engine == spec.EngineExternal {
+		s.Replicas = len(s.Servers)
+		s.Command = spec.Command{Args: s.Command.Args}
+	}
+	s.Restart.MaxDelay = max(s.Restart.MaxDelay, s.Restart.Delay)
+	if strings.TrimSpace(strings.Join(s.Command.Args, "")) == "" && len(from.Entrypoint) == 0 {
+		s.Command.Args = nil
+	}
+	return nil
+}

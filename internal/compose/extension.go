@@ -1,0 +1,376 @@
+package compose
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"bulsa/internal/spec"
+)
+
+const extensionKey = "x-bulsa"
+
+// extensionPlaces refuses x-bulsa anywhere but directly under a service,
+// where compose-go would silently accept it.
+func (c *converter) extensionPlaces(model *types.Project) error {
+	for _, path := range slices.Sorted(maps.Keys(c.source.values)) {
+		parent, isExtension := strings.CutSuffix(path, extensionKey)
+		if !isExtension || parent != "" && !strings.HasSuffix(parent, ".") {
+			continue
+		}
+		parts := strings.Split(strings.TrimSuffix(parent, "."), ".")
+		freeText := slices.ContainsFunc(parts, func(p string) bool {
+			return p == "environment" || p == "labels" || strings.HasPrefix(p, "x-")
+		})
+		name := strings.Join(parts[1:], ".")
+		_, isService := model.Services[name]
+		_, isDisabled := model.DisabledServices[name]
+		if freeText || parts[0] == "services" && (isService || isDisabled || len(parts) == 2) {
+			continue
+		}
+		return &spec.Problem{Where: path, What: "x-bulsa has no meaning here", Fix: "put it directly under a service"}
+	}
+	return nil
+}
+
+// setter decodes one value into the service.
+type setter func(path string, value any) error
+
+// extension decodes x-bulsa strictly: a key that is not in these tables is
+// an error. docs/configuration.md lists the same keys.
+func (c *converter) extension(path string, from types.ServiceConfig, s *spec.Service) error {
+	value, given := from.Extensions[extensionKey]
+	if !given || value == nil {
+		return nil
+	}
+	path += "." + extensionKey
+	if err := decode(path, value, c.extensionKeys(from, s)); err != nil {
+		return err
+	}
+	if len(s.Servers) > 0 && s.Engine == spec.EngineProcess && !hasKey(value, "engine") {
+		s.Engine = spec.EngineExternal
+	}
+	return nil
+}
+
+func hasKey(value any, key string) bool {
+	m, _ := value.(map[string]any)
+	_, has := m[key]
+	return has
+}
+
+func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map[string]setter {
+	return map[string]setter{
+		"engine":          text(func(t string) error { s.Engine = spec.Engine(t); return nil }),
+		"balance":         text(func(t string) error { s.Balance.Policy = t; return nil }),
+		"max_fails":       integer(&s.Balance.MaxFails),
+		"fail_timeout":    duration(&s.Balance.FailTimeout),
+		"slow_start":      duration(&s.Balance.SlowStart),
+		"workers":         c.workers(from, s),
+		"spare":           spare,
+		"probe":           group(probeKeys(s)),
+		"on_unhealthy":    onUnhealthy(s),
+		"sticky":          group(map[string]setter{"cookie": text(func(t string) error { s.Balance.Sticky = t; return nil })}),
+		"event_loop":      group(eventLoopKeys(s)),
+		"node":            nodeMode(s),
+		"hold":            duration(&s.Forward.Hold),
+		"timeouts":        group(timeoutKeys(s)),
+		"limits":          group(limitKeys(s)),
+		"trusted_proxies": textList(&s.Forward.TrustedProxies),
+		"restart":         group(restartKeys(s)),
+		"servers":         serverList(s),
+	}
+}
+
+func probeKeys(s *spec.Service) map[string]setter {
+	return map[string]setter{
+		"http":   text(func(t string) error { s.Health.HTTP = t; return nil }),
+		"tcp":    boolean(&s.Health.TCP),
+		"passes": integer(&s.Health.Passes),
+		"loop": func(path string, _ any) error {
+			return &spec.Problem{Where: path, What: "the event-loop probe is not part of this version", Fix: "use http or tcp"}
+		},
+	}
+}
+
+func eventLoopKeys(s *spec.Service) map[string]setter {
+	var ignoredDuration time.Duration
+	var ignoredFlag bool
+	return map[string]setter{
+		"unhealthy_after": duration(&ignoredDuration),
+		"monitor":         boolean(&ignoredFlag),
+		"threadpool": func(path string, value any) error {
+			var n int
+			if err := integer(&n)(path, value); err != nil {
+				return err
+			}
+			if n < 1 || n > 1024 {
+				return &spec.Problem{Where: path, What: fmt.Sprintf("%d threads", n), Fix: "give 1 to 1024, libuv's limit"}
+			}
+			env := spec.Environment(s.Command.Env)
+			env["UV_THREADPOOL_SIZE"] = strconv.Itoa(n)
+			s.Command.Env = spec.SortEnvironment(env)
+			return nil
+		},
+	}
+}
+
+func timeoutKeys(s *spec.Service) map[string]setter {
+	return map[string]setter{
+		"header":  duration(&s.Forward.HeaderTimeout),
+		"idle":    duration(&s.Forward.IdleTimeout),
+		"connect": duration(&s.Forward.ConnectTimeout),
+		"answer":  duration(&s.Forward.AnswerTimeout),
+		"drain":   duration(&s.Stop.Drain),
+	}
+}
+
+func limitKeys(s *spec.Service) map[string]setter {
+	return map[string]setter{
+		"body": size(&s.Forward.MaxBody),
+		"header": func(path string, value any) error {
+			n := int64(s.Forward.MaxHeader)
+			err := size(&n)(path, value)
+			s.Forward.MaxHeader = int(min(n, math.MaxInt32))
+			return err
+		},
+	}
+}
+
+func restartKeys(s *spec.Service) map[string]setter {
+	return map[string]setter{
+		"delay":        duration(&s.Restart.Delay),
+		"max_delay":    duration(&s.Restart.MaxDelay),
+		"reset_after":  duration(&s.Restart.ResetAfter),
+		"jitter":       number(&s.Restart.Jitter),
+		"budget":       integer(&s.Restart.Budget),
+		"window":       duration(&s.Restart.Window),
+		"failed_retry": duration(&s.Restart.FailedRetry),
+	}
+}
+
+func serverKeys(server *spec.Server) map[string]setter {
+	return map[string]setter{
+		"address": text(func(t string) (err error) {
+			server.Address, err = spec.ParseServer(t)
+			return err
+		}),
+		"weight":       integer(&server.Weight),
+		"max_fails":    integer(&server.MaxFails),
+		"fail_timeout": duration(&server.FailTimeout),
+		"max_conns":    integer(&server.MaxConns),
+		"backup":       boolean(&server.Backup),
+		"down":         boolean(&server.Down),
+	}
+}
+
+// serverList reads servers; one that is a plain text is an address.
+func serverList(s *spec.Service) setter {
+	return func(path string, value any) error {
+		list, ok := value.([]any)
+		if !ok {
+			return wrong(path, "a list of servers")
+		}
+		for i, item := range list {
+			server := spec.NewServer("")
+			where := fmt.Sprintf("%s.%d", path, i)
+			if address, plain := item.(string); plain {
+				item = map[string]any{"address": address}
+			}
+			if err := decode(where, item, serverKeys(&server)); err != nil {
+				return err
+			}
+			if server.Address == "" {
+				return &spec.Problem{Where: where, What: "a server without an address", Fix: `add address: "host:port"`}
+			}
+			s.Servers = append(s.Servers, server)
+		}
+		return nil
+	}
+}
+
+// workers is for containers; a process service takes it as its replicas when
+// Compose's own words do not give any.
+func (c *converter) workers(from types.ServiceConfig, s *spec.Service) setter {
+	return func(path string, value any) error {
+		n, err := spec.ParseWorkers(fmt.Sprint(value), c.cpus())
+		if err != nil {
+			return spec.At(path, err)
+		}
+		if from.Scale != nil || from.Deploy != nil && from.Deploy.Replicas != nil {
+			c.warn(path, "workers is ignored: deploy.replicas is given as well and counts for processes")
+			return nil
+		}
+		s.Replicas = n
+		return nil
+	}
+}
+
+func (c *converter) cpus() int {
+	if c.options.CPUs > 0 {
+		return c.options.CPUs
+	}
+	return CPUs()
+}
+
+func spare(path string, value any) error {
+	var n int
+	if err := integer(&n)(path, value); err != nil {
+		return err
+	}
+	if n != 0 {
+		return &spec.Problem{Where: path, What: "spare workers are not part of this version", Fix: "set spare: 0"}
+	}
+	return nil
+}
+
+func onUnhealthy(s *spec.Service) setter {
+	return text(func(t string) error {
+		if t != "restart" && t != "none" {
+			return fmt.Errorf("%q is not known; use restart or none", t)
+		}
+		s.Health.Replace = t == "restart"
+		return nil
+	})
+}
+
+// nodeMode accepts YAML's false for off, which YAML 1.1 readers write.
+func nodeMode(s *spec.Service) setter {
+	return func(path string, value any) error {
+		if value == false {
+			value = string(spec.NodeOff)
+		}
+		return text(func(t string) error { s.NodeMode = spec.NodeMode(t); return nil })(path, value)
+	}
+}
+
+// decode sets each key of a mapping, in the order of the keys' names.
+func decode(path string, value any, keys map[string]setter) error {
+	m, ok := value.(map[string]any)
+	if !ok {
+		return wrong(path, "a mapping")
+	}
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		set, known := keys[key]
+		where := path + "." + key
+		if !known {
+			return &spec.Problem{
+				Where: where,
+				What:  fmt.Sprintf("unknown key %q in %s", key, path),
+				Fix:   suggestion(key, slices.Sorted(maps.Keys(keys))),
+			}
+		}
+		if m[key] == nil {
+			continue // a key without a value keeps its default
+		}
+		if err := set(where, m[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func group(keys map[string]setter) setter {
+	return func(path string, value any) error { return decode(path, value, keys) }
+}
+
+func wrong(path, want string) error {
+	return &spec.Problem{Where: path, What: path + " has the wrong type", Fix: "write " + want}
+}
+
+func text(set func(string) error) setter {
+	return func(path string, value any) error {
+		t, ok := value.(string)
+		if !ok {
+			return wrong(path, "text")
+		}
+		if err := set(t); err != nil {
+			return spec.At(path, err)
+		}
+		return nil
+	}
+}
+
+// integer also takes the text that interpolation leaves behind.
+func integer(field *int) setter {
+	return func(path string, value any) error {
+		n, err := strconv.ParseInt(fmt.Sprint(value), 10, 32)
+		if err != nil {
+			return wrong(path, "a whole number")
+		}
+		*field = int(n)
+		return nil
+	}
+}
+
+func number(field *float64) setter {
+	return func(path string, value any) error {
+		f, err := strconv.ParseFloat(fmt.Sprint(value), 64)
+		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+			return wrong(path, "a number")
+		}
+		*field = f
+		return nil
+	}
+}
+
+func boolean(field *bool) setter {
+	return func(path string, value any) error {
+		switch fmt.Sprint(value) {
+		case "true":
+			*field = true
+		case "false":
+			*field = false
+		default:
+			return wrong(path, "true or false")
+		}
+		return nil
+	}
+}
+
+// duration refuses plain numbers: their unit would be a guess. 0 is 0.
+func duration(field *time.Duration) setter {
+	return func(path string, value any) error {
+		d, err := spec.ParseDuration(fmt.Sprint(value))
+		if err != nil {
+			return spec.At(path, err)
+		}
+		*field = d
+		return nil
+	}
+}
+
+func size(field *int64) setter {
+	return func(path string, value any) error {
+		n, err := spec.ParseSize(fmt.Sprint(value))
+		if err != nil {
+			return spec.At(path, err)
+		}
+		*field = n
+		return nil
+	}
+}
+
+func textList(field *[]string) setter {
+	return func(path string, value any) error {
+		list, ok := value.([]any)
+		if !ok {
+			return wrong(path, "a list")
+		}
+		*field = nil
+		for i, item := range list {
+			t, isText := item.(string)
+			if !isText {
+				return wrong(fmt.Sprintf("%s.%d", path, i), "text")
+			}
+			*field = append(*field, t)
+		}
+		return nil
+	}
+}
