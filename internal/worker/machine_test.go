@@ -18,7 +18,7 @@ func defaults() Config {
 	return Config{
 		Restart: spec.Restart{
 			Condition: spec.RestartAlways, Delay: 100 * time.Millisecond, MaxDelay: 30 * time.Second, ResetAfter: 10 * time.Second,
-			Jitter: 0.1, Budget: 15, Window: 10 * time.Minute, FailedRetry: time.Minute,
+			Jitter: 0.1, Budget: 13, Window: 10 * time.Minute, FailedRetry: time.Minute,
 		},
 		Stop: spec.Stop{Signal: "SIGTERM", Grace: 10 * time.Second, Drain: 30 * time.Second},
 	}
