@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,7 +55,7 @@ func Prepare(c Command, mode string, o PrepareOptions) (Start, *net.UnixConn, er
 		return Start{}, nil, err
 	}
 	id := strconv.Itoa(o.ID)
-	s.Env = append(s.Env, "BULSA_ID="+id, "NODE_OPTIONS="+options(o))
+	s.Env = append(s.Env, "BULSA_ID="+id, "NODE_OPTIONS="+options(o.Preload, lookup(append(slices.Clip(o.Env), c.Env...), "NODE_OPTIONS")))
 	s.Env = append(s.Env, unset(o.Env, "NODE_CHANNEL_SERIALIZATION_MODE")...)
 	if mode == modeListen {
 		s.Env = append(s.Env, "BULSA_SOCK="+o.Socket)
@@ -86,9 +87,9 @@ func unset(env []string, names ...string) []string {
 // options puts the preload before the user's own NODE_OPTIONS. Node takes
 // quotes and backslashes in them as a string of C (node(1), NODE_OPTIONS);
 // the preload finds itself there again, so the form must not change.
-func options(o PrepareOptions) string {
-	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(o.Preload)
-	return strings.TrimSpace(`--require "` + quoted + `" ` + lookup(o.Env, "NODE_OPTIONS"))
+func options(preload, own string) string {
+	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(preload)
+	return strings.TrimSpace(`--require "` + quoted + `" ` + own)
 }
 
 // channelPair returns bulsa's end of a channel and the worker's.
