@@ -37,7 +37,7 @@ type Config struct {
 	Weight      int           // at least 1
 	Backup      bool          // used only while no ordinary endpoint can be
 	MaxFails    int           // 0: failures never take it out
-	FailTimeout time.Duration // window for MaxFails, and the time out of rotation
+	FailTimeout time.Duration // window for MaxFails, and the time out of rotation; 0: 10 s
 	MaxConns    int           // requests in flight at most; 0: no limit
 	SlowStart   time.Duration // the share grows to whole over this time from Ready
 	Ready       time.Time     // when it joined; zero: no slow start
@@ -45,8 +45,8 @@ type Config struct {
 
 // Request is what a Pick may look at. It stays on the caller's stack.
 type Request struct {
-	Now    time.Time   // monotonic
-	Client netip.Addr  // for ip_hash
-	Sticky string      // value of the sticky cookie, or ""
-	Tried  []*Endpoint // endpoints that already failed this request
+	Now    time.Time   // a clock that is set does no harm beyond one FailTimeout
+	Client netip.Addr  // for ip_hash; not valid (a unix socket's client): round robin
+	Sticky string      // value of the sticky cookie (StickyID), or ""
+	Tried  []*Endpoint // endpoints that already failed this request: not picked again
 }

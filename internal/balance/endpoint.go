@@ -19,9 +19,9 @@ const (
 )
 
 const (
-	defaultFailTimeout = 10 * time.Second // nginx's fail_timeout
-	untilNextPick      = 0                // Endpoint.until: out since Down, which knows no time
-	minSlowStartShare  = 0.01
+	defaultFailTimeout = 10 * time.Second // nginx's
+	untilNextPick      = 0                // Endpoint.until: Down knows no time, the next Pick sets it
+	minSlowStartShare  = 0.01             // a share of nothing could not be divided by
 )
 
 // level says how good an endpoint is for the next request; lower is better.
@@ -149,9 +149,6 @@ func (e *Endpoint) Ejections() uint64 { return e.ejections.Load() }
 func (e *Endpoint) Ejected(now time.Time) bool {
 	return e.state.Load()&out != 0 && !e.trialDue(now.UnixNano())
 }
-
-// Draining says whether Drain has been called.
-func (e *Endpoint) Draining() bool { return e.state.Load()&draining != 0 }
 
 // SetLatency reports the worker's event-loop latency: how long a request that
 // arrives now waits before the worker looks at it.
