@@ -3,6 +3,8 @@ package logs
 import (
 	"bytes"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // maxLast is how many bytes of a line are remembered as a cause of death.
@@ -56,7 +58,7 @@ func isWord(r rune) bool {
 func (r *run) last() string {
 	for _, b := range [][]byte{r.stderr.telling, r.stderr.line, r.stdout.telling, r.stdout.line} {
 		if len(b) > 0 {
-			return cut(clean(bytes.TrimSpace(b)), maxLast)
+			return cut(strings.TrimSpace(plain(clean(b))), maxLast)
 		}
 	}
 	return ""
@@ -65,4 +67,25 @@ func (r *run) last() string {
 // cut shortens s to at most n bytes, whole characters only: replaced bytes make it longer.
 func cut(s string, n int) string {
 	return strings.Clone(s[:runeBoundary([]byte(s), n)])
+}
+
+// plain removes colors and other commands to a terminal (ECMA-48's control
+// sequences), because a cause is shown in tables.
+func plain(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		if after, ok := strings.CutPrefix(s, "\x1b["); ok {
+			s = strings.TrimLeftFunc(after, func(r rune) bool { return r >= 0x20 && r <= 0x3f })
+			_, size := utf8.DecodeRuneInString(s)
+			s = s[size:]
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s)
+		if unicode.IsControl(r) {
+			r = ' '
+		}
+		b.WriteRune(r)
+		s = s[size:]
+	}
+	return b.String()
 }
