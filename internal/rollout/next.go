@@ -102,9 +102,6 @@ func best(machines []Observed, eligible func(Observed) bool) *Observed {
 
 func anyMachine(Observed) bool { return true }
 
-// dead reports a machine that runs nothing at the moment.
-func dead(o Observed) bool { return o.State == worker.Backoff || o.State == worker.Failed }
-
 // isExpendable reports a machine that can go before its successor is ready: it
 // serves nothing, and what comes back in its place is no worse. A worker of an
 // earlier release that was just killed is not: it is about to serve again, and
@@ -267,25 +264,48 @@ func (s *slot) wantsReplacement() bool {
 
 // roll changes the slots that are out of date, so many at a time.
 func (p *planner) roll() {
-	changing := map[int]int{} // by wanted generation: slots on their way
+	changing := p.changing()
 	for _, s := range p.wanted() {
-		if p.changes(s) {
-			changing[p.desired.generation(s.number)]++
-			p.blockOn(s)
-		}
-	}
-	for _, s := range p.wanted() {
-		generation := p.desired.generation(s.number)
-		if !p.outOfDate(s) || changing[generation] >= p.desired.parallelism() {
+		if !p.outOfDate(s) || changing.against(p.desired.generation(s.number)) >= p.desired.parallelism() {
 			continue
 		}
 		if p.desired.Hold != "" {
 			p.blocked = either(p.blocked, p.desired.Hold)
 			return
 		}
-		changing[generation]++
+		changing.moving++
 		p.change(s)
 	}
+}
+
+// progress counts the slots on their way. Those that move count against every
+// change. A lone worker that fails stops only the change that made it: a crash
+// loop of app.1 must not keep app.2 from being restarted.
+type progress struct {
+	moving  int
+	failing map[int]int // by wanted generation
+}
+
+func (c progress) against(generation int) int { return c.moving + c.failing[generation] }
+
+func (p *planner) changing() progress {
+	c := progress{failing: map[int]int{}}
+	for _, s := range p.wanted() {
+		switch {
+		case !p.changes(s):
+		case s.fails():
+			c.failing[p.desired.generation(s.number)]++
+			p.blockOn(s)
+		default:
+			c.moving++
+		}
+	}
+	return c
+}
+
+// fails reports a slot whose only worker is as desired and does not serve.
+func (s *slot) fails() bool {
+	return len(s.alive) == 1 && len(s.leaving) == 0 && !s.started && s.keeper != nil && s.keeper.State != worker.Starting
 }
 
 func (p *planner) change(s *slot) {
@@ -327,9 +347,6 @@ func (s *slot) settled() bool {
 
 // blockOn names the failing worker of a slot while others wait for it.
 func (p *planner) blockOn(s *slot) {
-	if s.keeper == nil || !dead(*s.keeper) {
-		return
-	}
 	for _, other := range p.wanted() {
 		if p.outOfDate(other) && p.desired.generation(other.number) == p.desired.generation(s.number) {
 			p.block(*s.keeper)

@@ -17,7 +17,7 @@ type Desired struct {
 	Replicas    int         // slots 1..Replicas are wanted
 	Release     int         // every worker should run this release
 	Generation  int         // ... and be at least of this generation: a graceful restart raises it
-	Generations map[int]int // the same for single slots: a restart of one worker
+	Generations map[int]int // the same for single slots: a restart of one worker. One number for all slots of one restart
 	Reason      string      // why the release or generation changed: "restart asked", "deploy of release 3"
 	StartFirst  bool        // a successor is ready before its predecessor drains; needs an engine whose runs are isolated
 	Parallelism int         // slots that change at a time; 0: all
