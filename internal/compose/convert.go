@@ -287,8 +287,12 @@ func (c *converter) logging(path string, from types.ServiceConfig, s *spec.Servi
 // settle fills in what depends on several fields.
 func (c *converter) settle(_ string, from types.ServiceConfig, s *spec.Service) error {
 	if s.Engine == spec.EngineExternal {
+		// What has no effect is not part of the digest: changing it changes nothing.
+		plain := spec.NewService(s.Name)
 		s.Replicas = len(s.Servers)
 		s.Command = spec.Command{Args: s.Command.Args}
+		s.Restart, s.Update, s.Logs = plain.Restart, plain.Update, plain.Logs
+		s.Stop.Signal, s.Stop.Grace = plain.Stop.Signal, plain.Stop.Grace
 	}
 	s.Restart.MaxDelay = max(s.Restart.MaxDelay, s.Restart.Delay)
 	if strings.TrimSpace(strings.Join(s.Command.Args, "")) == "" && len(from.Entrypoint) == 0 {

@@ -23,16 +23,35 @@ func (s *source) explain(err error) error {
 		return err
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	text = regexp.MustCompile(`^validating [^:]*: `).ReplaceAllString(text, "")
+	text = strings.ReplaceAll(text, s.base+string(filepath.Separator), "")
+	text = regexp.MustCompile(`^validating .*?: `).ReplaceAllString(text, "")
 	text = strings.TrimPrefix(text, "decoding failed due to the following error(s): ")
 	for _, known := range []func(string) *spec.Problem{
-		s.unknownKey, s.wrongType, s.missingVariable, s.badInterpolation, s.badValue, s.badSyntax, s.badPort, s.badProjectName, s.mentioned,
+		s.wholeFile, s.unknownKey, s.notOneOf, s.wrongType, s.missingVariable, s.badInterpolation, s.badValue, s.badSyntax, s.badPort, s.badProjectName, s.mentioned,
 	} {
 		if p := known(text); p != nil {
 			return p
 		}
 	}
 	return &spec.Problem{Where: s.first, What: text}
+}
+
+func (s *source) wholeFile(text string) *spec.Problem {
+	switch text {
+	case "empty compose file":
+		return &spec.Problem{Where: s.first + ":1", What: "the file is empty", Fix: "add services:"}
+	case "top-level object must be a mapping":
+		return &spec.Problem{Where: s.first + ":1", What: "the file is not a mapping", Fix: "begin with services:"}
+	}
+	return nil
+}
+
+func (s *source) notOneOf(text string) *spec.Problem {
+	m := regexp.MustCompile(`^(\S+) value must be (?:one of )?(.*)$`).FindStringSubmatch(text)
+	if m == nil {
+		return nil
+	}
+	return &spec.Problem{Where: s.where(m[1]), What: m[1] + " has an unknown value", Fix: "use one of " + strings.ReplaceAll(m[2], "'", "")}
 }
 
 // unknownKey reads what the schema says of a key that it does not have.
@@ -122,7 +141,7 @@ func (s *source) badValue(text string) *spec.Problem {
 		path, what, fix := brackets(m[1]), m[2], ""
 		switch {
 		case strings.Contains(what, "duration"):
-			fix = "write a duration like 500ms, 5s or 1m30s"
+			what, fix = "not a duration", "write one like 500ms, 5s or 1m30s"
 		case strings.Contains(what, "invalid command line"):
 			what, fix = "a quote is not closed", "close it, or write the command as a list"
 		case strings.Contains(what, "cannot parse"):

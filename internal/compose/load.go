@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/loader"
@@ -74,7 +75,20 @@ func load(ctx context.Context, o Options) (spec.Project, []spec.Warning, error) 
 	for _, w := range append(c.advice, spec.Advise(project)...) {
 		warnings = append(warnings, spec.Warning{Where: src.where(w.Where), Message: w.Message})
 	}
+	slices.SortStableFunc(warnings, inFileOrder)
 	return project, warnings, nil
+}
+
+// inFileOrder compares two warnings by file, then line.
+func inFileOrder(a, b spec.Warning) int {
+	fileA, lineA, _ := strings.Cut(a.Where, ":")
+	fileB, lineB, _ := strings.Cut(b.Where, ":")
+	if fileA != fileB {
+		return strings.Compare(fileA, fileB)
+	}
+	numberA, _ := strconv.Atoi(lineA)
+	numberB, _ := strconv.Atoi(lineB)
+	return numberA - numberB
 }
 
 // parse runs compose-go without its checks for images: a process has none.

@@ -40,6 +40,10 @@ func schemaTypes(path string) []string {
 		}
 	}
 	for _, node := range schemaAt(path) {
+		if node["format"] == "duration" {
+			kinds = append(kinds, "a duration like 5s")
+			continue
+		}
 		if list, several := node["type"].([]any); several {
 			for _, name := range list {
 				add(name)

@@ -173,13 +173,6 @@ func (v *checker) health(h Health) {
 		v.check("healthcheck.test", len(h.Test) < 3 || h.Test[0] == "CMD", "CMD-SHELL takes one string", "write the whole line as one string, or use CMD")
 		v.noNUL("healthcheck.test", h.Test...)
 	}
-	checks := 0
-	for _, given := range []bool{len(h.Test) > 0, h.HTTP != "", h.TCP} {
-		if given {
-			checks++
-		}
-	}
-	v.check("x-bulsa.probe", checks <= 1, "more than one health check", "keep one of healthcheck.test, probe.http and probe.tcp")
 	v.check("x-bulsa.probe.http", h.HTTP == "" || strings.HasPrefix(h.HTTP, "/") && !strings.ContainsAny(h.HTTP, " \t\r\n\x00"), fmt.Sprintf("%q is not a path", h.HTTP), "write a path such as /health")
 	v.atLeast1ms("healthcheck.interval", h.Interval)
 	v.atLeast1ms("healthcheck.timeout", h.Timeout)
@@ -324,9 +317,31 @@ func Advise(p Project) []Warning {
 				})
 			}
 		}
+		if used, unused := overlappingChecks(s.Health); unused != "" {
+			warnings = append(warnings, Warning{Where: where + ".x-bulsa.probe", Message: fmt.Sprintf("%s of service %s is not used: %s is given as well and counts", unused, s.Name, used)})
+		}
 		if s.Engine == EngineExternal && len(s.Ports) == 0 {
 			warnings = append(warnings, Warning{Where: where, Message: fmt.Sprintf("service %s has servers but no ports: nothing is balanced", s.Name)})
 		}
 	}
 	return warnings
+}
+
+// overlappingChecks names the check that runs and the first that does not: a
+// command stands before http, and http before tcp.
+func overlappingChecks(h Health) (used, unused string) {
+	var given []string
+	if len(h.Test) > 0 {
+		given = append(given, "healthcheck.test")
+	}
+	if h.HTTP != "" {
+		given = append(given, "probe.http")
+	}
+	if h.TCP {
+		given = append(given, "probe.tcp")
+	}
+	if len(given) < 2 {
+		return "", ""
+	}
+	return given[0], given[1]
 }

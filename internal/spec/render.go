@@ -1,0 +1,238 @@
+package spec
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Render writes the resolved configuration in Compose's shape, as "yaml" or
+// "json". Loading it again gives services with the same digests, if nothing
+// else is inherited: every default is spelled out, and $ is doubled.
+func Render(p Project, format string) ([]byte, error) {
+	services := make(map[string]any, len(p.Services))
+	for _, s := range p.Services {
+		services[s.Name] = renderService(s)
+	}
+	doc := struct {
+		Name     string         `json:"name" yaml:"name"`
+		Services map[string]any `json:"services" yaml:"services"`
+	}{p.Name, services}
+	switch format {
+	case "yaml":
+		var out bytes.Buffer
+		encoder := yaml.NewEncoder(&out)
+		encoder.SetIndent(2)
+		if err := encoder.Encode(doc); err != nil {
+			return nil, fmt.Errorf("cannot write the configuration as YAML: %w", err)
+		}
+		return out.Bytes(), encoder.Close()
+	case "json":
+		out, err := json.MarshalIndent(doc, "", "  ")
+		return append(out, '\n'), err
+	}
+	return nil, &Problem{Where: "--format", What: fmt.Sprintf("%q is not a format", format), Fix: "use yaml or json"}
+}
+
+// section is one mapping of the rendered file.
+type section = map[string]any
+
+func renderService(s Service) section {
+	out := section{
+		"healthcheck": renderHealth(s.Health),
+		"x-bulsa":     renderExtension(s),
+	}
+	if len(s.Ports) > 0 {
+		out["ports"] = renderPorts(s.Ports)
+	}
+	if len(s.DependsOn) > 0 {
+		dependencies := section{}
+		for _, d := range s.DependsOn {
+			dependencies[d.Service] = section{"condition": d.Condition, "restart": d.Restart, "required": d.Required}
+		}
+		out["depends_on"] = dependencies
+	}
+	if s.Engine == EngineProcess {
+		renderProcess(s, out)
+		renderCommand(s.Command, out)
+	}
+	return out
+}
+
+// renderProcess adds what only the life of a process has.
+func renderProcess(s Service, out section) {
+	out["deploy"] = renderDeploy(s)
+	out["stop_signal"] = s.Stop.Signal
+	out["stop_grace_period"] = s.Stop.Grace.String()
+	out["logging"] = section{"options": section{
+		"max-size": strconv.FormatInt(s.Logs.MaxSize, 10),
+		"max-file": strconv.Itoa(s.Logs.MaxFiles),
+	}}
+}
+
+func renderCommand(c Command, out section) {
+	out["command"] = escapeAll(c.Args)
+	out["working_dir"] = escape(c.Dir)
+	if len(c.Env) > 0 {
+		environment := section{}
+		for name, value := range Environment(c.Env) {
+			environment[escape(name)] = escape(value)
+		}
+		out["environment"] = environment
+	}
+	if c.User != "" {
+		out["user"] = escape(c.User)
+	}
+	if c.Init {
+		out["init"] = true
+	}
+}
+
+func renderPorts(ports []Port) []any {
+	var list []any
+	for _, p := range ports {
+		port := section{"target": p.Target, "published": strconv.Itoa(p.Published)}
+		if p.Host != "" {
+			port["host_ip"] = p.Host
+		}
+		list = append(list, port)
+	}
+	return list
+}
+
+func renderHealth(h Health) section {
+	out := section{
+		"interval":       h.Interval.String(),
+		"timeout":        h.Timeout.String(),
+		"retries":        h.Retries,
+		"start_interval": h.StartInterval.String(),
+	}
+	if h.StartPeriod > 0 {
+		out["start_period"] = h.StartPeriod.String()
+	} else if h.StartInterval == defaultHealth().StartInterval {
+		delete(out, "start_interval") // without a start_period it only raises a warning
+	}
+	if h.Disabled {
+		out["disable"] = true
+	}
+	if len(h.Test) > 0 {
+		out["test"] = escapeAll(h.Test)
+	}
+	return out
+}
+
+func renderDeploy(s Service) section {
+	return section{
+		"replicas": s.Replicas,
+		"restart_policy": section{
+			"condition":    string(s.Restart.Condition),
+			"max_attempts": s.Restart.MaxAttempts,
+		},
+		"update_config": section{
+			"parallelism": s.Update.Parallelism,
+			"delay":       s.Update.Delay.String(),
+			"order":       order(s.Update),
+		},
+	}
+}
+
+func order(u Update) string {
+	if u.StartFirst {
+		return "start-first"
+	}
+	return "stop-first"
+}
+
+func renderExtension(s Service) section {
+	out := section{
+		"engine":       string(s.Engine),
+		"balance":      s.Balance.Policy,
+		"max_fails":    s.Balance.MaxFails,
+		"fail_timeout": s.Balance.FailTimeout.String(),
+		"slow_start":   s.Balance.SlowStart.String(),
+		"probe":        renderProbe(s.Health),
+		"on_unhealthy": onUnhealthy(s.Health),
+		"node":         string(s.NodeMode),
+		"hold":         s.Forward.Hold.String(),
+		"timeouts": durations(map[string]time.Duration{
+			"header": s.Forward.HeaderTimeout, "idle": s.Forward.IdleTimeout,
+			"connect": s.Forward.ConnectTimeout, "answer": s.Forward.AnswerTimeout, "drain": s.Stop.Drain,
+		}),
+		"limits":  section{"body": s.Forward.MaxBody, "header": s.Forward.MaxHeader},
+		"restart": renderRestart(s.Restart),
+	}
+	if s.Balance.Sticky != "" {
+		out["sticky"] = section{"cookie": escape(s.Balance.Sticky)}
+	}
+	if len(s.Forward.TrustedProxies) > 0 {
+		out["trusted_proxies"] = s.Forward.TrustedProxies
+	}
+	if len(s.Servers) > 0 {
+		out["servers"] = renderServers(s.Servers)
+	}
+	return out
+}
+
+func renderProbe(h Health) section {
+	out := section{"passes": h.Passes}
+	if h.HTTP != "" {
+		out["http"] = escape(h.HTTP)
+	}
+	if h.TCP {
+		out["tcp"] = true
+	}
+	return out
+}
+
+func onUnhealthy(h Health) string {
+	if h.Replace {
+		return "restart"
+	}
+	return "none"
+}
+
+func renderRestart(r Restart) section {
+	out := durations(map[string]time.Duration{
+		"delay": r.Delay, "max_delay": r.MaxDelay, "reset_after": r.ResetAfter, "window": r.Window, "failed_retry": r.FailedRetry,
+	})
+	out["jitter"] = r.Jitter
+	out["budget"] = r.Budget
+	return out
+}
+
+func renderServers(servers []Server) []any {
+	var list []any
+	for _, s := range servers {
+		list = append(list, section{
+			"address": escape(s.Address), "weight": s.Weight, "max_fails": s.MaxFails,
+			"fail_timeout": s.FailTimeout.String(), "max_conns": s.MaxConns, "backup": s.Backup, "down": s.Down,
+		})
+	}
+	return list
+}
+
+func durations(values map[string]time.Duration) section {
+	out := section{}
+	for key, d := range values {
+		out[key] = d.String()
+	}
+	return out
+}
+
+// escape keeps Compose from interpolating a text.
+func escape(text string) string {
+	return strings.ReplaceAll(text, "$", "$$")
+}
+
+func escapeAll(list []string) []string {
+	out := make([]string, len(list))
+	for i, text := range list {
+		out[i] = escape(text)
+	}
+	return out
+}
