@@ -79,7 +79,7 @@ func (s *Server) checkChange(r *http.Request, a access) error {
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
-	if s.token == "" || !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) != 1 {
+	if s.cfg.Token == "" || !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(token), []byte(s.cfg.Token)) != 1 {
 		return &refusal{http.StatusUnauthorized, "a change needs the header Authorization: Bearer TOKEN, with the token from the file beside the control socket"}
 	}
 	return nil

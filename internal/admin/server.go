@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -14,7 +13,7 @@ import (
 type Config struct {
 	Control Control
 	Version string       // of bulsa, for the metrics
-	Token   string       // that changes over TCP need; empty: the project's own, see Token
+	Token   string       // that changes over TCP need; see the function Token; empty: no changes over TCP
 	Logger  *slog.Logger // nil: silent
 }
 
@@ -25,12 +24,8 @@ type Server struct {
 	metrics http.Handler
 	control *http.Server
 	tcp     *http.Server
-	token   string             // fixed before the TCP side serves
 	stop    context.CancelFunc // ends streams and long polls
-	running sync.WaitGroup
 }
-
-const closingTime = time.Second
 
 // access says what a route does to the project, and so who may ask for it.
 type access int
@@ -72,13 +67,13 @@ func (s *Server) routes() []route {
 	}
 }
 
-// New builds a Server; nothing runs before ServeControl or ServeTCP.
+// New builds a Server; nothing runs before ServeControl and ServeTCP.
 func New(cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	base, stop := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, metrics: metricsHandler(cfg.Control, cfg.Version), token: cfg.Token, stop: stop}
+	s := &Server{cfg: cfg, metrics: metricsHandler(cfg.Control, cfg.Version), stop: stop}
 	s.control = s.httpServer(base, s.ControlHandler())
 	s.tcp = s.httpServer(base, s.TCPHandler())
 	return s
@@ -120,34 +115,11 @@ func (r route) pattern() string {
 	return r.method + " " + r.path
 }
 
-// ServeControl answers on a listener of ListenControl until ctx ends or Close is
-// called. It does not return before.
-func (s *Server) ServeControl(ctx context.Context, l net.Listener) error {
-	defer context.AfterFunc(ctx, func() { s.control.Close() })()
-	return serve(s.control, l)
-}
+// ServeControl answers on a listener of ListenControl until Shutdown.
+func (s *Server) ServeControl(l net.Listener) error { return serve(s.control, l) }
 
-// ServeTCP opens the admin server's socket (see ListenAdmin), answers there in
-// the background until ctx ends or Close is called, and returns the address as a URL.
-func (s *Server) ServeTCP(ctx context.Context, address string) (string, error) {
-	l, err := ListenAdmin(address)
-	if err != nil {
-		return "", err
-	}
-	if s.token == "" {
-		if s.token, err = Token(s.cfg.Control.Project().Name); err != nil {
-			l.Close()
-			return "", err
-		}
-	}
-	s.running.Go(func() {
-		defer context.AfterFunc(ctx, func() { s.tcp.Close() })()
-		if err := serve(s.tcp, l); err != nil {
-			s.cfg.Logger.Error("the admin server has ended", "error", err)
-		}
-	})
-	return "http://" + l.Addr().String(), nil
-}
+// ServeTCP answers on a listener of ListenAdmin until Shutdown.
+func (s *Server) ServeTCP(l net.Listener) error { return serve(s.tcp, l) }
 
 func serve(h *http.Server, l net.Listener) error {
 	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -156,16 +128,15 @@ func serve(h *http.Server, l net.Listener) error {
 	return nil
 }
 
-// Close ends streams and long polls, gives other answers a moment to finish and
-// closes the listeners. It returns when nothing of the server runs any more.
-func (s *Server) Close() {
+// Shutdown ends streams and long polls, lets other answers finish until ctx
+// ends, cuts off those that do not, and closes the listeners.
+func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), closingTime)
-	defer cancel()
+	var cut error
 	for _, h := range []*http.Server{s.control, s.tcp} {
-		if h.Shutdown(ctx) != nil {
-			h.Close() // cut off what did not end in time; its listener is closed already
+		if err := h.Shutdown(ctx); err != nil && ctx.Err() != nil {
+			cut = errors.Join(err, h.Close())
 		}
 	}
-	s.running.Wait()
+	return cut
 }

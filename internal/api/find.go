@@ -7,7 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 )
@@ -49,7 +49,7 @@ func Running() []string {
 			names = append(names, e.Name())
 		}
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	return names
 }
 
@@ -63,31 +63,30 @@ func answers(project string) bool {
 	return true
 }
 
-// Find connects to the running project of this name, else to the one whose
-// folder this is. A folder with several running projects is an error that names them.
+// Find connects to the running project of this name, else to the one that was
+// started in this folder.
 func Find(ctx context.Context, nameOrDir string) (*Client, error) {
 	running := Running()
-	for _, name := range running {
-		if name == nameOrDir {
-			return Dial(name)
-		}
+	if slices.Contains(running, nameOrDir) {
+		return Dial(nameOrDir)
 	}
 	dir, err := filepath.Abs(nameOrDir)
 	if err != nil {
 		return nil, err
 	}
-	found := inDir(ctx, running, dir)
-	switch len(found) {
-	case 0:
-		return nil, &NotRunning{Project: nameOrDir, Running: running}
-	case 1:
-		return Dial(found[0])
+	name, err := InDir(ctx, running, dir)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("several projects run in %s: name one with -p: %s", dir, strings.Join(found, ", "))
+	if name == "" {
+		return nil, &NotRunning{Project: nameOrDir, Running: running}
+	}
+	return Dial(name)
 }
 
-// inDir keeps the projects that were started in dir.
-func inDir(ctx context.Context, names []string, dir string) []string {
+// InDir is the one of the named projects that was started in dir; "" when there is
+// none, an error that names them when there are several.
+func InDir(ctx context.Context, names []string, dir string) (string, error) {
 	var found []string
 	for _, name := range names {
 		c, err := Dial(name)
@@ -99,7 +98,13 @@ func inDir(ctx context.Context, names []string, dir string) []string {
 		}
 		c.Close()
 	}
-	return found
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("several projects run in %s: name one with -p: %s", dir, strings.Join(found, ", "))
 }
 
 // sameDir compares folders as the file system does, symbolic links followed.

@@ -1,0 +1,16 @@
+// Command bulsa keeps services alive; see package cli.
+package main
+
+import (
+	"os"
+
+	"bulsa/internal/cli"
+	"bulsa/internal/daemon"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "__exec" {
+		os.Exit(daemon.ExecShim(os.Args[2:]))
+	}
+	os.Exit(cli.Main(os.Args[1:]))
+}

@@ -1,0 +1,162 @@
+// Package cli is the command line: one file per command. Commands talk to a
+// running project through api; up and run become that project themselves.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"bulsa/internal/api"
+	"bulsa/internal/spec"
+)
+
+// Exit statuses.
+const (
+	exitFailed = 1 // the thing failed
+	exitUsage  = 2 // the command line or the file is wrong
+)
+
+// Main runs one command line, without the program's name, and returns the exit status.
+func Main(args []string) int {
+	p := &program{stdout: os.Stdout, stderr: os.Stderr}
+	return p.main(context.Background(), args)
+}
+
+// program is one run of the command line.
+type program struct {
+	stdout io.Writer
+	stderr io.Writer
+	global globals
+}
+
+// globals are the flags that every command about a project has.
+type globals struct {
+	files    []string
+	project  string
+	profiles []string
+}
+
+func (p *program) main(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil || errors.Is(err, syscall.EPIPE) { // the reader has seen enough
+		return 0
+	}
+	fmt.Fprintf(p.stderr, "bulsa: %s\n", oneLine(err.Error()))
+	return exitCode(err)
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// usageError is a mistake on the command line.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// statusError is an error that brings its exit status from another process.
+type statusError struct {
+	status  int
+	message string
+}
+
+func (e *statusError) Error() string { return e.message }
+
+// exitCode is 2 for what the user has to correct, 1 for what went wrong.
+func exitCode(err error) int {
+	if s, ok := errors.AsType[*statusError](err); ok {
+		return s.status
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	if _, ok := errors.AsType[*spec.Problem](err); ok {
+		return exitUsage
+	}
+	if r, ok := errors.AsType[*api.Refused](err); ok && r.Status == 400 {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// root is the whole command line.
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "bulsa",
+		Short:         "Keeps services alive and balances requests over their workers",
+		Long:          "bulsa runs N workers of a service behind one port, checks their health,\nreplaces those that die and loses no request while they do.",
+		Example:       "  bulsa run -w 4 -p 3333 app.js\n  bulsa up -d\n  bulsa ps",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// Flags in front of the command's name, as in docker compose -f FILE up.
+		TraverseChildren:  true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              p.unknownCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	p.addGlobals(root)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(
+		p.runCommand(), p.upCommand(), p.downCommand(), p.startCommand(), p.stopCommand(),
+		p.restartCommand(), p.killCommand(), p.psCommand(), p.inspectCommand(), p.logsCommand(),
+		p.eventsCommand(), p.scaleCommand(), p.configCommand(), p.versionCommand(),
+		p.completionCommand(), p.daemonCommand(),
+	)
+	root.SetHelpCommand(p.helpCommand(root))
+	for _, c := range root.Commands() {
+		c.DisableFlagsInUseLine = true
+		if check := c.Args; check != nil {
+			c.Args = func(cmd *cobra.Command, args []string) error { return asUsage(cmd, check(cmd, args)) }
+		}
+	}
+	return root
+}
+
+// addGlobals gives a command the flags that say which project is meant.
+func (p *program) addGlobals(cmd *cobra.Command) { p.addProjectFlags(cmd, "f") }
+
+// addProjectFlags is addGlobals for a command whose -f means something else.
+func (p *program) addProjectFlags(cmd *cobra.Command, fileShorthand string) {
+	f := cmd.Flags()
+	f.StringArrayVarP(&p.global.files, "file", fileShorthand, nil, "configuration `FILE`; may be given several times")
+	f.StringVarP(&p.global.project, "project-name", "p", "", "project `NAME`")
+	f.StringArrayVar(&p.global.profiles, "profile", nil, "also the services of this `PROFILE`")
+}
+
+func (p *program) unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	if near := spec.Nearest(args[0], names); near != "" {
+		return usage("unknown command %q; did you mean bulsa %s?", args[0], near)
+	}
+	return usage("unknown command %q; see bulsa help", args[0])
+}
+
+// asUsage marks an error about the number of arguments.
+func asUsage(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	return usage("%s: %w; see %s --help", cmd.CommandPath(), err, cmd.CommandPath())
+}

@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"bulsa/internal/api"
+)
+
+func (p *program) eventsCommand() *cobra.Command {
+	follow, format := false, "text"
+	cmd := &cobra.Command{
+		Use:   "events [flags]",
+		Short: "Show what happened to services and workers, and why",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.events(cmd.Context(), follow, format)
+		},
+	}
+	p.addProjectFlags(cmd, "")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new events until Ctrl-C")
+	cmd.Flags().StringVar(&format, "format", format, "`FORMAT`: text, or json for one object a line")
+	return cmd
+}
+
+func (p *program) events(ctx context.Context, follow bool, format string) error {
+	if err := checkFormat(format, "text", "json"); err != nil {
+		return err
+	}
+	c, err := p.target(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	encoder := json.NewEncoder(p.stdout)
+	encoder.SetEscapeHTML(false)
+	return c.Events(ctx, follow, func(e api.Event) error {
+		if format == "json" {
+			return encoder.Encode(e)
+		}
+		_, err := fmt.Fprintln(p.stdout, eventText(e))
+		return err
+	})
+}
+
+// eventText is an event as one line.
+func eventText(e api.Event) string {
+	who := e.Worker
+	if who == "" {
+		who = e.Service
+	}
+	line := e.At.Format("2006-01-02T15:04:05.000Z07:00") + "  "
+	if who != "" {
+		line += who + "  "
+	}
+	line += e.Kind
+	if e.Message != "" && e.Message != e.Kind {
+		line += ": " + oneLine(e.Message)
+	}
+	if e.Cause != "" && e.Cause != e.Message {
+		line += " (" + oneLine(e.Cause) + ")"
+	}
+	return line
+}

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"bulsa/internal/api"
+	"bulsa/internal/daemon"
+	"bulsa/internal/spec"
+)
+
+// launch is what a bulsa that becomes a project is told; for a detached one it
+// travels as JSON.
+type launch struct {
+	Project  spec.Project   `json:"project"`
+	Warnings []spec.Warning `json:"warnings"`
+	Admin    string         `json:"admin"`
+}
+
+// launch runs the project in the foreground or in the background. It must not run yet.
+func (p *program) launch(ctx context.Context, l launch, detach bool) error {
+	if err := notRunning(ctx, l.Project.Name); err != nil {
+		return err
+	}
+	if detach {
+		return p.detach(ctx, l)
+	}
+	return p.foreground(ctx, l, nil)
+}
+
+// notRunning fails when a project of this name runs already.
+func notRunning(ctx context.Context, name string) error {
+	c, err := api.Dial(name)
+	if errors.Is(err, api.ErrNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	running, err := c.Project(ctx)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("project %q already runs (pid %d): end it with bulsa down -p %s, or choose another name with --name", name, running.PID, name)
+}
+
+// foreground is this process as the project, until it ends.
+func (p *program) foreground(ctx context.Context, l launch, onReady func()) error {
+	// A reader of our output that goes away must not end the project. SIGPIPE is
+	// caught, not ignored: workers would inherit an ignored signal.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	defer signal.Stop(pipes)
+	return daemon.Run(ctx, daemon.Options{
+		Project:  l.Project,
+		Warnings: l.Warnings,
+		Admin:    l.Admin,
+		Version:  version,
+		Stdout:   p.stdout,
+		Stderr:   p.stderr,
+		OnReady:  onReady,
+	})
+}

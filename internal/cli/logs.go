@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"bulsa/internal/api"
+)
+
+type logsOptions struct {
+	follow     bool
+	tail       string
+	timestamps bool
+	names      []string
+}
+
+func (p *program) logsCommand() *cobra.Command {
+	o := logsOptions{tail: "all"}
+	cmd := &cobra.Command{
+		Use:               "logs [flags] [NAME...]",
+		Short:             "Show the output of workers",
+		Long:              "Show the output of workers, each line with the worker's name in front.\n\nNAME is a service or a worker (app, app.1); without one all are meant.",
+		ValidArgsFunction: p.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.names = args
+			return p.logs(cmd.Context(), o)
+		},
+	}
+	p.addProjectFlags(cmd, "")
+	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on with new lines until Ctrl-C")
+	cmd.Flags().StringVarP(&o.tail, "tail", "n", o.tail, "the last `N` lines, or all")
+	cmd.Flags().BoolVarP(&o.timestamps, "timestamps", "t", false, "show when each line was written")
+	return cmd
+}
+
+func (p *program) logs(ctx context.Context, o logsOptions) error {
+	tail := -1
+	if o.tail != "all" {
+		n, err := strconv.Atoi(o.tail)
+		if err != nil || n < 0 {
+			return usage("--tail: %q is neither a number of lines nor all", o.tail)
+		}
+		tail = n
+	}
+	c, err := p.target(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	project, err := c.Project(ctx)
+	if err != nil {
+		return err
+	}
+	prefix := newPrefixer(project.WorkerNames(), hasColor(p.stdout))
+	return c.Logs(ctx, api.LogOptions{Tail: tail, Follow: o.follow, Names: o.names}, func(l api.LogLine) error {
+		at := ""
+		if o.timestamps {
+			at = l.At.Format("2006-01-02T15:04:05.000Z07:00") + " "
+		}
+		_, err := fmt.Fprintf(p.stdout, "%s%s%s\n", prefix.of(l.Worker), at, l.Text)
+		return err
+	})
+}

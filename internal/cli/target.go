@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"bulsa/internal/api"
+	"bulsa/internal/compose"
+	"bulsa/internal/spec"
+)
+
+// target connects to the running project that the command line means: the one
+// named by -p; else the one of the configuration file, given by -f or found from this
+// folder on; else the one that was started in this folder; else the only one that runs.
+func (p *program) target(ctx context.Context) (*api.Client, error) {
+	if p.global.project != "" {
+		return api.Dial(p.global.project)
+	}
+	running := api.Running()
+	name, err := p.fileProject(ctx)
+	if err != nil && len(p.global.files) > 0 {
+		return nil, err
+	}
+	if slices.Contains(running, name) || len(p.global.files) > 0 {
+		return api.Dial(name)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell the present folder: %w", err)
+	}
+	here, err := api.InDir(ctx, running, dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case here != "":
+		return api.Dial(here)
+	case name != "":
+		return nil, &api.NotRunning{Project: name, Running: running}
+	case len(running) == 1:
+		return api.Dial(running[0])
+	case len(running) > 1:
+		return nil, usage("several projects run: name one with -p: %s", strings.Join(running, ", "))
+	}
+	return nil, &api.NotRunning{}
+}
+
+// fileProject is the project name of the configuration file; "" and an error
+// when there is none that can be read.
+func (p *program) fileProject(ctx context.Context) (string, error) {
+	project, _, err := p.load(ctx, nil)
+	return project.Name, err
+}
+
+// load reads the configuration files that the command line means.
+func (p *program) load(ctx context.Context, services []string) (spec.Project, []spec.Warning, error) {
+	o, err := p.loadOptions()
+	if err != nil {
+		return spec.Project{}, nil, err
+	}
+	o.Services = services
+	return compose.Load(ctx, o)
+}
+
+func (p *program) loadOptions() (compose.Options, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return compose.Options{}, fmt.Errorf("cannot tell the present folder: %w", err)
+	}
+	return compose.Options{
+		Files:       p.global.files,
+		Dir:         dir,
+		ProjectName: p.global.project,
+		Profiles:    p.global.profiles,
+		Environ:     os.Environ(),
+		Stdin:       os.Stdin,
+	}, nil
+}
+
+// warn prints what was understood and has no effect.
+func (p *program) warn(warnings []spec.Warning) {
+	for _, w := range warnings {
+		if w.Where == "" {
+			fmt.Fprintf(p.stderr, "bulsa: warning: %s\n", w.Message)
+			continue
+		}
+		fmt.Fprintf(p.stderr, "bulsa: warning: %s: %s\n", w.Where, w.Message)
+	}
+}

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"bulsa/internal/api"
+	"bulsa/internal/spec"
+)
+
+type upOptions struct {
+	services []string
+	scale    []string
+	admin    string
+	detach   bool
+}
+
+func (p *program) upCommand() *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "up [flags] [SERVICE...]",
+		Short: "Start the services of the Compose file, or apply what changed in it",
+		Long: "Start the services of the Compose file: bulsa.yaml, compose.yaml, compose.yml or\n" +
+			"docker-compose.yml. When the project runs already, apply what changed.",
+		Args: func(*cobra.Command, []string) error { return nil },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.services = args
+			return p.up(cmd.Context(), o)
+		},
+	}
+	p.addGlobals(cmd)
+	cmd.Flags().BoolVarP(&o.detach, "detach", "d", false, "run in the background; return when all is ready")
+	cmd.Flags().StringArrayVar(&o.scale, "scale", nil, "number of workers of a service, `SERVICE=N`")
+	addAdminFlag(cmd, &o.admin)
+	return cmd
+}
+
+func (p *program) up(ctx context.Context, o upOptions) error {
+	project, warnings, err := p.load(ctx, o.services)
+	if err != nil {
+		return err
+	}
+	running, err := api.Dial(project.Name)
+	if errors.Is(err, api.ErrNotRunning) {
+		if err := rescale(&project, o.scale); err != nil {
+			return err
+		}
+		p.warn(warnings)
+		return p.launch(ctx, launch{Project: project, Warnings: warnings, Admin: o.admin}, o.detach)
+	}
+	if err != nil {
+		return err
+	}
+	defer running.Close()
+	return p.applyTo(ctx, running, o)
+}
+
+// applyTo brings the file to a project that runs. Services that were not named
+// and run go on running.
+func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions) error {
+	services := o.services
+	if len(services) > 0 {
+		now, err := running.Project(ctx)
+		if err != nil {
+			return err
+		}
+		services = append(slices.Clone(services), now.ServiceNames()...)
+	}
+	project, warnings, err := p.loadKnown(ctx, services, o.services)
+	if err != nil {
+		return err
+	}
+	if err := rescale(&project, o.scale); err != nil {
+		return err
+	}
+	p.warn(warnings)
+	raw, err := json.Marshal(project)
+	if err != nil {
+		return err
+	}
+	message, err := running.Apply(ctx, raw)
+	if err != nil {
+		return err
+	}
+	if message != "" {
+		fmt.Fprintln(p.stdout, strings.TrimRight(message, "\n"))
+	}
+	if !o.detach {
+		return nil
+	}
+	return p.waitReady(ctx, running)
+}
+
+// loadKnown loads the wanted services; of those that merely run, only the ones that
+// are still in the file.
+func (p *program) loadKnown(ctx context.Context, services, named []string) (spec.Project, []spec.Warning, error) {
+	if len(services) == 0 {
+		return p.load(ctx, nil)
+	}
+	all, _, err := p.load(ctx, nil)
+	if err != nil {
+		return spec.Project{}, nil, err
+	}
+	kept := slices.DeleteFunc(services, func(name string) bool {
+		return !slices.Contains(named, name) && !hasService(all, name)
+	})
+	slices.Sort(kept)
+	return p.load(ctx, slices.Compact(kept))
+}
+
+func hasService(p spec.Project, name string) bool {
+	return slices.ContainsFunc(p.Services, func(s spec.Service) bool { return s.Name == name })
+}
+
+// waitReady waits until a project that was changed is ready again.
+func (p *program) waitReady(ctx context.Context, c *api.Client) error {
+	for {
+		r, err := c.Ready(ctx, slowStart)
+		if err != nil {
+			return err
+		}
+		line := strings.Join(r.Waiting, "; ")
+		switch {
+		case r.Ready:
+			return nil
+		case r.Failing:
+			return errors.New(line)
+		}
+		fmt.Fprintf(p.stderr, "bulsa: still waiting: %s\n", oneLine(line))
+	}
+}
+
+// rescale sets the numbers of workers that --scale asks for.
+func rescale(project *spec.Project, scale []string) error {
+	for _, text := range scale {
+		name, n, err := parseScale(text)
+		if err != nil {
+			return &spec.Problem{Where: "--scale", What: err.Error()}
+		}
+		i := slices.IndexFunc(project.Services, func(s spec.Service) bool { return s.Name == name })
+		if i < 0 {
+			return &spec.Problem{Where: "--scale " + text, What: fmt.Sprintf("there is no service %q", name)}
+		}
+		project.Services[i].Replicas = n
+	}
+	return nil
+}
+
+// parseScale reads SERVICE=N.
+func parseScale(text string) (service string, n int, err error) {
+	service, number, found := strings.Cut(text, "=")
+	if !found || service == "" {
+		return "", 0, fmt.Errorf("%q is not SERVICE=N, as in app=4", text)
+	}
+	n, err = strconv.Atoi(number)
+	if err != nil || n < 0 || n > spec.MaxReplicas {
+		return "", 0, fmt.Errorf("%q is not SERVICE=N: %q is not a number from 0 to %d", text, number, spec.MaxReplicas)
+	}
+	return service, n, nil
+}
