@@ -1,0 +1,316 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"bulsa/internal/balance"
+)
+
+const (
+	// fastAnswer is how long a worker may take before the client is watched: the
+	// goroutine would cost more than most answers.
+	fastAnswer = 20 * time.Millisecond
+	// continueAfter is when a client that waits for 100 gets it from the proxy,
+	// because the worker does not give it (RFC 9110, section 10.1.1).
+	continueAfter = time.Second
+	maxInterim    = 16 // 1xx answers before the final one
+)
+
+var (
+	errMalformed = errors.New("a malformed answer")
+	errTooLate   = errors.New("no answer in time")
+)
+
+// attempt is one try with one endpoint over one connection.
+type attempt struct {
+	*exchange
+	ep    *balance.Endpoint
+	idle  *idleConns
+	up    *upstreamConn
+	began time.Time
+	took  time.Duration // to the head of the answer
+
+	sender sync.WaitGroup
+	sent   chan struct{} // closed when the request has gone out, or cannot
+	whole  bool          // all of it has; valid after sent
+	sentAt time.Time     // valid after sent
+}
+
+// attempt sends the request to ep and passes the answer on. A connection that
+// was idle may have been closed by the worker at the same moment: that says
+// nothing about the worker, who is asked again over a new one.
+func (x *exchange) attempt(ep *balance.Endpoint) result {
+	a := &attempt{exchange: x, ep: ep, began: time.Now()}
+	a.idle = x.client.server.pools.of(ep, x.route.Pool, x.route.counters)
+	r, ok := a.overIdle()
+	if r == unsent || r == unanswered && a.mayRepeat(r) {
+		if a.up != nil {
+			x.route.counters.retries.Add(1)
+		}
+		r, ok = a.overNew()
+	}
+	ep.Release(time.Now(), ok, a.took)
+	if !ok {
+		a.idle.worker.errors.Add(1)
+	}
+	return r
+}
+
+// overIdle is unsent when there is no idle connection.
+func (a *attempt) overIdle() (r result, ok bool) {
+	if a.up = a.idle.take(a.began); a.up == nil {
+		return unsent, false
+	}
+	r, ok = a.run()
+	if r == unanswered {
+		a.lastFail = a.ep.Config().Worker + " closed the connection before it answered" + a.what()
+	}
+	return r, ok
+}
+
+func (a *attempt) overNew() (result, bool) {
+	if a.body != nil && !a.body.rewind() {
+		return unanswered, false
+	}
+	up, err := a.idle.connect(a.route.Settings.ConnectTimeout)
+	if err != nil {
+		a.failed(a.ep, "cannot be reached: "+err.Error())
+		return unsent, false
+	}
+	a.up = up
+	r, ok := a.run()
+	switch r {
+	case unsent, unanswered:
+		a.failed(a.ep, "closed the connection before it answered")
+	}
+	return r, ok
+}
+
+// run carries the request over a.up and the answer back. ok says whether the
+// worker is without blame.
+func (a *attempt) run() (r result, ok bool) {
+	a.use(a.up)
+	a.sent = make(chan struct{})
+	reusable := false
+	a.send()
+	resp, err := a.awaitAnswer()
+	if err == nil {
+		reusable, ok = a.answer(resp)
+		r = finished
+	}
+	a.use(nil)
+	if reusable {
+		a.idle.put(a.up, time.Now())
+		return finished, ok
+	}
+	_ = a.up.Close()
+	if a.body != nil {
+		a.body.stop()
+	}
+	a.sender.Wait()
+	if err == nil {
+		return r, ok
+	}
+	return a.judge(err)
+}
+
+// judge says what a try without an answer means.
+func (a *attempt) judge(err error) (result, bool) {
+	if a.isDeserted() {
+		a.desert()
+		return finished, true
+	}
+	if a.body != nil {
+		if _, err := a.body.state(); err != nil {
+			return refused, true
+		}
+	}
+	switch {
+	case errors.Is(err, errTooLate):
+		a.failed(a.ep, "did not answer within "+a.route.Settings.AnswerTimeout.String())
+		return tooLate, false
+	case errors.Is(err, errMalformed), errors.Is(err, errHeadTooLarge):
+		a.failed(a.ep, "gave an answer that is not HTTP/1.1")
+		return malformed, false
+	case !a.up.wrote.Load():
+		return unsent, false
+	}
+	a.unanswered++
+	return unanswered, false
+}
+
+// send writes the head, and with it or in a goroutine the body.
+func (a *attempt) send() {
+	if d := a.route.Settings.AnswerTimeout; d > 0 {
+		_ = a.up.SetWriteDeadline(time.Now().Add(d))
+	}
+	head := append(a.appendHead(make([]byte, 0, 1024)), a.exchange.whole...)
+	_, err := a.up.Write(head)
+	if a.body == nil || err != nil {
+		a.hasSent(err == nil)
+		return
+	}
+	a.sender.Go(func() {
+		err := a.sendBody()
+		a.hasSent(err == nil)
+		if err != nil && !errors.Is(err, errBodyStopped) {
+			a.giveUp()
+		}
+	})
+}
+
+func (a *attempt) hasSent(whole bool) {
+	a.whole, a.sentAt = whole, time.Now()
+	close(a.sent)
+}
+
+// giveUp ends the wait for an answer when the client's body is at fault; a
+// worker that takes no more of it may still answer.
+func (a *attempt) giveUp() {
+	if _, err := a.body.state(); err != nil {
+		_ = a.up.Close()
+	}
+}
+
+func (a *attempt) sendBody() error {
+	p := make([]byte, 16<<10)
+	for {
+		n, err := a.body.Read(p)
+		if n > 0 {
+			_ = a.up.SetWriteDeadline(deadline(a.client.idle))
+			if err := a.writePart(p[:n]); err != nil {
+				return err
+			}
+		}
+		switch {
+		case err == io.EOF && a.chunked():
+			_, err := a.up.Write(appendTrailer(nil, a.req.Trailer))
+			return err
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func (a *attempt) writePart(p []byte) error {
+	if a.chunked() {
+		p = appendChunk(make([]byte, 0, len(p)+16), p)
+	}
+	_, err := a.up.Write(p)
+	return err
+}
+
+func appendChunk(b, p []byte) []byte {
+	b = strconv.AppendInt(b, int64(len(p)), 16)
+	b = append(b, "\r\n"...)
+	b = append(b, p...)
+	return append(b, "\r\n"...)
+}
+
+// awaitAnswer returns the head of the final answer, or of a 101, and passes
+// interim ones on.
+func (a *attempt) awaitAnswer() (*http.Response, error) {
+	for range maxInterim {
+		head, err := a.awaitHead()
+		if err != nil {
+			return nil, err
+		}
+		if ambiguousAnswer(head) {
+			return nil, errMalformed
+		}
+		resp, err := http.ReadResponse(a.up.br, a.req)
+		switch {
+		case err != nil:
+			return nil, errMalformed
+		case resp.StatusCode == http.StatusSwitchingProtocols && a.upgrade == "":
+			return nil, errMalformed
+		case resp.StatusCode >= http.StatusOK, resp.StatusCode == http.StatusSwitchingProtocols:
+			a.took = time.Since(a.began)
+			return resp, nil
+		case resp.StatusCode == http.StatusContinue:
+			err = a.letContinue()
+		default:
+			err = a.passInterim(resp)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, errMalformed
+}
+
+// awaitHead waits for a whole head. It wakes to start watching the client, to
+// give a 100 that the worker does not give, and for the answer timeout.
+func (a *attempt) awaitHead() ([]byte, error) {
+	next := fastAnswer
+	for {
+		_ = a.up.SetReadDeadline(deadline(next))
+		head, err := peekHead(a.up.br)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return head, err
+		}
+		a.startReader()
+		if a.expects && time.Since(a.began) >= continueAfter {
+			if err := a.letContinue(); err != nil {
+				return nil, err
+			}
+		}
+		if next, err = a.patience(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// patience is how long to wait until the next look; 0: for ever.
+func (a *attempt) patience() (time.Duration, error) {
+	select {
+	case <-a.sent:
+	default:
+		return continueAfter / 4, nil
+	}
+	limit := a.route.Settings.AnswerTimeout
+	if limit <= 0 {
+		return 0, nil
+	}
+	left := time.Until(a.sentAt.Add(limit))
+	if left <= 0 {
+		return 0, errTooLate
+	}
+	return left, nil
+}
+
+// letContinue gives a waiting client its 100, once.
+func (a *attempt) letContinue() error {
+	if !a.expects {
+		return nil
+	}
+	a.expects = false
+	defer a.startBody()
+	return a.tell([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+}
+
+func (a *attempt) passInterim(resp *http.Response) error {
+	if !a.req.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	b := append([]byte("HTTP/1.1 "), resp.Status...)
+	b = a.appendAnswerFields(append(b, "\r\n"...), resp.Header)
+	return a.tell(append(b, "\r\n"...))
+}
+
+// tell writes an interim answer; a client that cannot be told has left.
+func (a *attempt) tell(b []byte) error {
+	_, err := a.client.Write(b)
+	if err != nil {
+		a.clientLeft()
+	}
+	return err
+}

@@ -1,0 +1,264 @@
+package proxy
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// client is one accepted connection. Its goroutine is the only one that reads
+// requests from it; a request's own reader is waited for before the next.
+type client struct {
+	server  *Server
+	id      string
+	conn    net.Conn
+	raw     syscall.RawConn
+	peer    netip.AddrPort // invalid for a unix socket
+	port    string         // the port it came to, or ""
+	br      *bufio.Reader  // nil while idle
+	bw      *bufio.Writer
+	idle    time.Duration // Settings.IdleTimeout of the request at hand
+	held    bool          // the wait for a first worker is already spent
+	mu      sync.Mutex
+	waiting bool // between two requests
+}
+
+// past interrupts a blocked read.
+func past() time.Time { return time.Unix(1, 0) }
+
+func newClient(s *Server, id string, conn net.Conn) *client {
+	c := &client{server: s, id: id, conn: conn, raw: rawConn(conn)}
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		ap := a.AddrPort()
+		c.peer = netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+	}
+	if a, ok := conn.LocalAddr().(*net.TCPAddr); ok {
+		c.port = strconv.Itoa(a.Port)
+	}
+	return c
+}
+
+func (c *client) run() {
+	defer c.server.dismiss(c)
+	defer c.conn.Close()
+	route := c.server.route(c.id)
+	if route == nil {
+		return
+	}
+	route.counters.openClients.Add(1)
+	defer route.counters.openClients.Add(-1)
+	if c.passRaw(route) {
+		return
+	}
+	defer c.releaseBuffers()
+	for c.awaitRequest(route) && c.serveRequest() {
+	}
+}
+
+// awaitRequest waits for the first byte of the next request; false when there
+// will be none. No buffer is held meanwhile.
+func (c *client) awaitRequest(route *target) bool {
+	if c.br != nil && c.br.Buffered() > 0 {
+		return true
+	}
+	c.releaseBuffers()
+	if c.raw == nil {
+		_ = c.conn.SetReadDeadline(deadline(route.Settings.IdleTimeout))
+		return !c.server.closing.Load()
+	}
+	c.startWaiting(route.Settings.IdleTimeout)
+	err := waitReadable(c.raw)
+	c.mu.Lock()
+	c.waiting = false
+	c.mu.Unlock()
+	return err == nil || c.server.closing.Load() && readableNow(c.raw)
+}
+
+func (c *client) startWaiting(idle time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = true
+	until := deadline(idle)
+	if c.server.closing.Load() {
+		until = past()
+	}
+	_ = c.conn.SetReadDeadline(until)
+}
+
+// wake ends a wait for a next request; a request that is already there is still
+// served.
+func (c *client) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting || c.raw == nil {
+		_ = c.conn.SetReadDeadline(past())
+	}
+}
+
+func (c *client) cut() { _ = c.conn.Close() }
+
+// deadline is now + d, or none for no d.
+func deadline(d time.Duration) time.Time {
+	if d <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}
+
+// serveRequest reads one request and answers it; false when the connection is
+// to be closed.
+func (c *client) serveRequest() bool {
+	route := c.server.route(c.id)
+	if route == nil {
+		return false
+	}
+	c.idle = route.Settings.IdleTimeout
+	c.takeBuffers(route.Settings.MaxHeader)
+	_ = c.conn.SetReadDeadline(deadline(route.Settings.HeaderTimeout))
+	req, bad, err := c.readRequest()
+	if err != nil {
+		return false
+	}
+	if bad != nil {
+		c.refuse(route, bad)
+		return false
+	}
+	_ = c.conn.SetReadDeadline(time.Time{})
+	x := newExchange(c, route, req)
+	return x.run()
+}
+
+// readRequest returns the next request, or what is wrong with it, or an error
+// when the client has left.
+func (c *client) readRequest() (*http.Request, *refusal, error) {
+	if _, err := c.br.Peek(2); err == nil {
+		skipEmptyLines(c.br)
+	}
+	head, err := peekHead(c.br)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &refusal{status: http.StatusRequestTimeout, reason: "the head of the request did not arrive in time"}, nil
+	case errors.Is(err, errHeadTooLarge):
+		return nil, &refusal{status: http.StatusRequestHeaderFieldsTooLarge, reason: "the head of the request is larger than " + strconv.Itoa(c.br.Size()) + " bytes"}, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	if bad := checkRequest(head); bad != nil {
+		return nil, bad, nil
+	}
+	req, err := http.ReadRequest(c.br)
+	if err != nil {
+		return nil, badRequest("a malformed request"), nil
+	}
+	return req, nil, nil
+}
+
+// refuse answers a request that was not understood, and ends the connection.
+func (c *client) refuse(route *target, r *refusal) {
+	route.counters.count(r.status, 0)
+	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, false))
+	c.linger()
+}
+
+// linger closes the sending side and reads on for a moment: closing with unread
+// bytes would reset the connection, and the client would lose the answer (RFC
+// 9112, section 9.6).
+func (c *client) linger() {
+	const atMost, bytes = 500 * time.Millisecond, 256 << 10
+	if closeWrite(c.conn) != nil {
+		return
+	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(atMost))
+	_, _ = io.CopyN(io.Discard, c.conn, bytes)
+}
+
+// abort resets the connection, so that an answer that only the connection's end
+// would complete is not taken for whole.
+func (c *client) abort() {
+	if t, ok := c.conn.(interface{ SetLinger(int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = c.conn.Close()
+}
+
+// Write sends to the client, who may not stall for longer than the idle timeout.
+func (c *client) Write(p []byte) (int, error) {
+	_ = c.conn.SetWriteDeadline(deadline(c.idle))
+	return c.conn.Write(p)
+}
+
+// closeWrite ends the sending direction only.
+func closeWrite(c net.Conn) error {
+	if h, ok := c.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *client) takeBuffers(maxHeader int) {
+	if c.br == nil {
+		c.br, c.bw = c.server.buffers.take(c.conn, c, maxHeader)
+	}
+}
+
+func (c *client) releaseBuffers() {
+	if c.br != nil {
+		c.server.buffers.give(c.br, c.bw)
+		c.br, c.bw = nil, nil
+	}
+}
+
+// buffers lends the buffers of busy connections.
+type buffers struct {
+	readers, writers sync.Pool
+	copies           copyBuffers
+}
+
+const writeBuffer = 16 << 10
+
+func (b *buffers) take(r io.Reader, w io.Writer, maxHeader int) (*bufio.Reader, *bufio.Writer) {
+	if maxHeader <= 0 {
+		maxHeader = defaultMaxHeader
+	}
+	br, ok := b.readers.Get().(*bufio.Reader)
+	if !ok || br.Size() != max(maxHeader, 16) {
+		br = bufio.NewReaderSize(nil, maxHeader)
+	}
+	br.Reset(r)
+	bw, ok := b.writers.Get().(*bufio.Writer)
+	if !ok {
+		bw = bufio.NewWriterSize(nil, writeBuffer)
+	}
+	bw.Reset(w)
+	return br, bw
+}
+
+func (b *buffers) give(br *bufio.Reader, bw *bufio.Writer) {
+	br.Reset(nil)
+	bw.Reset(nil)
+	b.readers.Put(br)
+	b.writers.Put(bw)
+}
+
+// copyBuffers lends the buffers through which answers' bodies go.
+type copyBuffers struct{ pool sync.Pool }
+
+const copyBuffer = 32 << 10
+
+func (c *copyBuffers) take() *[]byte {
+	if b, ok := c.pool.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, copyBuffer)
+	return &b
+}
+
+func (c *copyBuffers) give(b *[]byte) { c.pool.Put(b) }

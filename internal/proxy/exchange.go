@@ -1,0 +1,393 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"bulsa/internal/balance"
+)
+
+// exchange is one request and its answer, over as many attempts as it takes.
+type exchange struct {
+	client  *client
+	route   *target
+	req     *http.Request
+	address netip.Addr // what balancing goes by
+	sticky  string
+	upgrade string // the protocol that the client asks for, or ""
+	expects bool   // the client waits for 100 before it sends the body
+	keep    bool   // the client's connection may carry another request
+
+	whole  []byte // the whole body, when it came with the head
+	body   *body  // else, when there is one
+	began  time.Time
+	until  time.Time // end of the hold
+	status int       // of the answer that was begun; 0: none
+
+	tried    []*balance.Endpoint
+	attempts int
+	lastFail string // why the last attempt failed
+	pause    time.Duration
+
+	unanswered int // attempts that the worker may have seen
+
+	reader  sync.WaitGroup // the goroutine that reads the body and then watches the client
+	reading bool
+	start   chan struct{} // closed when the body may be read: at once, or with the 100
+	started sync.Once
+	gone    chan struct{} // closed when the client has left, or all is over
+	left    sync.Once
+
+	mu       sync.Mutex
+	up       *upstreamConn // that the client's leaving cuts off
+	deserted bool          // the client has left
+	over     bool          // the reader is being stopped
+}
+
+// maxUnanswered bounds how many workers one request can take down that is itself
+// what kills them.
+const maxUnanswered = 10
+
+// result is how an attempt ended.
+type result int
+
+const (
+	finished   result = iota // answered, whole or not, or the client has left
+	unsent                   // the worker has seen nothing of the request
+	unanswered               // it may have seen some or all of it
+	tooLate                  // the answer timeout passed
+	malformed                // the answer was no answer
+	refused                  // the client's body is at fault
+)
+
+func newExchange(c *client, route *target, req *http.Request) *exchange {
+	x := &exchange{
+		client: c, route: route, req: req, began: time.Now(),
+		keep:  !req.Close && !c.server.closing.Load(),
+		start: make(chan struct{}),
+		gone:  make(chan struct{}),
+	}
+	x.until = x.began.Add(route.Settings.Hold)
+	if c.held {
+		x.until, c.held = x.began, false
+	}
+	x.address = x.clientAddr()
+	if name := route.Settings.Sticky; name != "" {
+		if cookie, err := req.Cookie(name); err == nil {
+			x.sticky = cookie.Value
+		}
+	}
+	if hasToken(req.Header["Connection"], "upgrade") && req.ProtoAtLeast(1, 1) {
+		if p := req.Header.Get("Upgrade"); !strings.EqualFold(p, "h2c") {
+			x.upgrade = p
+		}
+	}
+	return x
+}
+
+// run answers the request; true when the client's connection may carry another.
+func (x *exchange) run() bool {
+	counters := x.route.counters
+	counters.inFlight.Add(1)
+	defer counters.inFlight.Add(-1)
+	bad := x.takeBody()
+	if bad == nil {
+		bad = x.forward()
+	}
+	if bad != nil {
+		x.refuse(bad)
+	}
+	x.stopReader()
+	if x.status != http.StatusSwitchingProtocols { // counted at its head
+		counters.count(x.status, time.Since(x.began))
+	}
+	return x.keep
+}
+
+// takeBody looks at what the request carries. A body that has come with the head
+// needs no goroutine and can be sent again.
+func (x *exchange) takeBody() *refusal {
+	req, limit := x.req, x.route.Settings.MaxBody
+	if expect := req.Header.Get("Expect"); expect != "" && req.ProtoAtLeast(1, 1) {
+		if !strings.EqualFold(expect, "100-continue") {
+			x.keep = x.keep && req.ContentLength == 0
+			return &refusal{status: http.StatusExpectationFailed, reason: "an unknown expectation"}
+		}
+		x.expects = req.ContentLength != 0
+	}
+	switch {
+	case limit > 0 && req.ContentLength > limit:
+		x.keep = false
+		return x.bodyRefusal(errBodyTooLarge)
+	case req.ContentLength == 0:
+		return nil
+	case req.ContentLength > 0 && req.ContentLength <= int64(x.client.br.Buffered()):
+		x.expects = false // it did not wait
+		x.whole = make([]byte, req.ContentLength)
+		_, _ = io.ReadFull(req.Body, x.whole)
+		return nil
+	}
+	x.body = newBody()
+	if !x.expects {
+		x.startBody()
+	}
+	x.startReader()
+	return nil
+}
+
+func (x *exchange) chunked() bool { return x.req.ContentLength < 0 }
+
+// startBody lets the client's body be read.
+func (x *exchange) startBody() { x.started.Do(func() { close(x.start) }) }
+
+// startReader starts the one goroutine that reads from the client while the
+// request is on its way: its body, then the end of the stream.
+func (x *exchange) startReader() {
+	if x.reading || x.req == nil || x.client.raw == nil && x.body == nil {
+		return
+	}
+	x.reading = true
+	x.reader.Go(func() {
+		if x.body != nil && !x.readBody() || x.client.raw == nil || x.client.br.Buffered() > 0 {
+			return
+		}
+		if x.armRead(time.Time{}) && waitGone(x.client.raw) {
+			x.clientLeft()
+		}
+	})
+}
+
+// readBody is false when there is nothing to watch any more.
+func (x *exchange) readBody() bool {
+	select {
+	case <-x.start:
+	case <-x.gone:
+		return false
+	}
+	err := x.body.fill(x.req.Body, x.route.Settings.MaxBody, func() { x.armRead(deadline(x.client.idle)) })
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
+		x.clientLeft()
+	}
+	return err == nil
+}
+
+// armRead sets the client's read deadline unless stopReader was called.
+func (x *exchange) armRead(until time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return false
+	}
+	_ = x.client.conn.SetReadDeadline(until)
+	return true
+}
+
+// stopReader takes the client's connection back for the next request.
+func (x *exchange) stopReader() {
+	if !x.reading {
+		return
+	}
+	x.reading = false
+	if x.body != nil {
+		if done, err := x.body.state(); !done || err != nil {
+			x.keep = false
+		}
+		x.body.close()
+	}
+	x.mu.Lock()
+	x.over = true
+	_ = x.client.conn.SetReadDeadline(past())
+	x.mu.Unlock()
+	x.left.Do(func() { close(x.gone) })
+	x.reader.Wait()
+	_ = x.client.conn.SetReadDeadline(time.Time{})
+}
+
+// clientLeft cuts off the attempt at hand: nobody waits for its answer.
+func (x *exchange) clientLeft() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return
+	}
+	x.deserted = true
+	x.left.Do(func() { close(x.gone) })
+	if x.up != nil {
+		_ = x.up.Close()
+	}
+}
+
+func (x *exchange) isDeserted() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.deserted
+}
+
+// use makes up the connection that the client's leaving closes.
+func (x *exchange) use(up *upstreamConn) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.up = up
+	if up != nil && x.deserted {
+		_ = up.Close()
+	}
+}
+
+// forward tries endpoints until one has answered; else it says why none has.
+func (x *exchange) forward() *refusal {
+	for {
+		ep := x.pick()
+		if x.isDeserted() {
+			if ep != nil {
+				ep.Release(time.Now(), true, 0)
+			}
+			x.desert()
+			return nil
+		}
+		if ep == nil {
+			return x.why()
+		}
+		if x.attempts > 0 {
+			x.route.counters.retries.Add(1)
+		}
+		switch r := x.attempt(ep); {
+		case r == finished:
+			return nil
+		case r == refused:
+			_, err := x.body.state()
+			return x.bodyRefusal(err)
+		case r == tooLate:
+			return &refusal{status: http.StatusGatewayTimeout, reason: x.lastFail}
+		case !x.mayRepeat(r):
+			return &refusal{status: http.StatusBadGateway, reason: x.lastFail}
+		}
+	}
+}
+
+// desert ends an exchange whose client has left before the answer.
+func (x *exchange) desert() {
+	x.keep = false
+	if x.status == 0 {
+		x.status = statusClientGone
+	}
+}
+
+// mayRepeat says whether another attempt cannot make anything happen twice, and
+// rewinds the body for it. RFC 9110, section 9.2.2, has the idempotent methods.
+func (x *exchange) mayRepeat(r result) bool {
+	switch {
+	case r == malformed, x.unanswered > maxUnanswered:
+		return false
+	case r == unanswered:
+		switch x.req.Method {
+		case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		default:
+			return false
+		}
+	}
+	return x.body == nil || x.body.rewind()
+}
+
+// pick acquires an endpoint; nil when the hold has ended or the client has left.
+// When each has failed once it waits for news or a moment, and begins again.
+func (x *exchange) pick() *balance.Endpoint {
+	const shortest, longest = 5 * time.Millisecond, 100 * time.Millisecond
+	pool := x.route.Pool
+	for {
+		changed := pool.Changed()
+		now := time.Now()
+		ep := pool.Pick(balance.Request{Now: now, Client: x.address, Sticky: x.sticky, Tried: x.tried})
+		if ep != nil || !now.Before(x.until) {
+			return ep
+		}
+		x.startReader()
+		pause := x.until.Sub(now)
+		if len(pool.Endpoints()) > 0 {
+			x.pause = min(max(2*x.pause, shortest), longest)
+			pause = min(pause, x.pause)
+		}
+		if !x.rest(changed, pause) {
+			return nil
+		}
+		x.tried = x.tried[:0]
+	}
+}
+
+// rest is false when the client has left meanwhile.
+func (x *exchange) rest(changed <-chan struct{}, pause time.Duration) bool {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-changed:
+	case <-t.C:
+	case <-x.gone:
+		return false
+	}
+	return true
+}
+
+// failed notes why an endpoint will not be asked again in this round.
+func (x *exchange) failed(ep *balance.Endpoint, reason string) {
+	x.tried = append(x.tried, ep)
+	x.attempts++
+	x.lastFail = ep.Config().Worker + " " + reason + x.what()
+}
+
+func (x *exchange) what() string {
+	if x.req == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (%s %.200s)", x.req.Method, requestTarget(x.req))
+}
+
+// why tells what kept the request from being answered.
+func (x *exchange) why() *refusal {
+	if x.attempts > 0 {
+		return &refusal{status: http.StatusBadGateway, reason: x.lastFail}
+	}
+	reason := "no worker is ready"
+	if len(x.route.Pool.Endpoints()) > 0 {
+		reason = "all workers are busy: each has as many requests as it may"
+	}
+	if x.route.Settings.Hold > 0 {
+		reason += fmt.Sprintf("; waited %v", x.route.Settings.Hold)
+	}
+	return &refusal{status: http.StatusServiceUnavailable, reason: reason + x.what(), retryAfter: time.Second}
+}
+
+func (x *exchange) bodyRefusal(err error) *refusal {
+	switch {
+	case errors.Is(err, errBodyTooLarge):
+		return &refusal{status: http.StatusRequestEntityTooLarge, reason: fmt.Sprintf("the body is larger than %d bytes", x.route.Settings.MaxBody)}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &refusal{status: http.StatusRequestTimeout, reason: "the body of the request stopped arriving"}
+	}
+	return badRequest("a malformed body")
+}
+
+// refuse answers in the worker's place.
+func (x *exchange) refuse(r *refusal) {
+	c := x.client
+	x.status = r.status
+	x.stopReader()
+	unread := x.req.ContentLength != 0 && x.whole == nil && x.body == nil
+	x.keep = x.keep && !unread && r.status != http.StatusBadRequest && !c.server.closing.Load()
+	if r.status >= http.StatusInternalServerError {
+		c.server.log.warn("request not answered", "service", x.route.Service, "status", r.status, "error", r.reason)
+	}
+	answer := r.append(nil, x.route.Service, c.server.version, !x.keep, x.req.Method == http.MethodHead)
+	if _, err := c.Write(answer); err != nil {
+		x.keep = false
+	} else if !x.keep {
+		c.linger()
+	}
+}

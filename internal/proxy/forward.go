@@ -1,0 +1,269 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// appendHead writes the request line and the header for the worker: the
+// client's fields without those that are about the client's connection, then
+// the ones that tell whom the request came from.
+func (x *exchange) appendHead(b []byte) []byte {
+	req := x.req
+	b = append(b, req.Method...)
+	b = append(b, ' ')
+	b = append(b, requestTarget(req)...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, req.Host...)
+	b = append(b, "\r\n"...)
+	listed := listedInConnection(req.Header)
+	trusted := x.peerTrusted()
+	for name, values := range req.Header {
+		if aboutConnection(name) || aboutOrigin(name, trusted) || name == "Content-Length" || name == "Expect" || listed.has(name) {
+			continue
+		}
+		for _, v := range values {
+			b = appendField(b, name, v)
+		}
+	}
+	b = x.appendFraming(b)
+	b = x.appendOrigin(b)
+	return append(b, "\r\n"...)
+}
+
+func requestTarget(req *http.Request) string {
+	if strings.HasPrefix(req.RequestURI, "/") || req.RequestURI == "*" {
+		return req.RequestURI
+	}
+	return req.URL.RequestURI()
+}
+
+// appendFraming writes what is about this connection and this body.
+func (x *exchange) appendFraming(b []byte) []byte {
+	req := x.req
+	switch {
+	case x.chunked():
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		if names := trailerNames(req.Trailer); names != "" {
+			b = appendField(b, "Trailer", names)
+		}
+	case req.Header.Get("Content-Length") != "":
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, req.ContentLength, 10)
+		b = append(b, "\r\n"...)
+	}
+	if x.expects {
+		b = append(b, "Expect: 100-continue\r\n"...)
+	}
+	if x.upgrade != "" {
+		b = append(b, "Connection: Upgrade\r\n"...)
+		b = appendField(b, "Upgrade", x.upgrade)
+	}
+	if hasToken(req.Header["Te"], "trailers") {
+		b = append(b, "Te: trailers\r\n"...)
+	}
+	return b
+}
+
+// appendOrigin writes X-Forwarded-* and Forwarded (RFC 7239). Those that an
+// untrusted client sent are replaced. The last element of Forwarded is always
+// ours, with the peer's port.
+func (x *exchange) appendOrigin(b []byte) []byte {
+	h, peer := x.req.Header, x.client.peer
+	trusted := x.peerTrusted()
+	before := func(name string) string {
+		if !trusted {
+			return ""
+		}
+		return strings.Join(h[name], ", ")
+	}
+	said := func(name, ours string) {
+		if v := before(name); v != "" {
+			ours = v
+		}
+		if ours != "" {
+			b = appendField(b, name, ours)
+		}
+	}
+	element := "for=" + forwardedNode(peer) + ";host=" + quoted(x.req.Host) + ";proto=http"
+	if peer.IsValid() {
+		b = appendField(b, "X-Forwarded-For", join(before("X-Forwarded-For"), peer.Addr().String()))
+	} else if v := before("X-Forwarded-For"); v != "" {
+		b = appendField(b, "X-Forwarded-For", v)
+	}
+	said("X-Forwarded-Proto", "http")
+	said("X-Forwarded-Host", x.req.Host)
+	said("X-Forwarded-Port", x.client.port)
+	return appendField(b, "Forwarded", join(before("Forwarded"), element))
+}
+
+func join(list, last string) string {
+	if list == "" {
+		return last
+	}
+	return list + ", " + last
+}
+
+// forwardedNode is RFC 7239, section 6; "unknown" for a client without an address.
+func forwardedNode(peer netip.AddrPort) string {
+	if !peer.IsValid() {
+		return "unknown"
+	}
+	return `"` + peer.String() + `"`
+}
+
+// quoted makes a token or a quoted-string of s (RFC 9110, section 5.6.4).
+func quoted(s string) string {
+	if isToken([]byte(s)) {
+		return s
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+func (x *exchange) peerTrusted() bool {
+	return x.client.peer.IsValid() && trusts(x.route.Settings.Trusted, x.client.peer.Addr())
+}
+
+func trusts(prefixes []netip.Prefix, a netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// clientAddr is the address that balancing goes by: the peer, or behind trusted
+// peers the right-most address of X-Forwarded-For that is not trusted itself.
+func (x *exchange) clientAddr() netip.Addr {
+	addr := x.client.peer.Addr()
+	if !x.peerTrusted() {
+		return addr
+	}
+	hops := strings.Split(strings.Join(x.req.Header["X-Forwarded-For"], ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return addr
+		}
+		addr = hop.Unmap()
+		if !trusts(x.route.Settings.Trusted, addr) {
+			return addr
+		}
+	}
+	return addr
+}
+
+// aboutConnection lists the hop-by-hop fields (RFC 9110, section 7.6.1).
+func aboutConnection(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
+		return true
+	}
+	return false
+}
+
+// aboutOrigin are the fields that appendOrigin writes, and all that look like
+// them when nobody vouches for them.
+func aboutOrigin(name string, trusted bool) bool {
+	switch name {
+	case "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port":
+		return true
+	}
+	return !trusted && strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// fieldNames is a short list of canonical names.
+type fieldNames []string
+
+func (l fieldNames) has(name string) bool {
+	for _, n := range l {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// listedInConnection are the fields that a message declares to be about its
+// connection, but for those whose removal would change what the request means
+// to the worker.
+func listedInConnection(h http.Header) fieldNames {
+	var names fieldNames
+	for _, v := range h["Connection"] {
+		for field := range strings.SplitSeq(v, ",") {
+			name := http.CanonicalHeaderKey(strings.TrimSpace(field))
+			switch name {
+			case "", "Close", "Keep-Alive", "Upgrade", "Host", "Content-Length", "Authorization", "Cookie":
+			default:
+				if !aboutOrigin(name, false) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// appendField writes one field; a line break inside a value would be another field.
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ": "...)
+	start := len(b)
+	b = append(b, value...)
+	for i := start; i < len(b); i++ {
+		if b[i] == '\r' || b[i] == '\n' || b[i] == 0 {
+			b[i] = ' '
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+func trailerNames(t http.Header) string {
+	var names []string
+	for name := range t {
+		if allowedTrailer(name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// allowedTrailer keeps fields out of trailers that frame, route or authorize
+// (RFC 9110, section 6.5.1).
+func allowedTrailer(name string) bool {
+	switch name {
+	case "Content-Length", "Host", "Authorization", "Cookie", "Set-Cookie", "Content-Encoding", "Content-Type",
+		"Content-Range", "Cache-Control", "Expect", "Location", "Www-Authenticate":
+		return false
+	}
+	return !aboutConnection(name) && !aboutOrigin(name, false)
+}
+
+// appendTrailer writes the last chunk, the trailer and the end of a chunked body.
+func appendTrailer(b []byte, t http.Header) []byte {
+	b = append(b, "0\r\n"...)
+	for name, values := range t {
+		if !allowedTrailer(name) {
+			continue
+		}
+		for _, v := range values {
+			b = appendField(b, name, v)
+		}
+	}
+	return append(b, "\r\n"...)
+}

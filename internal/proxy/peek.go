@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// peek looks at the bytes that wait on a socket without taking them and without
+// blocking: recv(2) with MSG_PEEK. again says that there are none yet; n = 0
+// without again is the end of the stream.
+func peek(fd uintptr, p []byte) (n int, again bool, err error) {
+	for {
+		n, _, err = syscall.Recvfrom(int(fd), p, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
+			return 0, true, nil
+		default:
+			return max(n, 0), false, err
+		}
+	}
+}
+
+// rawConn is nil for a connection without a descriptor.
+func rawConn(c net.Conn) syscall.RawConn {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return rc
+}
+
+// waitReadable returns when bytes or the end of the stream have come, or with
+// the read deadline's error. It needs no buffer while it waits, so an idle
+// client costs none. The first look is needed because readiness that was seen
+// earlier is forgotten; after the poller's word no second look is.
+func waitReadable(rc syscall.RawConn) error {
+	looked := false
+	return rc.Read(func(fd uintptr) bool {
+		if looked {
+			return true
+		}
+		looked = true
+		var b [1]byte
+		_, again, _ := peek(fd, b[:])
+		return !again
+	})
+}
+
+// readableNow is waitReadable without the waiting.
+func readableNow(rc syscall.RawConn) bool {
+	ready := false
+	_ = rc.Control(func(fd uintptr) {
+		var b [1]byte
+		n, again, err := peek(fd, b[:])
+		ready = !again && err == nil && n > 0
+	})
+	return ready
+}
+
+// waitGone waits until the peer ends the stream (true) or sends something, or
+// until the read deadline (false).
+func waitGone(rc syscall.RawConn) bool {
+	gone := false
+	err := rc.Read(func(fd uintptr) bool {
+		var b [1]byte
+		n, again, err := peek(fd, b[:])
+		gone = !again && (n == 0 || err != nil)
+		return !again
+	})
+	return err == nil && gone
+}
+
+// silent says whether an idle connection is open and has nothing to read: the
+// only state in which it may carry another request.
+func silent(rc syscall.RawConn) bool {
+	if rc == nil {
+		return true
+	}
+	quiet := false
+	err := rc.Control(func(fd uintptr) {
+		var b [1]byte
+		_, quiet, _ = peek(fd, b[:])
+	})
+	return err == nil && quiet
+}
+
+// sniff waits for a client's first bytes and says whether they start TLS or
+// HTTP/2 with prior knowledge (RFC 9113, section 3.4), which go to the worker
+// untouched.
+func sniff(rc syscall.RawConn) (raw bool, err error) {
+	err = rc.Read(func(fd uintptr) bool {
+		var b [len(http2Preface)]byte
+		n, again, err := peek(fd, b[:])
+		if again {
+			return false
+		}
+		var undecided bool
+		raw, undecided = speaksRaw(b[:n])
+		return !undecided || n == 0 || err != nil
+	})
+	return raw, err
+}
+
+const (
+	http2Preface = "PRI * HTTP/2.0"
+	tlsHandshake = 0x16 // the record type of a ClientHello, RFC 8446, section 5.1
+)
+
+func speaksRaw(first []byte) (raw, undecided bool) {
+	if len(first) == 0 {
+		return false, true
+	}
+	if first[0] == tlsHandshake {
+		return true, false
+	}
+	n := min(len(first), len(http2Preface))
+	if string(first[:n]) != http2Preface[:n] {
+		return false, false
+	}
+	return n == len(http2Preface), n < len(http2Preface)
+}

@@ -1,0 +1,278 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"bulsa/internal/balance"
+)
+
+// Settings says how one service's requests are forwarded. A zero duration or
+// size means no limit, except where the field says otherwise.
+type Settings struct {
+	HeaderTimeout  time.Duration  // from the first byte of a request to the end of its head: 408
+	IdleTimeout    time.Duration  // between requests, and for a stalled body or a client that does not read
+	ConnectTimeout time.Duration  // to open one upstream connection
+	AnswerTimeout  time.Duration  // from the request sent to the head of the answer: 504
+	Hold           time.Duration  // how long a request waits for a usable worker: 503, or 502 after failures; 0: not at all
+	MaxBody        int64          // bytes of a request's body: 413
+	MaxHeader      int            // bytes of a request's head: 431; 0: 16 KiB
+	Trusted        []netip.Prefix // direct peers whose X-Forwarded-* and Forwarded are believed
+	Sticky         string         // name of the sticky cookie; "": none
+}
+
+// Route is what one listener's requests meet. It does not change once it is in
+// a Table.
+type Route struct {
+	Service  string
+	Port     string // for messages
+	Pool     *balance.Pool
+	Settings Settings
+}
+
+// Table maps a listener's id to its route. It does not change after SetTable.
+type Table map[string]*Route
+
+// Config is what a Server needs from its surroundings.
+type Config struct {
+	Logger  *slog.Logger
+	Version string // told in the Server field of answers that the proxy gives itself
+}
+
+// Server forwards the requests of any number of listeners.
+type Server struct {
+	log     limitedLog
+	version string
+	table   atomic.Pointer[map[string]*target]
+	closing atomic.Bool
+	stats   registry
+	pools   upstreams
+	buffers buffers
+
+	mu        sync.Mutex
+	clients   map[*client]struct{}
+	listeners map[net.Listener]struct{}
+	quiet     chan struct{} // closed when closing and the last client has left
+	accepting sync.WaitGroup
+}
+
+// target is a Route with the counters of its service resolved.
+type target struct {
+	*Route
+	counters *service
+}
+
+// New makes a server with an empty table.
+func New(c Config) *Server {
+	logger := c.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		log:       limitedLog{out: logger},
+		version:   c.Version,
+		clients:   make(map[*client]struct{}),
+		listeners: make(map[net.Listener]struct{}),
+		quiet:     make(chan struct{}),
+	}
+}
+
+// SetTable publishes a new table by one atomic store. Requests that have
+// started keep the route they started with.
+func (s *Server) SetTable(t Table) {
+	m := make(map[string]*target, len(t))
+	for id, r := range t {
+		m[id] = &target{Route: r, counters: s.stats.service(r.Service)}
+	}
+	s.table.Store(&m)
+}
+
+func (s *Server) route(id string) *target {
+	if m := s.table.Load(); m != nil {
+		return (*m)[id]
+	}
+	return nil
+}
+
+// Serve accepts the clients of one listener until ctx ends, ln is closed or the
+// server shuts down; it closes ln. Clients that were accepted are served on.
+func (s *Server) Serve(ctx context.Context, id string, ln net.Listener) error {
+	if !s.enter(ln) {
+		_ = ln.Close()
+		return nil
+	}
+	defer s.leave(ln)
+	stop := context.AfterFunc(ctx, func() { lastAccepts(ln) })
+	defer stop()
+	sweeping, end := context.WithCancel(context.Background())
+	defer end()
+	go s.sweep(sweeping, id)
+	return s.accept(ctx, id, ln)
+}
+
+// accept runs the loop. Out of descriptors it waits instead of spinning: the
+// kernel keeps the connection in the backlog and would report it again at once.
+func (s *Server) accept(ctx context.Context, id string, ln net.Listener) error {
+	const longestPause = time.Second
+	pause := time.Duration(0)
+	for {
+		conn, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.admit(id, conn)
+		case ctx.Err() != nil || s.closing.Load() || errors.Is(err, net.ErrClosed):
+			return nil
+		case passing(err):
+			pause = min(max(2*pause, 5*time.Millisecond), longestPause)
+			s.log.warn("cannot accept a client; trying again", "listener", ln.Addr().String(), "error", err, "pause", pause)
+			wait(ctx, pause)
+		default:
+			return err
+		}
+	}
+}
+
+// passing tells errors of accept(2) that go away from those that do not.
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EPERM, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// lastAccepts lets the accept loop take what the kernel has already completed,
+// which a closed listener would reset, and then ends it.
+func lastAccepts(ln net.Listener) {
+	const grace = 10 * time.Millisecond
+	if d, ok := ln.(interface{ SetDeadline(time.Time) error }); ok && d.SetDeadline(time.Now().Add(grace)) == nil {
+		return
+	}
+	_ = ln.Close()
+}
+
+func (s *Server) enter(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		return false
+	}
+	s.listeners[ln] = struct{}{}
+	s.accepting.Add(1)
+	return true
+}
+
+func (s *Server) leave(ln net.Listener) {
+	_ = ln.Close()
+	s.mu.Lock()
+	delete(s.listeners, ln)
+	s.mu.Unlock()
+	s.accepting.Done()
+}
+
+func (s *Server) admit(id string, conn net.Conn) {
+	c := newClient(s, id, conn)
+	s.mu.Lock()
+	s.clients[c] = struct{}{}
+	s.mu.Unlock()
+	go c.run()
+}
+
+func (s *Server) dismiss(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+	if s.closing.Load() {
+		s.checkQuiet()
+	}
+}
+
+// checkQuiet is called with mu held.
+func (s *Server) checkQuiet() {
+	if len(s.clients) > 0 || len(s.listeners) > 0 {
+		return
+	}
+	select {
+	case <-s.quiet:
+	default:
+		close(s.quiet)
+	}
+}
+
+// Shutdown stops accepting, ends idle clients, answers what is in flight with
+// Connection: close, and lets upgraded and raw connections live until ctx ends;
+// then it cuts what is left and returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing.Store(true)
+	for ln := range s.listeners {
+		lastAccepts(ln)
+	}
+	s.mu.Unlock()
+	s.accepting.Wait()
+	s.mu.Lock()
+	for c := range s.clients {
+		c.wake()
+	}
+	s.checkQuiet()
+	s.mu.Unlock()
+	defer s.pools.closeAll()
+	select {
+	case <-s.quiet:
+		return nil
+	case <-ctx.Done():
+	}
+	s.cut()
+	<-s.quiet
+	return ctx.Err()
+}
+
+func (s *Server) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		c.cut()
+	}
+}
+
+// Stats copies the counters. It never makes a request wait.
+func (s *Server) Stats() Stats { return s.stats.snapshot() }
+
+// sweep closes idle upstream connections of endpoints that have left, as soon
+// as the pool says so, and of those that have become too old to be used again.
+func (s *Server) sweep(ctx context.Context, id string) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		var changed <-chan struct{}
+		if r := s.route(id); r != nil {
+			changed = r.Pool.Changed()
+			s.pools.sweep(r.Pool, time.Now())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
+
+// wait pauses for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

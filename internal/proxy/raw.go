@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"bulsa/internal/balance"
+)
+
+// rawOnly is a Connector whose worker does not speak HTTP/1.1 in the clear:
+// every connection goes to it untouched.
+type rawOnly interface{ RawOnly() bool }
+
+func isRawOnly(ep *balance.Endpoint) bool {
+	r, ok := ep.Config().Connector.(rawOnly)
+	return ok && r.RawOnly()
+}
+
+// passRaw decides whether the connection goes to a worker untouched, and if so
+// sees it through; true when nothing is left to do here.
+func (c *client) passRaw(route *target) bool {
+	if c.raw == nil {
+		return false
+	}
+	if !c.awaitEndpoint(route) {
+		return c.firstBytes(route) != nil
+	}
+	if anyRawOnly(route.Pool) {
+		c.passOn(route)
+		return true
+	}
+	if err := c.firstBytes(route); err != nil {
+		return true
+	}
+	var raw bool
+	_ = c.raw.Control(func(fd uintptr) {
+		var b [len(http2Preface)]byte
+		n, _, _ := peek(fd, b[:])
+		raw, _ = speaksRaw(b[:n])
+	})
+	if raw || anyRawOnly(route.Pool) {
+		_ = c.conn.SetReadDeadline(time.Time{})
+		c.passOn(route)
+		return true
+	}
+	return false
+}
+
+func anyRawOnly(p *balance.Pool) bool {
+	for _, ep := range p.Endpoints() {
+		if isRawOnly(ep) {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitEndpoint waits while the pool is empty, because only its endpoints tell
+// whether the client's bytes may be read; false when none came.
+func (c *client) awaitEndpoint(route *target) bool {
+	if len(route.Pool.Endpoints()) > 0 {
+		return true
+	}
+	timeout := time.NewTimer(route.Settings.Hold)
+	defer timeout.Stop()
+	for {
+		changed := route.Pool.Changed()
+		if len(route.Pool.Endpoints()) > 0 {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			c.held = true
+			return false
+		}
+	}
+}
+
+// firstBytes waits until the client has said enough to know what it speaks.
+func (c *client) firstBytes(route *target) error {
+	c.startWaiting(route.Settings.HeaderTimeout)
+	_, err := sniff(c.raw)
+	c.mu.Lock()
+	c.waiting = false
+	c.mu.Unlock()
+	if err != nil && c.server.closing.Load() && readableNow(c.raw) {
+		return nil
+	}
+	return err
+}
+
+// passOn gives the connection to an endpoint, and to another when one fails,
+// until one has taken it or the hold ends.
+func (c *client) passOn(route *target) {
+	x := &exchange{client: c, route: route, began: time.Now()}
+	x.until = x.began.Add(route.Settings.Hold)
+	x.address = c.peer.Addr()
+	for {
+		ep := x.pick()
+		if ep == nil {
+			c.server.log.warn("cannot pass a connection on", "service", route.Service, "error", x.why().reason)
+			return
+		}
+		began := time.Now()
+		err := c.passTo(route, ep)
+		ep.Release(time.Now(), err == nil, time.Since(began))
+		if err == nil {
+			return
+		}
+		route.counters.worker(ep.Config().Worker).errors.Add(1)
+		x.failed(ep, "did not take the connection: "+err.Error())
+	}
+}
+
+func (c *client) passTo(route *target, ep *balance.Endpoint) error {
+	passer, ok := ep.Config().Connector.(balance.Passer)
+	if !ok {
+		return c.splice(route, ep)
+	}
+	ctx, cancel := withTimeout(route.Settings.ConnectTimeout)
+	defer cancel()
+	var passErr error
+	err := c.raw.Control(func(fd uintptr) { passErr = passer.Pass(ctx, fd) })
+	if err = errors.Join(err, passErr); err == nil {
+		c.countRaw(route, ep)
+	}
+	return err
+}
+
+func withTimeout(d time.Duration) (context.Context, context.CancelFunc) {
+	if d <= 0 {
+		return context.WithCancel(context.Background())
+	}
+	return context.WithTimeout(context.Background(), d)
+}
+
+func (c *client) countRaw(route *target, ep *balance.Endpoint) {
+	route.counters.rawPassed.Add(1)
+	route.counters.worker(ep.Config().Worker).requests.Add(1)
+}
+
+// splice carries the bytes both ways for an endpoint that cannot be given the
+// connection itself.
+func (c *client) splice(route *target, ep *balance.Endpoint) error {
+	ctx, cancel := withTimeout(route.Settings.ConnectTimeout)
+	up, err := ep.Config().Connector.Connect(ctx)
+	cancel()
+	if err != nil {
+		return err
+	}
+	c.countRaw(route, ep)
+	route.counters.openTunnels.Add(1)
+	defer route.counters.openTunnels.Add(-1)
+	tunnel(side{conn: c.conn}, side{conn: up})
+	return nil
+}
+
+// side is one end of a tunnel, with the bytes that were read from it already.
+type side struct {
+	conn net.Conn
+	read []byte
+}
+
+// tunnel copies both ways until both directions have ended, and closes both ends.
+func tunnel(a, b side) {
+	var both sync.WaitGroup
+	both.Go(func() { oneWay(b.conn, a) })
+	both.Go(func() { oneWay(a.conn, b) })
+	both.Wait()
+	_ = a.conn.Close()
+	_ = b.conn.Close()
+}
+
+// oneWay copies until src ends and passes the end on. An error ends both
+// directions: what is left could not be answered.
+func oneWay(dst net.Conn, src side) {
+	_, err := dst.Write(src.read)
+	if err == nil {
+		_, err = io.Copy(dst, src.conn)
+	}
+	if err == nil && closeWrite(dst) == nil {
+		return
+	}
+	_ = dst.Close()
+	_ = src.conn.Close()
+}

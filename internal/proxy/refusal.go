@@ -1,0 +1,87 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// statusClientGone is nginx's number for a client that left before the answer.
+const statusClientGone = 499
+
+// refusal is an answer that the proxy gives itself.
+type refusal struct {
+	status     int
+	reason     string
+	retryAfter time.Duration
+}
+
+func badRequest(reason string) *refusal {
+	return &refusal{status: http.StatusBadRequest, reason: reason}
+}
+
+// append writes the whole answer; headOnly leaves the body out, for HEAD.
+func (r *refusal) append(b []byte, service, version string, closing, headOnly bool) []byte {
+	text := fmt.Sprintf("%d %s: %s\n", r.status, service, r.reason)
+	b = fmt.Appendf(b, "HTTP/1.1 %d %s\r\n", r.status, http.StatusText(r.status))
+	b = append(b, "Date: "+time.Now().UTC().Format(http.TimeFormat)+"\r\n"...)
+	if version != "" {
+		b = append(b, "Server: bulsa/"+version+"\r\n"...)
+	}
+	b = append(b, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(text)), 10)
+	b = append(b, "\r\n"...)
+	if r.retryAfter > 0 {
+		b = fmt.Appendf(b, "Retry-After: %d\r\n", int(r.retryAfter/time.Second))
+	}
+	if closing {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	b = append(b, "\r\n"...)
+	if headOnly {
+		return b
+	}
+	return append(b, text...)
+}
+
+// limitedLog writes at most a few lines a second and then says how many it left
+// out: a failing service must not fill the disk.
+type limitedLog struct {
+	out        *slog.Logger
+	mu         sync.Mutex
+	second     time.Time
+	lines      int
+	suppressed int
+}
+
+const linesPerSecond = 5
+
+func (l *limitedLog) warn(text string, args ...any) {
+	suppressed, ok := l.allow(time.Now())
+	if !ok {
+		return
+	}
+	if suppressed > 0 {
+		args = append(args, "suppressed", suppressed)
+	}
+	l.out.Log(context.Background(), slog.LevelWarn, text, args...)
+}
+
+func (l *limitedLog) allow(now time.Time) (suppressed int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.second) >= time.Second {
+		suppressed, l.suppressed = l.suppressed, 0
+		l.second, l.lines = now, 0
+	}
+	l.lines++
+	if l.lines > linesPerSecond {
+		l.suppressed++
+		return 0, false
+	}
+	return suppressed, true
+}

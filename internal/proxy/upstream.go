@@ -1,0 +1,171 @@
+package proxy
+
+import (
+	"bufio"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"bulsa/internal/balance"
+)
+
+const (
+	// maxIdle is below the 5 s after which Node closes an idle connection
+	// (server.keepAliveTimeout), so that no request meets the close.
+	maxIdle       = 4 * time.Second
+	maxIdleConns  = 256 // per endpoint
+	maxAnswerHead = 32 << 10
+)
+
+// upstreamConn is one connection to a worker. One request at a time uses it.
+type upstreamConn struct {
+	net.Conn
+	raw    syscall.RawConn
+	br     *bufio.Reader
+	reused bool
+	since  time.Time // when it became idle
+	wrote  atomic.Bool
+}
+
+func newUpstreamConn(c net.Conn) *upstreamConn {
+	return &upstreamConn{Conn: c, raw: rawConn(c), br: bufio.NewReaderSize(c, maxAnswerHead)}
+}
+
+// Write notes whether anything has left: only then may the worker have seen a
+// part of the request.
+func (u *upstreamConn) Write(p []byte) (int, error) {
+	n, err := u.Conn.Write(p)
+	if n > 0 {
+		u.wrote.Store(true)
+	}
+	return n, err
+}
+
+// upstreams holds the idle connections, per endpoint.
+type upstreams struct{ byEndpoint sync.Map } // *balance.Endpoint to *idleConns
+
+func (u *upstreams) of(ep *balance.Endpoint, pool *balance.Pool, s *service) *idleConns {
+	if i, ok := u.byEndpoint.Load(ep); ok {
+		return i.(*idleConns)
+	}
+	fresh := &idleConns{endpoint: ep, pool: pool, worker: s.worker(ep.Config().Worker)}
+	i, _ := u.byEndpoint.LoadOrStore(ep, fresh)
+	return i.(*idleConns)
+}
+
+// sweep closes what must not be used again. Endpoints that have left the pool
+// are forgotten.
+func (u *upstreams) sweep(pool *balance.Pool, now time.Time) {
+	live := make(map[*balance.Endpoint]bool)
+	for _, ep := range pool.Endpoints() {
+		live[ep] = true
+	}
+	u.byEndpoint.Range(func(key, value any) bool {
+		i := value.(*idleConns)
+		switch {
+		case i.pool != pool:
+		case live[i.endpoint]:
+			i.closeOlder(now.Add(-maxIdle))
+		default:
+			i.end()
+			if i.endpoint.InFlight() == 0 {
+				u.byEndpoint.Delete(key)
+			}
+		}
+		return true
+	})
+}
+
+func (u *upstreams) closeAll() {
+	u.byEndpoint.Range(func(_, value any) bool {
+		value.(*idleConns).end()
+		return true
+	})
+}
+
+type idleConns struct {
+	endpoint *balance.Endpoint
+	pool     *balance.Pool
+	worker   *worker
+
+	mu    sync.Mutex
+	conns []*upstreamConn // the youngest last
+	ended bool            // the endpoint has left: nothing is kept
+}
+
+// take returns an idle connection that is still good, or nil.
+func (i *idleConns) take(now time.Time) *upstreamConn {
+	for {
+		c := i.pop()
+		if c == nil {
+			return nil
+		}
+		if now.Sub(c.since) < maxIdle && silent(c.raw) {
+			c.reused = true
+			c.wrote.Store(false)
+			return c
+		}
+		_ = c.Close()
+	}
+}
+
+func (i *idleConns) pop() *upstreamConn {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	n := len(i.conns)
+	if n == 0 {
+		return nil
+	}
+	c := i.conns[n-1]
+	i.conns[n-1] = nil
+	i.conns = i.conns[:n-1]
+	return c
+}
+
+func (i *idleConns) put(c *upstreamConn, now time.Time) {
+	c.since = now
+	_ = c.SetDeadline(time.Time{})
+	i.mu.Lock()
+	keep := !i.ended && len(i.conns) < maxIdleConns
+	if keep {
+		i.conns = append(i.conns, c)
+	}
+	i.mu.Unlock()
+	if !keep {
+		_ = c.Close()
+	}
+}
+
+func (i *idleConns) connect(timeout time.Duration) (*upstreamConn, error) {
+	ctx, cancel := withTimeout(timeout)
+	defer cancel()
+	c, err := i.endpoint.Config().Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newUpstreamConn(c), nil
+}
+
+func (i *idleConns) closeOlder(than time.Time) {
+	i.mu.Lock()
+	n := 0
+	for n < len(i.conns) && i.conns[n].since.Before(than) {
+		_ = i.conns[n].Close()
+		n++
+	}
+	i.conns = append(i.conns[:0], i.conns[n:]...)
+	i.mu.Unlock()
+}
+
+// end closes all and keeps none from now on.
+func (i *idleConns) end() {
+	i.mu.Lock()
+	conns := i.conns
+	i.conns, i.ended = nil, true
+	i.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
+	}
+}
