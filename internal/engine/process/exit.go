@@ -1,0 +1,103 @@
+package process
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"bulsa/internal/engine"
+)
+
+// maxCause is the most of a last line that is shown as a cause, in bytes.
+const maxCause = 200
+
+// oomCounter tells out-of-memory kills apart from other SIGKILLs, as well as
+// the kernel lets it: it counts kills, and does not name the killed.
+type oomCounter struct {
+	mu       sync.Mutex
+	consumed int // kills that were put down to some run already
+}
+
+func (c *oomCounter) read() int { return oomKills() }
+
+// blame reports whether a run that began when the count was before, and was
+// ended by SIGKILL, is to be counted among the kernel's victims.
+func (c *oomCounter) blame(before int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.consumed = max(c.consumed, before)
+	if oomKills() <= c.consumed {
+		return false
+	}
+	c.consumed++
+	return true
+}
+
+// exit says how the run ended.
+func (r *run) exit(status syscall.WaitStatus, oomBefore int) engine.Exit {
+	r.mu.Lock()
+	killed, voluntary := r.killed, r.voluntary
+	r.mu.Unlock()
+	x := engine.Exit{Code: status.ExitStatus(), Voluntary: voluntary}
+	if status.Signaled() {
+		x.Code, x.Signal = -1, unix.SignalName(status.Signal())
+		if status.Signal() == syscall.SIGKILL && !killed {
+			x.OOM = r.engine.oom.blame(oomBefore)
+		}
+	}
+	if x.Code != 0 && r.engine.cfg.Logs != nil {
+		x.Cause = r.cause(r.engine.cfg.Logs.Last(r.launch.Worker))
+	}
+	return x
+}
+
+// cause makes the last line of the output a cause, if it looks like one.
+func (r *run) cause(last string) string {
+	if inUse(last) && !r.launch.Alone {
+		return cut(r.fixedPort(portIn(last)), maxCause)
+	}
+	if !tellsError(last) {
+		return ""
+	}
+	return cut(strings.TrimSpace(last), maxCause)
+}
+
+func inUse(line string) bool {
+	return strings.Contains(line, "EADDRINUSE") || strings.Contains(strings.ToLower(line), "address already in use")
+}
+
+// portIn reads the port of a line as Node ("... in use :::3000") and Go
+// ("listen tcp :8000: bind: ...") write it; 0 when it names none.
+func portIn(line string) int {
+	m := regexp.MustCompile(`:(\d{2,5})\b`).FindStringSubmatch(line)
+	if m == nil {
+		return 0
+	}
+	port, _ := strconv.Atoi(m[1])
+	return port
+}
+
+func tellsError(line string) bool {
+	line = strings.ToLower(line)
+	for _, word := range []string{
+		"error", "exception", "fatal", "panic", "cannot", "can't", "could not", "fail", "denied",
+		"not found", "no such", "in use", "refused", "invalid", "unexpected", "missing", "abort", "killed", "unable",
+	} {
+		if strings.Contains(line, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// cut shortens s to n bytes without breaking a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "")
+}

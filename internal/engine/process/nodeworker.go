@@ -1,0 +1,250 @@
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"bulsa/internal/engine"
+	"bulsa/internal/node"
+	"bulsa/internal/spec"
+)
+
+const (
+	// claimPatience is how long opening a public socket may take.
+	claimPatience = 5 * time.Second
+	// channelPatience is how long a closed channel may take to say so.
+	channelPatience = time.Second
+)
+
+var errRawOnly = errors.New("this server takes whole client connections only")
+
+// server is one server of a Node worker that listens through bulsa.
+type server struct {
+	port   engine.Port
+	raw    bool // takes whole client connections only: it speaks TLS, or mode rr
+	shared bool // accepts from the socket itself
+}
+
+// prepareNode makes the worker a member of the cluster.
+func (r *run) prepareNode() (node.Start, *net.UnixConn, error) {
+	preload, err := r.engine.preloadPath()
+	if err != nil {
+		return node.Start{}, nil, err
+	}
+	primary, id := r.engine.join(r.plan.service.Name)
+	r.primary = primary
+	r.nodeID = id
+	mode := r.plan.service.NodeMode
+	o := node.PrepareOptions{ID: id, Instance: r.launch.Number - 1, Env: r.env, Preload: preload}
+	if mode == spec.NodeListen {
+		o.Socket = filepath.Join(r.engine.cfg.RuntimeDir, "w"+strconv.Itoa(id)+"-"+strconv.Itoa(r.launch.Number)+".sock")
+	}
+	return node.Prepare(r.plan.command, string(mode), o)
+}
+
+// attach begins to speak with the worker.
+func (r *run) attach(conn *net.UnixConn) {
+	if conn == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock() // the handler waits until the channel is known
+	r.down = make(chan struct{})
+	r.channel = r.primary.Attach(r.nodeID, conn, line{r})
+}
+
+// closeChannel ends the line and waits until nothing more comes from it.
+func (r *run) closeChannel() {
+	if r.channel == nil {
+		return
+	}
+	r.channel.Close()
+	select {
+	case <-r.down:
+	case <-time.After(channelPatience):
+		r.engine.log.Warn("the channel to " + r.launch.Worker + " does not close")
+	}
+}
+
+// line hears what a Node worker says; see node.Handler.
+type line struct{ r *run }
+
+var _ node.Handler = line{}
+
+func (l line) Online() {
+	l.r.mu.Lock()
+	l.r.online = true
+	l.r.mu.Unlock()
+}
+
+// Query claims the public side of what the worker wants to listen on.
+func (l line) Query(a node.Ask) node.Grant {
+	if a.FD >= 0 {
+		return node.Grant{Errno: syscall.EBADF} // a number that means nothing in bulsa
+	}
+	grant, shared, err := l.claim(a)
+	if err != nil {
+		return node.Grant{Errno: refusal(err)}
+	}
+	raw := a.TLS || l.r.plan.service.NodeMode == spec.NodeRR
+	l.r.mu.Lock()
+	l.r.servers[a.Key()] = server{port: grant.Port, raw: raw, shared: shared}
+	l.r.mu.Unlock()
+	answer := node.Grant{Host: grant.Host, Port: grant.Number}
+	if shared {
+		answer.Shared = grant.Shared
+	}
+	return answer
+}
+
+func (l line) claim(a node.Ask) (engine.Grant, bool, error) {
+	r := l.r
+	r.mu.Lock()
+	first := !r.asked
+	r.asked = true
+	r.mu.Unlock()
+	if r.engine.cfg.Sockets == nil {
+		return engine.Grant{}, false, errors.New("no public sockets here")
+	}
+	ask := engine.Ask{
+		Service: r.plan.service.Name, Worker: r.launch.Worker, Network: network(a), Host: a.Address, Port: a.Port,
+		Index: a.Index, First: first, Own: r.port != 0 && a.Port == r.port, V6Only: a.Flags&1 != 0,
+		Shared: a.UDP() || r.plan.service.NodeMode == spec.NodeShared,
+	}
+	if ask.Network == "unix" {
+		ask.Host, ask.Path, ask.Port = "", a.Address, 0
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, claimPatience)
+	defer cancel()
+	grant, err := r.engine.cfg.Sockets.Claim(ctx, ask)
+	return grant, ask.Shared, err
+}
+
+// network translates Node's address type.
+func network(a node.Ask) string {
+	switch {
+	case a.UDP():
+		return a.AddressType
+	case a.AddressType == "-1":
+		return "unix"
+	case a.AddressType == "6":
+		return "tcp6"
+	case a.Address == "":
+		return "tcp"
+	}
+	return "tcp4"
+}
+
+func refusal(err error) syscall.Errno {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return syscall.EADDRINUSE
+}
+
+// Listening makes a fact of the worker's readiness.
+func (l line) Listening(key string, a node.Ask) {
+	r := l.r
+	if key == "" { // a runtime that binds by itself
+		r.ownPort(address{ip: net.ParseIP(a.Address), port: a.Port})
+		return
+	}
+	if r.plan.service.NodeMode == spec.NodeListen && filepath.IsAbs(key) {
+		l.listensOn(key, a)
+		return
+	}
+	r.mu.Lock()
+	s, ok := r.servers[key]
+	channel := r.channel
+	r.mu.Unlock()
+	if !ok {
+		return
+	}
+	f := engine.Fact{Kind: engine.Listening, Port: s.port, Address: "ipc"}
+	switch {
+	case s.shared:
+		f.Address = "shared"
+	case s.raw:
+		f.Connector = rawConnector{line: channel, key: key}
+	default:
+		f.Connector = connector{line: channel, key: key}
+	}
+	r.emit(f)
+}
+
+// listensOn: the preload has turned listen() into a unix socket of the worker's own.
+func (l line) listensOn(path string, a node.Ask) {
+	grant, _, err := l.claim(a)
+	if err != nil {
+		l.r.emit(engine.Fact{Kind: engine.Notice, Message: "cannot open port " + strconv.Itoa(a.Port) + " for it: " + err.Error()})
+		return
+	}
+	l.r.mu.Lock()
+	l.r.servers[path] = server{port: grant.Port}
+	l.r.mu.Unlock()
+	l.r.emit(engine.Fact{
+		Kind: engine.Listening, Port: grant.Port, Address: "unix:" + path,
+		Connector: dialConnector{network: "unix", address: path},
+	})
+}
+
+func (l line) Closed(key string) {
+	l.r.mu.Lock()
+	s, ok := l.r.servers[key]
+	delete(l.r.servers, key)
+	l.r.mu.Unlock()
+	if ok {
+		l.r.emit(engine.Fact{Kind: engine.Closed, Port: s.port})
+	}
+}
+
+func (l line) Disconnecting() {
+	l.r.mu.Lock()
+	l.r.voluntary = true
+	l.r.mu.Unlock()
+}
+
+// Message: what an application tells its primary is for a primary that it
+// wrote itself; there is nobody here to read it.
+func (l line) Message(json.RawMessage) {}
+
+// Down: without the channel no connection reaches the worker any more.
+func (l line) Down(error) {
+	l.r.mu.Lock()
+	gone := l.r.servers
+	l.r.servers = map[string]server{}
+	l.r.mu.Unlock()
+	for _, s := range gone {
+		l.r.emit(engine.Fact{Kind: engine.Closed, Port: s.port})
+	}
+	close(l.r.down)
+}
+
+// connector reaches a Node worker through its channel: new connections as
+// socketpair ends, or a client's own.
+type connector struct {
+	line *node.Channel
+	key  string
+}
+
+func (c connector) Connect(ctx context.Context) (net.Conn, error) { return c.line.Connect(ctx, c.key) }
+func (c connector) Pass(ctx context.Context, fd uintptr) error    { return c.line.Pass(ctx, c.key, fd) }
+
+// rawConnector is for servers that must get the client's own connection.
+type rawConnector struct {
+	line *node.Channel
+	key  string
+}
+
+func (c rawConnector) Connect(context.Context) (net.Conn, error)  { return nil, errRawOnly }
+func (c rawConnector) Pass(ctx context.Context, fd uintptr) error { return c.line.Pass(ctx, c.key, fd) }
+
+// RawOnly tells the proxy that Connect never works.
+func (c rawConnector) RawOnly() bool { return true }

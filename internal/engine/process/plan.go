@@ -1,0 +1,215 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"bulsa/internal/node"
+	"bulsa/internal/spec"
+)
+
+// defaultPath is searched when a service's environment has no PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// plan is what all workers of a release have in common, worked out once, so
+// that a dead worker is back within milliseconds.
+type plan struct {
+	service    spec.Service
+	command    node.Command
+	path       string   // of the executable that command.Args[0] names
+	env        []string // of the service, and what its command needs
+	credential *syscall.Credential
+	stop       syscall.Signal
+}
+
+// joins reports whether workers may join the cluster.
+func (p *plan) joins() bool {
+	mode := p.service.NodeMode
+	return p.command.Kind != node.KindOther && mode != spec.NodePort && mode != spec.NodeOff
+}
+
+func planKey(r spec.Release) string {
+	return r.Service.Name + "@" + strconv.Itoa(r.Number) + "@" + r.Digest
+}
+
+// plan returns the release's plan, from memory after the first time.
+func (e *Engine) plan(r spec.Release) (*plan, error) {
+	e.mu.Lock()
+	p := e.plans[planKey(r)]
+	e.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	p, err := newPlan(r.Service)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	e.plans[planKey(r)] = p
+	e.mu.Unlock()
+	return p, nil
+}
+
+func (e *Engine) dropPlan(r spec.Release) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.plans, planKey(r))
+}
+
+func newPlan(s spec.Service) (*plan, error) {
+	c := s.Command
+	if len(c.Args) == 0 {
+		return nil, errors.New("the service has no command")
+	}
+	if info, err := os.Stat(c.Dir); c.Dir != "" && (err != nil || !info.IsDir()) {
+		return nil, fmt.Errorf("its working directory does not exist: %s", c.Dir)
+	}
+	command, err := node.Resolve(c.Args, c.Dir, c.Env)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{service: s, command: command, env: unique(c.Env, command.Env)}
+	if p.path, err = lookPath(command.Args[0], command.Dir, p.env); err != nil {
+		return nil, err
+	}
+	if p.credential, err = credential(c.User); err != nil {
+		return nil, err
+	}
+	if p.stop = syscall.SIGTERM; s.Stop.Signal != "" {
+		p.stop = unix.SignalNum(s.Stop.Signal)
+	}
+	if p.stop == 0 {
+		return nil, fmt.Errorf("unknown stop signal %q (use a name as SIGTERM)", s.Stop.Signal)
+	}
+	return p, nil
+}
+
+// lookPath finds an executable as a shell in the worker's place would.
+func lookPath(name, dir string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		path := name
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		return path, executable(path, name)
+	}
+	search, ok := variable(env, "PATH")
+	if !ok {
+		search = defaultPath
+	}
+	for _, folder := range filepath.SplitList(search) {
+		if !filepath.IsAbs(folder) {
+			folder = filepath.Join(dir, folder)
+		}
+		path := filepath.Join(folder, name)
+		if executable(path, name) == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("command not found: %s (looked in PATH=%s)", name, search)
+}
+
+func executable(path, name string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("command not found: %s", name)
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fmt.Errorf("command is a folder: %s", name)
+	case info.Mode()&0o111 == 0:
+		return fmt.Errorf("command is not executable: %s (chmod +x, or name its interpreter)", name)
+	}
+	return nil
+}
+
+// credential resolves user[:group]; nil means bulsa's own.
+func credential(name string) (*syscall.Credential, error) {
+	if name == "" {
+		return nil, nil
+	}
+	userName, groupName, grouped := strings.Cut(name, ":")
+	uid, gid, extra, err := lookUser(userName)
+	if err != nil {
+		return nil, err
+	}
+	if grouped {
+		extra = nil
+		if gid, err = lookGroup(groupName); err != nil {
+			return nil, err
+		}
+	}
+	own := os.Geteuid()
+	if int(uid) == own && int(gid) == os.Getegid() {
+		return nil, nil
+	}
+	if own != 0 {
+		return nil, fmt.Errorf("user: %s needs bulsa to run as root (it runs as uid %d)", name, own)
+	}
+	return &syscall.Credential{Uid: uid, Gid: gid, Groups: extra}, nil
+}
+
+// lookUser accepts a name or a number; a number needs no entry in passwd(5).
+func lookUser(name string) (uid, gid uint32, groups []uint32, err error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		u, err = user.LookupId(name)
+	}
+	if err != nil {
+		n, bad := strconv.ParseUint(name, 10, 32)
+		if bad != nil {
+			return 0, 0, nil, fmt.Errorf("user: unknown user %q", name)
+		}
+		return uint32(n), 0, nil, nil
+	}
+	ids, _ := u.GroupIds() // a system that cannot tell them has none to give
+	for _, id := range ids {
+		groups = append(groups, number(id))
+	}
+	return number(u.Uid), number(u.Gid), groups, nil
+}
+
+func lookGroup(name string) (uint32, error) {
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, fmt.Errorf("user: unknown group %q", name)
+	}
+	return number(g.Gid), nil
+}
+
+func number(id string) uint32 {
+	n, _ := strconv.ParseUint(id, 10, 32)
+	return uint32(n)
+}
+
+// unique joins environments; of several values the last one stays, because
+// programs differ in which of two they see.
+func unique(parts ...[]string) []string {
+	var all []string
+	at := map[string]int{}
+	for _, part := range parts {
+		for _, entry := range part {
+			key, _, _ := strings.Cut(entry, "=")
+			if i, ok := at[key]; ok {
+				all[i] = entry
+				continue
+			}
+			at[key] = len(all)
+			all = append(all, entry)
+		}
+	}
+	return all
+}

@@ -1,0 +1,384 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"bulsa/internal/engine"
+	"bulsa/internal/logs"
+	"bulsa/internal/node"
+)
+
+const (
+	// instanceMark and masterMark are how processes that left a worker's session are found.
+	instanceMark = "BULSA_INSTANCE="
+	masterMark   = "BULSA_MASTER_ID="
+
+	// outputGrace is how long the end of a dead worker's output may take. Only a
+	// process that got rid of its environment and session can hold it up.
+	outputGrace = 250 * time.Millisecond
+	// killPatience is how long processes may survive SIGKILL (in an uninterruptible
+	// system call) before the run counts as ended without them.
+	killPatience = 5 * time.Second
+	// stopSlack lets the supervisor's own kill at the end of the grace come first.
+	stopSlack = time.Second
+)
+
+// run is one run of a worker.
+type run struct {
+	engine   *Engine
+	launch   engine.Launch
+	plan     *plan
+	instance engine.Instance // guarded by engine.mu
+
+	env      []string         // the worker's surroundings, without what only Node's start needs
+	port     int              // PORT as bulsa set it; 0: it did not
+	private  bool             // port is this run's own, not the published one
+	listener *privateListener // offered as LISTEN_FDS; nil: none
+	child    *child           // set under mu
+	pipes    []*os.File       // read ends of stdout and stderr
+	flushed  []func()         // wait for the logs to have read them
+
+	ctx     context.Context // ends when the leader has ended
+	cancel  context.CancelFunc
+	helpers sync.WaitGroup // watch and commands
+	primary *node.Primary  // of the service; nil: the worker cannot join
+	nodeID  int            // cluster.worker.id
+	down    chan struct{}  // closed when the channel is
+
+	mu        sync.Mutex
+	over      bool // reaped: the number is no longer ours, no fact follows
+	killed    bool
+	stopped   time.Time // when it was asked to end
+	channel   *node.Channel
+	servers   map[string]server // what it listens on through bulsa, by key
+	asked     bool              // it asked to listen
+	online    bool
+	voluntary bool
+}
+
+func newRun(e *Engine, l engine.Launch, p *plan) *run {
+	r := &run{engine: e, launch: l, plan: p, servers: map[string]server{}}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// start prepares the worker's surroundings and executes it.
+func (r *run) start() error {
+	if err := r.choosePort(); err != nil {
+		r.release()
+		return err
+	}
+	r.env = unique(r.plan.env, r.standardEnv())
+	how, conn, err := r.prepare()
+	if err != nil {
+		r.release()
+		return err
+	}
+	before := listeners()
+	if err := r.spawn(how); err != nil {
+		if conn != nil {
+			conn.Close()
+		}
+		r.release()
+		return err
+	}
+	r.engine.started(r, engine.Instance{
+		ID: r.launch.ID, Worker: r.launch.Worker, PID: r.child.pid,
+		Ref: strconv.Itoa(r.child.pid), Started: time.Now(),
+	})
+	r.attach(conn)
+	r.watch(before)
+	return nil
+}
+
+// release gives back what a run that did not start had taken.
+func (r *run) release() {
+	r.cancel()
+	r.listener.close()
+	for _, p := range r.pipes {
+		p.Close()
+	}
+}
+
+// standardEnv is what every worker gets on top of its service's environment.
+func (r *run) standardEnv() []string {
+	env := []string{
+		"BULSA_SERVICE=" + r.plan.service.Name,
+		"BULSA_WORKER=" + strconv.Itoa(r.launch.Number),
+		"NODE_APP_INSTANCE=" + strconv.Itoa(r.launch.Number-1),
+		instanceMark + string(r.launch.ID),
+		masterMark + r.engine.cfg.MasterID,
+	}
+	if r.port != 0 {
+		env = append(env, "PORT="+strconv.Itoa(r.port))
+	}
+	return env
+}
+
+// choosePort decides what PORT says, and opens the socket for LISTEN_FDS. A
+// Node cluster worker is told the published port, because bulsa listens for it;
+// everybody else gets a port of its own.
+func (r *run) choosePort() error {
+	ports := r.plan.service.Ports
+	if len(ports) == 0 {
+		return nil
+	}
+	_, chosen := variable(r.plan.env, "PORT")
+	if !chosen && r.plan.joins() && r.plan.command.Kind == node.KindNode {
+		if r.port = ports[0].Target; r.port == 0 {
+			r.port = ports[0].Published
+		}
+		return nil
+	}
+	var err error
+	if !chosen {
+		r.private = true
+		if r.port, err = r.engine.ports.pick(time.Now()); err != nil {
+			return err
+		}
+	}
+	if watchable && r.plan.command.Kind == node.KindOther {
+		r.listener, err = newPrivateListener()
+	}
+	return err
+}
+
+// prepare makes the command line, for a Node worker with its end of the channel.
+func (r *run) prepare() (node.Start, *net.UnixConn, error) {
+	c := r.plan.command
+	if !r.plan.joins() {
+		return node.Start{Args: c.Args, Dir: c.Dir}, nil, nil
+	}
+	return r.prepareNode()
+}
+
+// spawn executes the prepared command with its output captured.
+func (r *run) spawn(how node.Start) error {
+	path := r.plan.path
+	args := how.Args
+	if args[0] != r.plan.command.Args[0] {
+		var err error
+		if path, err = lookPath(args[0], how.Dir, r.env); err != nil {
+			return err
+		}
+	}
+	env := unique(r.env, how.Env)
+	if r.listener != nil {
+		env = unique(env, []string{"LISTEN_FDS=1", "LISTEN_FDNAMES=bulsa"})
+		shim := r.engine.cfg.Shim
+		args = append(append(append([]string{}, shim...), path), args...)
+		path = shim[0]
+	}
+	files, opened, err := r.files(how)
+	defer closeAll(opened)
+	if err != nil {
+		return err
+	}
+	started, err := r.engine.children.start(spawn{
+		kind: worker, path: path, args: args, dir: how.Dir, env: env, files: files, credential: r.plan.credential,
+	})
+	if err != nil {
+		return fmt.Errorf("cannot execute %s: %w", path, err)
+	}
+	r.mu.Lock()
+	r.child = started
+	r.mu.Unlock()
+	r.capture()
+	return nil
+}
+
+// files lists the child's descriptors by number, and the files that this side
+// closes once the child has them.
+func (r *run) files(how node.Start) (numbers []uintptr, opened []*os.File, err error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, nil, err
+	}
+	opened = append(opened, null)
+	numbers = []uintptr{null.Fd()}
+	for range 2 {
+		read, write, err := os.Pipe()
+		if err != nil {
+			return nil, opened, err
+		}
+		r.pipes = append(r.pipes, read)
+		opened = append(opened, write)
+		numbers = append(numbers, write.Fd())
+	}
+	set := func(n int, f *os.File) {
+		for len(numbers) <= n {
+			numbers = append(numbers, none)
+		}
+		numbers[n] = f.Fd()
+	}
+	if r.listener != nil {
+		set(3, r.listener.file)
+	}
+	for n, f := range how.FDs {
+		set(n, f)
+		opened = append(opened, f)
+	}
+	return numbers, opened, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// capture hands the worker's output to the logs, or drops it.
+func (r *run) capture() {
+	limits := logs.Limits{MaxSize: r.plan.service.Logs.MaxSize, MaxFiles: r.plan.service.Logs.MaxFiles}
+	for i, stream := range []string{"stdout", "stderr"} {
+		if r.engine.cfg.Logs == nil {
+			r.flushed = append(r.flushed, drop(r.pipes[i]))
+			continue
+		}
+		r.flushed = append(r.flushed, r.engine.cfg.Logs.Capture(r.launch.Worker, stream, limits, r.pipes[i]))
+	}
+}
+
+func drop(f *os.File) (wait func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer f.Close()
+		b := make([]byte, 4096)
+		for {
+			if _, err := f.Read(b); err != nil {
+				return
+			}
+		}
+	}()
+	return func() { <-done }
+}
+
+// live waits for the end of the run and tells it.
+func (r *run) live() {
+	oomBefore := r.engine.oom.read()
+	r.child.awaitExit()
+	r.cancel()
+	r.clean()
+	r.closeChannel()
+	r.helpers.Wait()
+	status := r.reap()
+	r.listener.close()
+	r.flush()
+	exit := r.exit(status, oomBefore)
+	r.engine.forget(r)
+	r.engine.facts.send(engine.Fact{Kind: engine.Exited, Instance: r.launch.ID, At: time.Now(), Exit: exit})
+}
+
+// clean returns when nothing of the run is left but the zombie of its leader.
+// What was asked to end may go on until its grace is over; else it is killed.
+func (r *run) clean() {
+	var killing time.Time
+	pause := time.Millisecond
+	for {
+		now := time.Now()
+		kill := r.mustKill(now)
+		if kill {
+			_ = r.child.signalGroup(syscall.SIGKILL) // what it does not reach is in the table
+		}
+		left := r.engine.left(r)
+		if len(left) == 0 {
+			return
+		}
+		if kill {
+			for _, p := range left {
+				_ = killProcess(p) // the next look at the table tells whether it worked
+			}
+			if killing.IsZero() {
+				killing, pause = now, time.Millisecond
+			}
+			if now.Sub(killing) > killPatience {
+				r.engine.log.Warn(fmt.Sprintf("%s: %d processes survive SIGKILL", r.launch.Worker, len(left)))
+				return
+			}
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 20*time.Millisecond)
+	}
+}
+
+func (r *run) mustKill(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.killed || r.stopped.IsZero() || now.After(r.stopped.Add(r.plan.service.Stop.Grace+stopSlack))
+}
+
+func (r *run) reap() syscall.WaitStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	status, _ := r.engine.children.reap(r.child)
+	return status
+}
+
+// flush waits until the logs have all output.
+func (r *run) flush() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, wait := range r.flushed {
+			wait()
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(outputGrace):
+		for _, p := range r.pipes {
+			p.Close()
+		}
+		<-done
+	}
+}
+
+// emit sends a fact while the run is not over.
+func (r *run) emit(f engine.Fact) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return
+	}
+	f.Instance, f.At = r.launch.ID, time.Now()
+	r.engine.facts.send(f)
+}
+
+func (r *run) signal(sig syscall.Signal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over || r.child == nil {
+		return engine.ErrNoInstance
+	}
+	return r.child.signalGroup(sig)
+}
+
+func (r *run) stop(now time.Time) error {
+	r.mu.Lock()
+	if r.stopped.IsZero() {
+		r.stopped = now
+	}
+	channel := r.channel
+	r.mu.Unlock()
+	if channel != nil {
+		_ = channel.Disconnect() // a closed channel needs none
+	}
+	return r.signal(r.plan.stop)
+}
+
+// kill ends the group now; what escaped from it follows when the leader has ended.
+func (r *run) kill() {
+	r.mu.Lock()
+	r.killed = true
+	r.mu.Unlock()
+	_ = r.signal(syscall.SIGKILL) // it has ended already, which is as good
+}

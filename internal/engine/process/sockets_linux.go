@@ -1,0 +1,122 @@
+package process
+
+import (
+	"bufio"
+	"encoding/hex"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// watchable: this system tells which process listens where.
+const watchable = true
+
+// tcpListen is the state of a listening socket in /proc/net/tcp.
+const tcpListen = "0A"
+
+// listeners reads all listening TCP sockets of the network namespace, by inode.
+func listeners() map[uint64]address {
+	found := map[uint64]address{}
+	readListeners("/proc/self/net/tcp", found)
+	readListeners("/proc/self/net/tcp6", found)
+	return found
+}
+
+// readListeners stops at the first other socket: the kernel prints the
+// listening ones first, and there may be very many others.
+func readListeners(file string, found map[uint64]address) {
+	f, err := os.Open(file)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Scan() // the head line
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 || fields[3] != tcpListen {
+			return
+		}
+		inode, err := strconv.ParseUint(fields[9], 10, 64)
+		a, ok := parseAddress(fields[1])
+		if err == nil && ok {
+			found[inode] = a
+		}
+	}
+}
+
+// parseAddress reads "0100007F:1F90": each group of four bytes is a number in
+// the machine's byte order, which is little-endian wherever Go runs Linux but s390x and mips.
+func parseAddress(s string) (address, bool) {
+	host, port, ok := strings.Cut(s, ":")
+	n, err := strconv.ParseUint(port, 16, 16)
+	raw, err2 := hex.DecodeString(host)
+	if !ok || err != nil || err2 != nil || len(raw)%4 != 0 {
+		return address{}, false
+	}
+	for i := 0; i < len(raw); i += 4 {
+		raw[i], raw[i+1], raw[i+2], raw[i+3] = raw[i+3], raw[i+2], raw[i+1], raw[i]
+	}
+	return address{ip: net.IP(raw), port: int(n)}, true
+}
+
+// heldSockets counts under how many descriptors a process holds each socket,
+// and which of them it made its own by the close-on-exec flag.
+func heldSockets(pid int) map[uint64]holding {
+	base := "/proc/" + strconv.Itoa(pid)
+	dir, err := os.Open(base + "/fd")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil
+	}
+	held := map[uint64]holding{}
+	for _, name := range names {
+		link, err := os.Readlink(base + "/fd/" + name)
+		if err != nil || !strings.HasPrefix(link, "socket:[") {
+			continue
+		}
+		inode, err := strconv.ParseUint(strings.TrimSuffix(link[len("socket:["):], "]"), 10, 64)
+		if err != nil {
+			continue
+		}
+		h := held[inode]
+		h.fds = append(h.fds, base+"/fdinfo/"+name)
+		held[inode] = h
+	}
+	return held
+}
+
+// taken reports whether the process uses the socket that it was given: it has
+// duplicated it, or keeps it from its children. One that knows nothing of
+// LISTEN_FDS does neither.
+func (h holding) taken() bool {
+	if len(h.fds) > 1 {
+		return true
+	}
+	for _, file := range h.fds {
+		b, err := os.ReadFile(file)
+		if err == nil && closesOnExec(string(b)) {
+			return true
+		}
+	}
+	return false
+}
+
+// closesOnExec reads the octal flags of /proc/PID/fdinfo/N (proc_pid_fdinfo(5)).
+func closesOnExec(info string) bool {
+	for line := range strings.Lines(info) {
+		value, ok := strings.CutPrefix(line, "flags:")
+		if !ok {
+			continue
+		}
+		flags, err := strconv.ParseUint(strings.TrimSpace(value), 8, 64)
+		return err == nil && flags&syscall.O_CLOEXEC != 0
+	}
+	return false
+}

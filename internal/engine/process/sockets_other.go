@@ -1,0 +1,13 @@
+//go:build !linux
+
+package process
+
+// watchable: this system does not tell which process listens where, so only
+// $PORT can be tried.
+const watchable = false
+
+func listeners() map[uint64]address { return nil }
+
+func heldSockets(int) map[uint64]holding { return nil }
+
+func (h holding) taken() bool { return false }
