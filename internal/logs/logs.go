@@ -204,16 +204,21 @@ func (s *Store) known(worker string) *sink {
 }
 
 func (s *Store) tailOf(worker string, n int) ([]Line, error) {
-	rotation := newRotation(s.path(worker))
-	if k := s.known(worker); k != nil {
-		rotation = k.files
-	}
-	files, err := rotation.openAll()
+	files, err := s.files(worker).openAll()
 	if err != nil {
 		return nil, err
 	}
 	defer closeAll(files)
 	return tail(files, worker, n)
+}
+
+// files returns the worker's files: those that are written now, or were by an
+// earlier store.
+func (s *Store) files(worker string) *rotation {
+	if k := s.known(worker); k != nil {
+		return k.files
+	}
+	return newRotation(s.path(worker))
 }
 
 // workers returns the known workers that match one of the names, sorted.
@@ -300,7 +305,7 @@ func (s *Store) unsubscribe(f *follower) {
 
 // Files lists the worker's log files, newest first.
 func (s *Store) Files(worker string) []string {
-	return newRotation(s.path(worker)).existing()
+	return s.files(worker).existing()
 }
 
 // Close writes what is still in memory, partial lines included, closes the files

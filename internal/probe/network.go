@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"bulsa/internal/spec"
 	"bulsa/internal/worker"
 )
 
@@ -26,51 +25,51 @@ const maxAnswer = 64 << 10
 // notListening is the output of a check of a worker that takes no connections.
 const notListening = "not listening yet"
 
-// httpGet passes when GET h.HTTP is answered with 200..399, as Kubernetes'
-// httpGet probe. A redirect is an answer and is not followed.
-func httpGet(ctx context.Context, h spec.Health, t Target, deadline time.Time) worker.CheckResult {
-	return connected(ctx, h, t, deadline, func(conn net.Conn) (worker.CheckResult, error) {
-		return get(conn, h.HTTP, t.Host)
+// http passes when a GET is answered with 200..399, as Kubernetes' httpGet
+// probe. A redirect is an answer and is not followed.
+func (a attempt) http(ctx context.Context) worker.CheckResult {
+	return a.connected(ctx, func(conn net.Conn) (worker.CheckResult, error) {
+		return get(conn, a.health.HTTP, a.target.Host)
 	})
 }
 
-// tcpOpen passes when the worker takes a connection.
-func tcpOpen(ctx context.Context, h spec.Health, t Target, deadline time.Time) worker.CheckResult {
-	return connected(ctx, h, t, deadline, func(net.Conn) (worker.CheckResult, error) {
+// tcp passes when the worker takes a connection.
+func (a attempt) tcp(ctx context.Context) worker.CheckResult {
+	return a.connected(ctx, func(net.Conn) (worker.CheckResult, error) {
 		return worker.CheckResult{}, nil
 	})
 }
 
-// connected opens a connection, lets check use it until deadline, and closes it.
-func connected(ctx context.Context, h spec.Health, t Target, deadline time.Time, check func(net.Conn) (worker.CheckResult, error)) worker.CheckResult {
-	if t.Connect == nil {
+// connected opens a connection, lets use have it until the deadline, and closes it.
+func (a attempt) connected(ctx context.Context, use func(net.Conn) (worker.CheckResult, error)) worker.CheckResult {
+	if a.target.Connect == nil {
 		return failed(exitFailed, notListening)
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	ctx, cancel := context.WithDeadline(ctx, a.deadline)
 	defer cancel()
-	conn, err := t.Connect(ctx)
+	conn, err := a.target.Connect(ctx)
 	if err != nil {
-		return broken(h, "cannot connect", err)
+		return a.broken("cannot connect", err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	result, err := check(conn)
+	result, err := use(conn)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return broken(h, "no answer", err)
+		return a.broken("no answer", err)
 	}
 	return result
 }
 
 // broken is the result of a check that got no answer.
-func broken(h spec.Health, what string, err error) worker.CheckResult {
+func (a attempt) broken(what string, err error) worker.CheckResult {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return failed(exitTimedOut, "the check was called off")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return failed(exitTimedOut, exceeded(h.Timeout, ""))
+		return failed(exitTimedOut, a.exceeded(""))
 	}
 	return failed(exitFailed, fmt.Sprintf("%s: %v", what, err))
 }

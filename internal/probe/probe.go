@@ -23,7 +23,7 @@ const MaxOutput = 4096
 const (
 	exitPassed   = 0
 	exitFailed   = 1
-	exitTimedOut = -1 // also a command that could not be started
+	exitTimedOut = -1 // also a check that could not be started, or was called off
 )
 
 // defaultTimeout stands for a timeout of zero, as in Docker.
@@ -46,9 +46,9 @@ func Run(ctx context.Context, h spec.Health, t Target) worker.CheckResult {
 		h.Timeout = defaultTimeout
 	}
 	result := worker.CheckResult{Start: time.Now()}
-	deadline := result.Start.Add(h.Timeout)
-	for _, check := range checks(h) {
-		verdict := check(ctx, h, t, deadline)
+	a := attempt{health: h, target: t, deadline: result.Start.Add(h.Timeout)}
+	for _, check := range a.checks() {
+		verdict := check(ctx)
 		result.CPU += verdict.CPU
 		result.ExitCode, result.Output = verdict.ExitCode, verdict.Output
 		if !result.Passed() {
@@ -60,39 +60,43 @@ func Run(ctx context.Context, h spec.Health, t Target) worker.CheckResult {
 	return result
 }
 
-// check is one kind of check; deadline is h.Timeout after the start of all.
-type check func(ctx context.Context, h spec.Health, t Target, deadline time.Time) worker.CheckResult
+// attempt is one run of all the checks of a service against one worker.
+type attempt struct {
+	health   spec.Health
+	target   Target
+	deadline time.Time
+}
 
-func checks(h spec.Health) []check {
-	var all []check
-	if len(h.Test) > 0 {
-		all = append(all, command)
+func (a attempt) checks() []func(context.Context) worker.CheckResult {
+	var all []func(context.Context) worker.CheckResult
+	if len(a.health.Test) > 0 {
+		all = append(all, a.command)
 	}
-	if h.HTTP != "" {
-		all = append(all, httpGet)
+	if a.health.HTTP != "" {
+		all = append(all, a.http)
 	}
-	if h.TCP {
-		all = append(all, tcpOpen)
+	if a.health.TCP {
+		all = append(all, a.tcp)
 	}
 	return all
 }
 
-// command runs h.Test where the worker runs. The engine measures its cost and
+// command runs the test where the worker runs. The engine measures its cost and
 // kills its whole process group at the deadline.
-func command(ctx context.Context, h spec.Health, t Target, deadline time.Time) worker.CheckResult {
-	args, err := argv(h.Test)
+func (a attempt) command(ctx context.Context) worker.CheckResult {
+	args, err := argv(a.health.Test)
 	if err != nil {
 		return failed(exitTimedOut, err.Error())
 	}
-	r, err := t.Engine.Exec(ctx, t.Instance, engine.Command{
+	r, err := a.target.Engine.Exec(ctx, a.target.Instance, engine.Command{
 		Args:      args,
-		Timeout:   time.Until(deadline),
+		Timeout:   time.Until(a.deadline),
 		MaxOutput: MaxOutput,
 	})
 	result := worker.CheckResult{ExitCode: r.ExitCode, Output: r.Output, CPU: r.CPU}
 	switch {
 	case r.TimedOut:
-		result.ExitCode, result.Output = exitTimedOut, exceeded(h.Timeout, r.Output)
+		result.ExitCode, result.Output = exitTimedOut, a.exceeded(r.Output)
 	case err != nil:
 		result.ExitCode, result.Output = exitTimedOut, cannotRun(args[0], err)
 	}
@@ -123,8 +127,8 @@ func cannotRun(program string, err error) string {
 
 // exceeded is what Docker writes for a check that took too long: the words of
 // moby's daemon/health.go, with the output up to then.
-func exceeded(timeout time.Duration, output string) string {
-	text := fmt.Sprintf("Health check exceeded timeout (%v)", timeout)
+func (a attempt) exceeded(output string) string {
+	text := fmt.Sprintf("Health check exceeded timeout (%v)", a.health.Timeout)
 	if output != "" {
 		text += ": " + output
 	}
