@@ -69,7 +69,7 @@ func (l Limits) withDefaults() Limits {
 // How long a disk that hangs may delay those who want what is on it.
 const (
 	flushPatience = time.Second
-	closePatience = 5 * time.Second
+	closePatience = 2 * time.Second
 )
 
 // Store keeps the output of all workers of a project under one folder.
@@ -310,7 +310,7 @@ func (s *Store) Files(worker string) []string {
 
 // Close writes what is still in memory, partial lines included, closes the files
 // and ends all followers. Output that comes later is read and forgotten, so that
-// no worker blocks. A disk that hangs delays it by five seconds at most.
+// no worker blocks. A disk that hangs delays it by two seconds at most.
 func (s *Store) Close() error {
 	sinks, captures := s.shut()
 	for _, c := range captures {

@@ -133,3 +133,19 @@ func TestReaderThatDiesIsTheEndOfTheStream(t *testing.T) {
 	wait()
 	equal(t, "lines", r.texts(t, -1), []string{"half"})
 }
+
+func TestDiskThatHangsDoesNotHoldTheEndUp(t *testing.T) {
+	r := open(t)
+	for _, name := range []string{"app.1.log", "app.2.log"} {
+		if err := syscall.Mkfifo(filepath.Join(r.dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.prints("app.1", Stdout, strings.Repeat("x\n", 1<<13))
+	r.prints("app.2", Stdout, strings.Repeat("x\n", 1<<13))
+	start := time.Now()
+	err := r.Close()
+	if err == nil || strings.Count(err.Error(), "the disk does not answer") != 2 || time.Since(start) > 10*closePatience {
+		t.Fatalf("after %v: %v", time.Since(start), err)
+	}
+}
