@@ -41,24 +41,29 @@ type service struct {
 	done       chan struct{} // closed: the loop shall end
 	loops      sync.WaitGroup
 	status     atomic.Pointer[ServiceStatus]
+	replicas   atomic.Int32 // workers wanted, for the loops of the workers
 
 	poolsMu sync.Mutex
 	policy  string // of the pools
 	pools   map[engine.Port]*balance.Pool
 
-	release    spec.Release
-	releases   int // numbers given
-	stopped    bool
-	begun      bool // its dependencies were met once
-	waiting    string
-	fixedPort  bool // its program binds a port of its own: two runs would fight for it
-	generation map[int]int
-	members    map[string]*member
-	sequence   int
-	restarts   map[int]int // of loops that are gone, by slot
-	deaths     map[int]map[string]uint64
-	listed     map[engine.Port][]*balance.Endpoint // what each pool was last given
-	nextBatch  time.Time                           // update_config.delay: no replacement before it
+	release       spec.Release
+	releases      int // numbers given
+	stopped       bool
+	settled       bool   // of the last plan
+	blocked       string // of the last plan
+	begun         bool   // its dependencies were met once
+	waiting       string
+	fixedPort     bool        // its program binds a port of its own: two runs would fight for it
+	generation    map[int]int // wanted, by slot: a graceful restart raises it
+	restartsAsked int
+	reason        string // why the release or a generation changed
+	members       map[string]*member
+	sequence      int
+	restarts      map[int]int // of loops that are gone, by slot
+	deaths        map[int]map[string]uint64
+	listed        map[engine.Port][]*balance.Endpoint // what each pool was last given
+	nextBatch     time.Time                           // update_config.delay: no replacement before it
 }
 
 func newService(s *Supervisor, e engine.Engine, spec spec.Service) *service {
@@ -82,6 +87,7 @@ func (s *service) adopt(spec spec.Service) {
 	}
 	s.releases++
 	s.release.Number, s.release.Digest, s.release.Service = s.releases, digest, spec
+	s.reason = fmt.Sprintf("release %d", s.releases)
 	s.fixedPort = false
 }
 
@@ -128,10 +134,12 @@ func (s *service) reconcile(now time.Time) {
 	if !s.mayBegin() {
 		return
 	}
+	s.replicas.Store(int32(s.release.Service.Replicas))
 	plan := rollout.Next(s.desired(now), s.observed())
 	for _, a := range plan.Actions {
 		s.act(now, a)
 	}
+	s.settled, s.blocked = plan.Settled, plan.Blocked
 }
 
 // mayBegin holds a service back until what it depends on is there. Once begun,
@@ -148,12 +156,15 @@ func (s *service) mayBegin() bool {
 func (s *service) desired(now time.Time) rollout.Desired {
 	spec := s.release.Service
 	d := rollout.Desired{
-		Replicas: spec.Replicas, Release: s.release.Number, Generation: s.generation,
+		Replicas: spec.Replicas, Release: s.release.Number, Generations: s.generation, Reason: s.reason,
 		StartFirst:  spec.Update.StartFirst && s.engine.Properties().Isolated && !s.fixedPort,
 		Parallelism: spec.Update.Parallelism, Stopped: s.stopped,
 	}
 	if spec.Engine == "external" {
 		d.Replicas = len(spec.Servers)
+	}
+	if now.Before(s.nextBatch) {
+		d.Hold = "update_config.delay"
 	}
 	return d
 }
@@ -164,7 +175,7 @@ func (s *service) observed() []rollout.Observed {
 		p := s.members[key].picture
 		out = append(out, rollout.Observed{
 			Key: key, Number: p.status.Number, Release: p.status.Release, Generation: p.generation,
-			State: p.status.State, Replace: p.replace, Finished: p.finished, Cause: p.status.Cause,
+			State: p.status.State, Replaced: p.replace != "", Finished: p.finished, Cause: p.status.Cause,
 		})
 	}
 	return out
@@ -192,7 +203,7 @@ func (s *service) act(now time.Time, a rollout.Action) {
 		s.startMember(a)
 	case rollout.Drain:
 		s.tell(a.Key, worker.Fact{Kind: worker.Drain, Cause: a.Cause})
-		if delay := s.release.Service.Update.Delay; delay > 0 {
+		if delay := s.release.Service.Update.Delay; delay > 0 && a.Number <= s.desired(now).Replicas && !s.stopped {
 			s.nextBatch = now.Add(delay)
 		}
 	case rollout.Remove:
@@ -203,7 +214,11 @@ func (s *service) act(now time.Time, a rollout.Action) {
 // startMember starts the worker that the plan names: one that exists and rests,
 // or a new one.
 func (s *service) startMember(a rollout.Action) {
-	if a.Key != "" {
+	if m, ok := s.members[a.Key]; ok {
+		m.loop.inbox.put(message{generation: a.Generation})
+		p := *m.picture
+		p.generation = a.Generation
+		m.picture = &p
 		s.tell(a.Key, worker.Fact{Kind: worker.Start, Cause: a.Cause})
 		return
 	}
@@ -211,7 +226,7 @@ func (s *service) startMember(a rollout.Action) {
 	w := &workerLoop{
 		key: fmt.Sprintf("%s.%d/%d", s.name, a.Number, s.sequence), sequence: s.sequence,
 		number: a.Number, name: fmt.Sprintf("%s.%d", s.name, a.Number),
-		release: s.release, generation: s.generation[a.Number],
+		release: s.release, generation: a.Generation,
 		service: s, engine: s.engine, inbox: newMailbox[message](), done: make(chan struct{}),
 		deaths: map[string]uint64{}, ports: map[engine.Port]port{},
 	}
@@ -240,7 +255,7 @@ func (s *service) tell(key string, f worker.Fact) {
 	switch f.Kind {
 	case worker.Start:
 		p.status.State = worker.Starting
-	case worker.Drain:
+	case worker.Drain, worker.Hurry:
 		if runs(p.status.State) {
 			p.status.State = worker.Draining
 		} else {
@@ -330,7 +345,7 @@ func (s *service) publishPools() {
 func (s *service) publishStatus() {
 	st := &ServiceStatus{
 		Name: s.name, Engine: s.release.Service.Engine, Release: s.release.Number,
-		Desired: s.desired(time.Time{}).Replicas, Stopped: s.stopped, Waiting: s.waiting, Service: s.release.Service,
+		Desired: s.desired(time.Time{}).Replicas, Stopped: s.stopped, Settled: s.settled, Blocked: s.blocked, Service: s.release.Service,
 	}
 	if !s.begun {
 		st.Waiting = s.waiting

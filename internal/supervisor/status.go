@@ -27,6 +27,8 @@ type ServiceStatus struct {
 	Ready     int      // workers in rotation
 	Stopped   bool     // stopped by the user
 	Waiting   string   // what it waits for before its first start (depends_on), or ""
+	Settled   bool     // what runs is what is desired: nothing to do, nothing under way
+	Blocked   string   // what a replacement waits for that may never come
 	Completed bool     // every worker ended with status 0 and the restart policy wants no more
 	Ports     []string // "0.0.0.0:3333->3000", filled in by the daemon
 	Workers   []WorkerStatus
@@ -90,6 +92,7 @@ type WorkerStatus struct {
 	ChecksFailed uint64
 	Deaths       map[string]uint64 // by kind: exit signal oom request
 	History      []Change          // the last changes of state, oldest first
+	Finished     bool              // ended, and the restart policy wants no more of it
 	Unusable     string            // it runs, but can not serve as configured
 	Warnings     []string          // a check that costs too much, or is slower than its interval
 
@@ -112,4 +115,10 @@ type Event struct {
 	Kind    string // start ready unhealthy drain stop exit backoff failed scale notice ...
 	Message string
 	Cause   string
+}
+
+// Current reports whether no replacement is under way: every worker that should
+// run is ready and of the newest release and generation.
+func (st ServiceStatus) Current() bool {
+	return st.Stopped || st.Completed || st.Settled
 }

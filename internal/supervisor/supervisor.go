@@ -163,6 +163,22 @@ func (st *ServiceStatus) idle() bool {
 // do runs f in the service's own goroutine, soon.
 func (s *service) do(f func(*service)) { s.inbox.put(serviceMessage{do: f}) }
 
+// ask runs f in the service's own goroutine and waits for it. What f changed
+// shows in the status, and the service counts as unsettled until its next plan.
+func (s *service) ask(f func(*service)) {
+	ran := make(chan struct{})
+	s.do(func(x *service) {
+		defer close(ran)
+		f(x)
+		x.settled = false
+		x.publishStatus()
+	})
+	select {
+	case <-ran:
+	case <-s.done:
+	}
+}
+
 // Pool returns the pool of one port of a service, empty while nobody serves it.
 func (s *Supervisor) Pool(name string, p engine.Port) (*balance.Pool, error) {
 	sv, err := s.find(name)
@@ -191,7 +207,7 @@ func (s *Supervisor) Scale(name string, n int) error {
 		return fmt.Errorf("%s is a list of external servers: change its servers in the file instead of scaling it", name)
 	}
 	before := sv.status.Load().Desired
-	sv.do(func(x *service) {
+	sv.ask(func(x *service) {
 		x.release.Service.Replicas = n
 		x.emit("", "scale", fmt.Sprintf("scaled from %d to %d", before, n), "asked")
 	})
@@ -224,7 +240,7 @@ func (s *Supervisor) Restart(names []string) error {
 	}
 	for _, sv := range services {
 		only := workers[sv.name]
-		sv.do(func(x *service) { x.restart(only) })
+		sv.ask(func(x *service) { x.restart(only) })
 	}
 	return nil
 }
@@ -232,11 +248,13 @@ func (s *Supervisor) Restart(names []string) error {
 // restart asks for a new generation of the slots in only, or of all when it is empty.
 func (s *service) restart(only []int) {
 	s.stopped = false
+	s.restartsAsked++ // one number for all slots: a failing one then stops the rest of this restart
 	for n := 1; n <= s.desired(time.Time{}).Replicas; n++ {
 		if len(only) == 0 || slices.Contains(only, n) {
-			s.generation[n]++
+			s.generation[n] = s.restartsAsked
 		}
 	}
+	s.reason = "restart asked"
 	s.emit("", "restart", "restarts", "asked")
 }
 
@@ -252,7 +270,7 @@ func (s *Supervisor) each(names []string, f func(*service)) error {
 		}
 	}
 	for _, sv := range services {
-		sv.do(f)
+		sv.ask(f)
 	}
 	return nil
 }

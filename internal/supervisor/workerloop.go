@@ -25,12 +25,13 @@ type port struct {
 }
 
 // message is what comes to a worker's loop: a fact for its machine, a fact of
-// the engine, or a signal to send on a user's behalf.
+// the engine, a signal to send on a user's behalf, or a new generation.
 type message struct {
-	fact   worker.Fact
-	engine *engine.Fact
-	signal string
-	reply  chan<- error // of signal
+	fact       worker.Fact
+	engine     *engine.Fact
+	signal     string
+	reply      chan<- error // of signal
+	generation int          // the worker counts as this generation from now on
 }
 
 // workerLoop owns one worker: its machine, its instance and its endpoints. All
@@ -119,6 +120,8 @@ func (w *workerLoop) receive(m message) {
 		w.observe(*m.engine)
 	case m.signal != "":
 		m.reply <- w.send(m.signal)
+	case m.generation != 0:
+		w.generation = m.generation
 	default:
 		if m.fact.Kind == worker.Checked {
 			w.checks.add(m.fact.Result)
@@ -188,6 +191,9 @@ func (w *workerLoop) exited(f engine.Fact) {
 		Code: f.Exit.Code, Signal: f.Exit.Signal, OOM: f.Exit.OOM, Cause: f.Exit.Cause,
 		Voluntary: f.Exit.Voluntary || w.asked != "",
 		Served:    w.served(),
+	}
+	if w.asked != "" && exit.Cause == "" {
+		exit.Cause = "asked by bulsa kill -s " + w.asked
 	}
 	w.ended = f.At
 	w.deaths[deathCause(exit)]++
@@ -308,11 +314,11 @@ func (w *workerLoop) launch(ctx context.Context, e worker.Effect) {
 	w.service.supervisor.route(id, w.inbox)
 	started, err := w.engine.Start(ctx, engine.Launch{
 		ID: id, Worker: w.name, Number: w.number, Release: w.release,
-		Alone: w.release.Service.Replicas <= 1,
+		Alone: w.service.replicas.Load() <= 1,
 	})
 	if err != nil {
 		w.inbox.put(message{engine: &engine.Fact{Kind: engine.Exited, Instance: id, At: time.Now(),
-			Exit: engine.Exit{Code: 127, Cause: err.Error()}}})
+			Exit: engine.Exit{Code: -1, Cause: err.Error()}}})
 		return
 	}
 	w.instance = started

@@ -1,0 +1,389 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"bulsa/internal/admin"
+	"bulsa/internal/api"
+	"bulsa/internal/logs"
+	"bulsa/internal/spec"
+	"bulsa/internal/supervisor"
+	"bulsa/internal/worker"
+)
+
+// Project is the whole running project, from published pictures.
+func (d *Daemon) Project() api.Project {
+	d.mu.Lock()
+	project := d.project
+	d.mu.Unlock()
+	st := d.supervisor.Status()
+	p := api.Project{
+		Name: project.Name, Dir: project.Dir, Files: project.Files, PID: os.Getpid(), Version: d.options.Version,
+		StartedAt: d.started, Admin: d.adminURL, Ready: ready(st),
+	}
+	for _, sv := range st.Services {
+		p.Services = append(p.Services, d.service(sv))
+	}
+	return p
+}
+
+func (d *Daemon) service(sv supervisor.ServiceStatus) api.Service {
+	state, cause := serviceState(sv)
+	s := api.Service{
+		Name: sv.Name, Engine: string(sv.Engine), Release: sv.Release, Desired: sv.Desired, Ready: sv.Ready,
+		State: state, Cause: cause, Ports: d.ports.list(sv.Name),
+	}
+	for _, w := range sv.Workers {
+		s.Workers = append(s.Workers, d.worker(sv, w, s.Ports))
+	}
+	return s
+}
+
+// serviceState is a service in one word, with the reason where there is one.
+func serviceState(sv supervisor.ServiceStatus) (state, cause string) {
+	if sv.Stopped {
+		return "stopped", ""
+	}
+	if sv.Waiting != "" {
+		return "waiting", sv.Waiting
+	}
+	if sv.Completed {
+		return "completed", ""
+	}
+	failed := 0
+	for _, w := range sv.Workers {
+		switch {
+		case w.Unusable != "":
+			return "failed", w.Unusable
+		case w.State == worker.Failed || w.Finished:
+			failed++
+			cause = fmt.Sprintf("%s: %s", w.Name, w.Cause)
+		}
+	}
+	if failed > 0 && failed == len(sv.Workers) {
+		return "failed", cause
+	}
+	return "running", cause
+}
+
+func (d *Daemon) worker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus, ports []string) api.Worker {
+	out := api.Worker{
+		Name: w.Name, Service: sv.Name, Number: w.Number, Engine: string(sv.Engine), PID: w.PID, ID: w.Ref,
+		State: w.State.String(), Health: w.Health, Restarts: w.Restarts, Address: w.Address, Release: w.Release,
+		Cause: w.Cause, Ports: ports, InFlight: w.InFlight, Status: statusText(w),
+	}
+	if !w.Started.IsZero() {
+		started := w.Started
+		out.StartedAt = &started
+	}
+	if r, ok := d.sampler.of(sv.Name, w.Name, w.PID); ok {
+		p99 := r.p99.Seconds()
+		out.RequestsPerSecond, out.P99Seconds = &r.perSecond, &p99
+		if w.PID > 0 && r.memory > 0 {
+			out.CPUPercent, out.MemoryBytes = &r.cpu, &r.memory
+		}
+	}
+	return out
+}
+
+// statusText is a worker's state in Docker's words: how long it is up, or how
+// and when its last run ended.
+func statusText(w supervisor.WorkerStatus) string {
+	since, code := w.Since, 0
+	switch w.State {
+	case worker.Starting, worker.Ready, worker.Unhealthy, worker.Draining, worker.Stopping:
+		since = w.Started
+	default:
+		if !w.Ended.IsZero() {
+			since = w.Ended
+		}
+	}
+	if w.Exit != nil {
+		code = exitCode(*w.Exit)
+	}
+	return api.StatusText(w.State.String(), w.Health, code, time.Since(since))
+}
+
+// exitCode is the status that a shell or Docker would show: 128 and the signal
+// for a run that a signal ended.
+func exitCode(e worker.Exit) int {
+	if e.Signal == "" {
+		return e.Code
+	}
+	return 128 + signalNumber(e.Signal)
+}
+
+// Inspect tells all about a worker or a service. Of the environment it shows
+// the names alone.
+func (d *Daemon) Inspect(name string) (api.Inspection, error) {
+	p := d.Project()
+	st := d.supervisor.Status()
+	for i, sv := range st.Services {
+		if sv.Name == name {
+			in := api.Inspection{Service: &p.Services[i], Config: visibleConfig(sv.Service)}
+			for _, w := range sv.Workers {
+				in.Workers = append(in.Workers, d.inspectWorker(sv, w))
+			}
+			return in, nil
+		}
+		for _, w := range sv.Workers {
+			if w.Name == name {
+				in := d.inspectWorker(sv, w)
+				in.Config = visibleConfig(sv.Service)
+				return in, nil
+			}
+		}
+	}
+	return api.Inspection{}, admin.NotFound(p.NoSuch("worker or service", name))
+}
+
+func (d *Daemon) inspectWorker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus) api.Inspection {
+	row := d.worker(sv, w, d.ports.list(sv.Name))
+	in := api.Inspection{Worker: &row, Logs: d.logs.Files(w.Name), Health: &api.Health{
+		Status: w.Health, FailingStreak: w.Streak, CPUSeconds: w.CheckCPU.Seconds(), Warnings: w.Warnings,
+	}}
+	for _, c := range w.Checks {
+		in.Health.Log = append(in.Health.Log, api.HealthLog{Start: c.Start, End: c.End, ExitCode: c.ExitCode, Output: c.Output, CPU: c.CPU.Seconds()})
+	}
+	for _, h := range w.History {
+		in.History = append(in.History, api.Change{At: h.At, From: h.From.String(), To: h.To.String(), Cause: h.Cause})
+	}
+	return in
+}
+
+// visibleConfig is a service without the values of its environment.
+func visibleConfig(sv spec.Service) json.RawMessage {
+	names := make([]string, 0, len(sv.Command.Env))
+	for _, kv := range sv.Command.Env {
+		name, _, _ := strings.Cut(kv, "=")
+		names = append(names, name)
+	}
+	sv.Command.Env = names
+	b, err := json.Marshal(sv)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// Scale sets the number of a service's workers.
+func (d *Daemon) Scale(_ context.Context, service string, n int) error {
+	if n < 0 {
+		return admin.Invalid(fmt.Sprintf("cannot scale %s to %d: the number of workers is 0 or more", service, n))
+	}
+	return kind(d.supervisor.Scale(service, n))
+}
+
+// Start runs stopped services, and tries failed workers at once.
+func (d *Daemon) Start(ctx context.Context, names []string, wait bool) error {
+	if err := d.supervisor.Start(names); err != nil {
+		return kind(err)
+	}
+	return d.await(ctx, wait, names, func(sv supervisor.ServiceStatus) bool { return !sv.Stopped && sv.Ready >= sv.Desired || sv.Completed })
+}
+
+// Stop ends services gracefully.
+func (d *Daemon) Stop(ctx context.Context, names []string, wait bool) error {
+	if err := d.supervisor.Stop(names); err != nil {
+		return kind(err)
+	}
+	return d.await(ctx, wait, names, func(sv supervisor.ServiceStatus) bool {
+		return sv.Stopped && !slices.ContainsFunc(sv.Workers, func(w supervisor.WorkerStatus) bool { return w.State != worker.Pending && w.State != worker.Failed })
+	})
+}
+
+// Restart replaces workers gracefully.
+func (d *Daemon) Restart(ctx context.Context, names []string, wait bool) error {
+	if err := d.supervisor.Restart(names); err != nil {
+		return kind(err)
+	}
+	return d.await(ctx, wait, nil, supervisor.ServiceStatus.Current)
+}
+
+// await waits, when wanted, until all named services satisfy done.
+func (d *Daemon) await(ctx context.Context, wait bool, names []string, done func(supervisor.ServiceStatus) bool) error {
+	for wait {
+		changed := d.supervisor.Changed()
+		missing := ""
+		for _, sv := range d.supervisor.Status().Services {
+			if (len(names) == 0 || slices.Contains(names, sv.Name)) && !done(sv) {
+				missing = sv.Name
+				if state, cause := serviceState(sv); state == "failed" {
+					return fmt.Errorf("%s failed: %s", sv.Name, cause)
+				}
+			}
+		}
+		if missing == "" {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not there yet: %w; see bulsa ps", missing, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Kill sends a signal to a worker's process group.
+func (d *Daemon) Kill(ctx context.Context, name, signal string) error {
+	return kind(d.supervisor.Kill(ctx, name, signal))
+}
+
+// Down begins the end of the project.
+func (d *Daemon) Down(context.Context) error {
+	d.downOnce.Do(func() { close(d.down) })
+	return nil
+}
+
+// Apply makes the running project equal to the one given.
+func (d *Daemon) Apply(_ context.Context, raw json.RawMessage) (string, error) {
+	var p spec.Project
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return "", admin.Invalid(fmt.Sprintf("cannot read the project: %v", err))
+	}
+	for _, sv := range p.Services {
+		if err := check(sv); err != nil {
+			return "", admin.Invalid(err.Error())
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	retire, err := d.ports.publish(p)
+	if err != nil {
+		return "", admin.Conflict(err.Error())
+	}
+	changes, err := d.supervisor.Apply(p)
+	if err != nil {
+		return "", err
+	}
+	d.project = p
+	retire()
+	if len(changes) == 0 {
+		return "nothing changed", nil
+	}
+	return strings.Join(changes, "\n"), nil
+}
+
+// Logs sends workers' output; a service's name stands for all its workers.
+func (d *Daemon) Logs(ctx context.Context, tail int, follow bool, names []string) (<-chan api.LogLine, error) {
+	workers, err := d.workersOf(names)
+	if err != nil {
+		return nil, err
+	}
+	if follow {
+		lines, err := d.logs.TailAndFollow(ctx, tail, workers...)
+		if err != nil {
+			return nil, err
+		}
+		return convert(ctx, lines, logLine), nil
+	}
+	lines, err := d.logs.Tail(tail, workers...)
+	if err != nil {
+		return nil, err
+	}
+	return convert(ctx, replay(lines), logLine), nil
+}
+
+func (d *Daemon) workersOf(names []string) ([]string, error) {
+	p := d.Project()
+	var out []string
+	for _, name := range names {
+		before := len(out)
+		for _, sv := range p.Services {
+			for _, w := range sv.Workers {
+				if (sv.Name == name || w.Name == name) && !slices.Contains(out, w.Name) {
+					out = append(out, w.Name)
+				}
+			}
+		}
+		if len(out) == before && !slices.Contains(p.ServiceNames(), name) {
+			return nil, admin.NotFound(p.NoSuch("worker or service", name))
+		}
+	}
+	return out, nil
+}
+
+func logLine(l logs.Line) api.LogLine {
+	return api.LogLine{At: l.At, Worker: l.Worker, Stream: l.Stream, Text: l.Text}
+}
+
+// Events sends what happened so far, and with follow what happens.
+func (d *Daemon) Events(ctx context.Context, follow bool) (<-chan api.Event, error) {
+	past, live := d.supervisor.Events(ctx, follow)
+	return convert(ctx, chain(ctx, past, live), func(e supervisor.Event) api.Event {
+		return api.Event{At: e.At, Service: e.Service, Worker: e.Worker, Kind: e.Kind, Message: e.Message, Cause: e.Cause}
+	}), nil
+}
+
+// replay sends what is there and closes.
+func replay[T any](items []T) <-chan T {
+	ch := make(chan T, len(items))
+	for _, x := range items {
+		ch <- x
+	}
+	close(ch)
+	return ch
+}
+
+// chain sends past, then what live sends. live may be nil.
+func chain[T any](ctx context.Context, past []T, live <-chan T) <-chan T {
+	if live == nil {
+		return replay(past)
+	}
+	out := make(chan T)
+	go func() {
+		defer close(out)
+		for _, x := range past {
+			select {
+			case out <- x:
+			case <-ctx.Done():
+				return
+			}
+		}
+		for x := range live {
+			select {
+			case out <- x:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// convert maps a stream; it ends with its source or with ctx.
+func convert[A, B any](ctx context.Context, in <-chan A, f func(A) B) <-chan B {
+	out := make(chan B)
+	go func() {
+		defer close(out)
+		for x := range in {
+			select {
+			case out <- f(x):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// kind gives an error of the supervisor the status that the API answers with.
+func kind(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, supervisor.ErrNotFound):
+		return admin.NotFound(strings.TrimPrefix(err.Error(), supervisor.ErrNotFound.Error()+": "))
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return err
+	}
+	return admin.Conflict(err.Error())
+}

@@ -1,0 +1,355 @@
+// Package daemon is the composition root: it builds every room, runs one
+// project in the foreground of its process, and takes it down again.
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"bulsa/internal/admin"
+	"bulsa/internal/api"
+	"bulsa/internal/engine"
+	"bulsa/internal/engine/external"
+	"bulsa/internal/engine/process"
+	"bulsa/internal/logs"
+	"bulsa/internal/node"
+	"bulsa/internal/proxy"
+	"bulsa/internal/spec"
+	"bulsa/internal/supervisor"
+)
+
+// Options is what one run of a project needs.
+type Options struct {
+	Project  spec.Project
+	Warnings []spec.Warning
+	Admin    string // address of the admin server, "" for the default, "off" for none
+	Version  string
+	Stdout   io.Writer // workers' output, each line with the worker's name in front; nil: none
+	Stderr   io.Writer // what bulsa has to say
+	OnReady  func()    // called once, when every service is ready
+}
+
+// drainAtExit is how long requests in flight may still take after the listeners are
+// closed, before the workers are asked to end.
+const drainAtExit = 30 * time.Second
+
+// ExecShim is the second half of starting a worker that may take a socket; see
+// process.ExecShim.
+func ExecShim(args []string) int { return process.ExecShim(args) }
+
+// Daemon runs one project.
+type Daemon struct {
+	options    Options
+	started    time.Time
+	logger     *slog.Logger
+	logs       *logs.Store
+	supervisor *supervisor.Supervisor
+	engines    map[spec.Engine]engine.Engine
+	server     *proxy.Server
+	ports      *ports
+	admin      *admin.Server
+	adminURL   string
+	sampler    *sampler
+	console    *console
+	down       chan struct{} // closed: asked to end
+	downOnce   sync.Once
+
+	mu      sync.Mutex // guards project; held while a change is applied
+	project spec.Project
+}
+
+// Run runs the project until ctx ends, a SIGINT or SIGTERM comes, `bulsa down`
+// is called, or every service has completed. The first signal ends it
+// gracefully, the second at once. A *spec.Problem means that the configuration
+// cannot work and nothing was started.
+func Run(ctx context.Context, o Options) error {
+	for _, sv := range o.Project.Services {
+		if err := check(sv); err != nil {
+			return err
+		}
+	}
+	control, err := admin.ListenControl(o.Project.Name)
+	if err != nil {
+		return err
+	}
+	d, err := build(o)
+	if err != nil {
+		control.Close()
+		return err
+	}
+	return d.run(ctx, control)
+}
+
+// check finds what can be known to be wrong before anything is started.
+func check(sv spec.Service) error {
+	if sv.Engine != spec.EngineProcess {
+		return nil
+	}
+	if _, err := node.Resolve(sv.Command.Args, sv.Command.Dir, sv.Command.Env); err != nil {
+		return &spec.Problem{Where: "service " + sv.Name, What: err.Error()}
+	}
+	return nil
+}
+
+func build(o Options) (*Daemon, error) {
+	raiseFileLimit()
+	d := &Daemon{options: o, started: time.Now(), project: o.Project, down: make(chan struct{})}
+	d.console = newConsole(o.Stdout, o.Stderr)
+	d.logger = slog.New(d.console.handler())
+	var err error
+	if d.logs, err = logs.Open(logDir(o.Project.Name), d.lostLines); err != nil {
+		return nil, fmt.Errorf("cannot keep logs: %w", err)
+	}
+	if err := d.buildEngines(); err != nil {
+		d.logs.Close()
+		return nil, err
+	}
+	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version})
+	d.supervisor = supervisor.New(o.Project.Name, d.engines)
+	d.ports.server, d.ports.supervisor = d.server, d.supervisor
+	d.sampler = newSampler(d.server)
+	token, err := admin.Token(o.Project.Name)
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	d.admin = admin.New(admin.Config{Control: d, Version: o.Version, Token: token, Logger: d.logger})
+	return d, nil
+}
+
+func (d *Daemon) buildEngines() error {
+	d.ports = &ports{notice: d.notice, services: map[string]spec.Service{}, open: map[string]*socket{}, ctx: context.Background()}
+	processes, err := process.New(process.Config{
+		Project: d.options.Project.Name, RuntimeDir: runtimeDir(d.options.Project.Name),
+		Sockets: d.ports, Logs: d.logs, Logger: d.logger, MasterID: node.NewID(),
+	})
+	if err != nil {
+		return fmt.Errorf("cannot run processes: %w", err)
+	}
+	d.engines = map[spec.Engine]engine.Engine{
+		spec.EngineProcess:  processes,
+		spec.EngineExternal: external.New(),
+	}
+	return nil
+}
+
+// runtimeDir is the project's folder beside its control socket.
+func runtimeDir(project string) string { return filepath.Dir(api.SocketPath(project)) }
+
+// logDir is where workers' output is kept: with the state of the system, for it
+// may be many megabytes, or beside the control socket where that was moved.
+func logDir(project string) string {
+	if os.Getenv("BULSA_RUNTIME_DIR") != "" {
+		return filepath.Join(runtimeDir(project), "logs")
+	}
+	if state := os.Getenv("XDG_STATE_HOME"); state != "" {
+		return filepath.Join(state, "bulsa", project)
+	}
+	if os.Getuid() == 0 {
+		return filepath.Join("/var/log/bulsa", project)
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "state", "bulsa", project)
+	}
+	return filepath.Join(runtimeDir(project), "logs")
+}
+
+func (d *Daemon) notice(service, message string) {
+	d.supervisor.Emit(service, "", "notice", message, "")
+}
+
+func (d *Daemon) lostLines(worker, message string) {
+	if d.supervisor != nil {
+		d.supervisor.Emit("", worker, "notice", message, "")
+	}
+}
+
+// run is the life of the project, from top to bottom.
+func (d *Daemon) run(ctx context.Context, control net.Listener) error {
+	defer d.logs.Close()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	serving, stopServing := context.WithCancel(context.Background())
+	defer stopServing()
+	d.console.follow(serving, d.logs, d.supervisor)
+	if err := d.begin(); err != nil {
+		d.close()
+		control.Close()
+		return err
+	}
+	go d.admin.ServeControl(control)
+	go d.sampler.run(serving, d.supervisor)
+	d.announce()
+	go d.watchReady(serving)
+
+	outcome := d.wait(ctx, signals)
+	d.end(signals)
+	last, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	d.admin.Shutdown(last)
+	control.Close()
+	stopServing()
+	d.console.flush()
+	return outcome
+}
+
+// begin opens the published ports and starts the services.
+func (d *Daemon) begin() error {
+	adminListener, err := d.openAdmin()
+	if err != nil {
+		return err
+	}
+	retire, err := d.ports.publish(d.project)
+	if err != nil {
+		if adminListener != nil {
+			adminListener.Close()
+		}
+		return &spec.Problem{What: err.Error()}
+	}
+	if adminListener != nil {
+		go d.admin.ServeTCP(adminListener)
+	}
+	if _, err := d.supervisor.Apply(d.project); err != nil {
+		return err
+	}
+	retire()
+	return nil
+}
+
+// wait returns when the project shall end: nil when somebody asked, an error
+// when every service ended by itself and one of them failed.
+func (d *Daemon) wait(ctx context.Context, signals <-chan os.Signal) error {
+	for {
+		changed := d.supervisor.Changed()
+		if over, err := completed(d.supervisor.Status()); over {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-signals:
+			d.console.say("stopping; once more to stop at once")
+			return nil
+		case <-d.down:
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// completed reports whether nothing runs or will run again by itself.
+func completed(st *supervisor.Status) (bool, error) {
+	var failure error
+	for _, sv := range st.Services {
+		if sv.Stopped || sv.Waiting != "" || len(sv.Workers) < sv.Desired || sv.Desired == 0 {
+			return false, nil
+		}
+		for _, w := range sv.Workers {
+			if !w.Finished {
+				return false, nil
+			}
+			if w.Exit != nil && (w.Exit.Code != 0 || w.Exit.Signal != "") {
+				failure = fmt.Errorf("%s ended: %s", w.Name, w.Cause)
+			}
+		}
+	}
+	return len(st.Services) > 0, failure
+}
+
+// end stops the project: no new clients, requests in flight answered, workers
+// ended in order. A second signal cuts all of it short.
+func (d *Daemon) end(signals <-chan os.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer cancel()
+		select {
+		case <-signals:
+			d.console.say("stopping at once")
+			d.supervisor.Hurry()
+		case <-done:
+		}
+	}()
+	drain, stop := context.WithTimeout(ctx, drainAtExit)
+	if err := d.server.Shutdown(drain); err != nil {
+		d.logger.Warn("some requests were cut off", "reason", err)
+	}
+	stop()
+	d.supervisor.Shutdown(context.Background())
+	close(done)
+	d.close()
+}
+
+// close ends engines, loops and listeners; nothing of the project runs afterwards.
+func (d *Daemon) close() {
+	for name, e := range d.engines {
+		if err := e.Close(); err != nil {
+			d.logger.Error("cannot end an engine cleanly", "engine", name, "error", err)
+		}
+	}
+	d.ports.close()
+	d.supervisor.Wait()
+}
+
+// openAdmin opens the admin server's TCP socket, unless it is off.
+func (d *Daemon) openAdmin() (net.Listener, error) {
+	if d.options.Admin == "off" {
+		return nil, nil
+	}
+	l, err := admin.ListenAdmin(d.options.Admin)
+	if err != nil {
+		return nil, &spec.Problem{What: err.Error()}
+	}
+	d.adminURL = "http://" + l.Addr().String()
+	return l, nil
+}
+
+// announce says in a few lines what runs and where.
+func (d *Daemon) announce() {
+	for _, sv := range d.project.Services {
+		d.console.say("%s: %s", sv.Name, summary(sv, d.ports.list(sv.Name)))
+	}
+	if d.adminURL != "" {
+		d.console.say("admin: %s", d.adminURL)
+	}
+}
+
+// watchReady calls OnReady once every service is ready.
+func (d *Daemon) watchReady(ctx context.Context) {
+	for {
+		changed := d.supervisor.Changed()
+		if ready(d.supervisor.Status()) {
+			d.console.say("ready after %s", time.Since(d.started).Round(time.Millisecond))
+			if d.options.OnReady != nil {
+				d.options.OnReady()
+			}
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ready reports whether every service has all its workers in rotation, or has completed.
+func ready(st *supervisor.Status) bool {
+	for _, sv := range st.Services {
+		if !sv.Completed && sv.Ready < sv.Desired || sv.Waiting != "" {
+			return false
+		}
+	}
+	return true
+}

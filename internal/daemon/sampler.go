@@ -1,0 +1,114 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"bulsa/internal/proxy"
+	"bulsa/internal/supervisor"
+)
+
+const (
+	sampleEvery = time.Second
+	sampleKept  = 10 // rates are over the last so many samples
+)
+
+// usage is what a worker's processes use.
+type usage struct {
+	cpu    time.Duration // user and system time of all of them so far
+	memory int64         // resident bytes of all of them
+}
+
+// sample is one look at the counters.
+type sample struct {
+	at    time.Time
+	stats proxy.Stats
+	usage map[int]usage // by the pid of the worker's first process
+}
+
+// rates is what the difference of two samples says about one worker.
+type rates struct {
+	perSecond float64
+	p99       time.Duration
+	cpu       float64 // percent of one core
+	memory    int64
+}
+
+// sampler looks at the counters once a second, so that readers get rates
+// without having to wait for a second look.
+type sampler struct {
+	server *proxy.Server
+	mu     sync.Mutex
+	kept   []sample // oldest first, at most sampleKept+1
+}
+
+func newSampler(server *proxy.Server) *sampler { return &sampler{server: server} }
+
+// run samples until ctx ends.
+func (s *sampler) run(ctx context.Context, sup *supervisor.Supervisor) {
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	for {
+		s.add(sample{at: time.Now(), stats: s.server.Stats(), usage: sessionUsage(pids(sup.Status()))})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func pids(st *supervisor.Status) map[int]bool {
+	out := map[int]bool{}
+	for _, sv := range st.Services {
+		for _, w := range sv.Workers {
+			if w.PID > 0 {
+				out[w.PID] = true
+			}
+		}
+	}
+	return out
+}
+
+func (s *sampler) add(x sample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) > sampleKept {
+		s.kept = append(s.kept[:0], s.kept[1:]...)
+	}
+	s.kept = append(s.kept, x)
+}
+
+// of returns the rates of one worker; ok is false before there are two samples.
+func (s *sampler) of(service, worker string, pid int) (r rates, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) < 2 {
+		return rates{}, false
+	}
+	first, last := s.kept[0], s.kept[len(s.kept)-1]
+	span := last.at.Sub(first.at).Seconds()
+	a, b := first.stats.Services[service].Workers[worker], last.stats.Services[service].Workers[worker]
+	r.perSecond = float64(b.Requests-a.Requests) / span
+	r.p99 = b.AnswerTime.Sub(a.AnswerTime).Quantile(0.99)
+	r.memory = last.usage[pid].memory
+	r.cpu = s.cpu(pid)
+	return r, true
+}
+
+// cpu is the share of one core that the worker used since the oldest sample
+// that knows its process. s.mu is held.
+func (s *sampler) cpu(pid int) float64 {
+	last := s.kept[len(s.kept)-1]
+	now, ok := last.usage[pid]
+	if !ok {
+		return 0
+	}
+	for _, old := range s.kept[:len(s.kept)-1] {
+		if before, ok := old.usage[pid]; ok {
+			return max(0, 100*(now.cpu-before.cpu).Seconds()/last.at.Sub(old.at).Seconds())
+		}
+	}
+	return 0
+}

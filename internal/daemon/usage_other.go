@@ -1,0 +1,9 @@
+//go:build !linux
+
+package daemon
+
+// sessionUsage knows nothing where there is no /proc.
+func sessionUsage(map[int]bool) map[int]usage { return map[int]usage{} }
+
+// raiseFileLimit leaves the limit to Go, which raises it at start.
+func raiseFileLimit() {}

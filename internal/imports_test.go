@@ -1,0 +1,100 @@
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "bulsa/internal/"
+
+// room is one row of the table in ARCHITECTURE.md: what it may import of the
+// other rooms, and which packages it must never touch.
+type room struct {
+	may   []string
+	never []string
+	why   string
+}
+
+var anything = []string{"*"}
+
+var pure = []string{"os", "os/exec", "net", "net/http", "sync", "sync/atomic", "syscall"}
+
+var rooms = map[string]room{
+	"spec":              {never: pure, why: "what the user asked for is plain data; files are read in compose, daemon and cli"},
+	"compose":           {may: []string{"spec"}, why: "it turns files into a spec and knows nothing that runs"},
+	"worker":            {may: []string{"spec"}, never: pure, why: "the life of a worker is decided, not done, here"},
+	"rollout":           {may: []string{"spec", "worker"}, never: pure, why: "plans are pure"},
+	"balance":           {never: []string{"sync", "os"}, why: "picking takes no lock and does no I/O"},
+	"engine":            {may: []string{"spec"}, why: "the contract depends on no engine"},
+	"engine/enginetest": {may: []string{"engine", "spec"}, why: "the suite tests the contract alone"},
+	"engine/process":    {may: []string{"engine", "spec", "node", "logs"}, why: "engines do not know each other, nor who uses them"},
+	"engine/external":   {may: []string{"engine", "spec"}, why: "engines do not know each other, nor who uses them"},
+	"node":              {why: "Node's protocol stands alone"},
+	"listen":            {why: "sockets stand alone"},
+	"api":               {why: "the words on the wire stand alone"},
+	"logs":              {why: "logs stand alone"},
+	"probe":             {may: []string{"spec", "worker", "engine"}, why: "a check is run once; when, is not its business"},
+	"supervisor":        {may: []string{"spec", "worker", "rollout", "balance", "engine", "probe", "node"}, why: "it knows the contract of engines, no engine, and not who shows what it publishes"},
+	"proxy":             {may: []string{"balance", "listen"}, why: "the data path gets a table and gives counters"},
+	"admin":             {may: []string{"api", "supervisor", "proxy", "logs"}, why: "it shows and asks; it builds nothing"},
+	"daemon":            {may: anything, why: "the composition root"},
+	"cli":               {may: []string{"api", "spec", "compose", "daemon"}, why: "commands talk to the running project through its API"},
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+// TestRoomsImportOnlyWhatTheyMay keeps the house as ARCHITECTURE.md draws it.
+func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
+	for _, p := range packages(t) {
+		name, ok := strings.CutPrefix(p.ImportPath, module)
+		if !ok {
+			continue
+		}
+		r, known := rooms[name]
+		if !known {
+			t.Errorf("%s is not in the table: add it there and to ARCHITECTURE.md", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			other, internal := strings.CutPrefix(imported, module)
+			switch {
+			case internal && !slices.Contains(r.may, other) && !slices.Contains(r.may, "*"):
+				t.Errorf("%s imports %s, but may import of the other rooms only %q: %s", name, other, r.may, r.why)
+			case slices.Contains(r.never, imported):
+				t.Errorf("%s imports %s, which it must never: %s", name, imported, r.why)
+			case other == "daemon" && name != "cli":
+				t.Errorf("%s imports daemon: only cli starts it", name)
+			}
+		}
+	}
+}
+
+// packages lists the packages of the module with what their non-test files import.
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []goPackage
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p goPackage
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
