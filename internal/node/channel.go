@@ -32,7 +32,7 @@ var errFull = errors.New("the worker does not read its channel")
 
 const (
 	// maxQueue is how many bytes may wait for a worker that does not read.
-	maxQueue = 64 << 20
+	maxQueue = 16 << 20
 	// lastWords is how long a channel that cannot be written to any more is
 	// still read: what the worker sent before it died is already there.
 	lastWords = time.Second
@@ -255,7 +255,7 @@ func (c *Channel) push(out *outgoing) error {
 	if c.broken {
 		return ErrDown
 	}
-	if c.queued+len(out.frame) > maxQueue {
+	if c.queued > 0 && c.queued+len(out.frame) > maxQueue {
 		return errFull
 	}
 	c.queue = append(c.queue, out)

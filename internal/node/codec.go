@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"syscall"
 
@@ -59,9 +60,11 @@ func (d *decoder) feed(p []byte, each func(frame []byte)) error {
 // one long frame has blown up.
 func (d *decoder) keep(start int) {
 	rest := d.buf[start:]
-	if len(rest) == 0 && cap(d.buf) > 16*readSize {
+	switch {
+	case start == 0: // a long frame is not copied again for every piece of it
+	case len(rest) == 0 && cap(d.buf) > 16*readSize:
 		d.buf = nil
-	} else {
+	default:
 		d.buf = d.buf[:copy(d.buf, rest)]
 	}
 	d.scanned = len(d.buf)
@@ -92,15 +95,15 @@ func readFrames(conn *net.UnixConn, each func(frame []byte)) error {
 	oob := make([]byte, unix.CmsgSpace(4*maxRights))
 	for {
 		n, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
+		if err != nil {
+			return err // n is -1 then
+		}
+		if n == 0 {
+			return io.EOF
+		}
 		closeRights(oob[:oobn])
 		if err := d.feed(buf[:n], each); err != nil {
 			return err
-		}
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return net.ErrClosed
 		}
 	}
 }

@@ -39,11 +39,12 @@ func (a Ask) Key() string {
 // UDP reports whether the ask is for a datagram socket. It needs Grant.Shared.
 func (a Ask) UDP() bool { return a.AddressType == "udp4" || a.AddressType == "udp6" }
 
-// Grant answers an Ask.
+// Grant answers an Ask. A Shared TCP socket must be bound to the very port that
+// was asked for (unless that is 0), else Node reports EADDRINUSE.
 type Grant struct {
 	Errno  syscall.Errno // not 0: refused with it; the application gets it as the server's 'error' event
 	Host   string        // what server.address() says; an IP address
-	Port   int
+	Port   int     // for an ask with port 0; any other ask is told its own
 	Shared uintptr // descriptor of a listening or UDP socket the worker shall use itself (duplicated by the callee); 0: the primary accepts
 }
 

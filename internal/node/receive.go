@@ -156,7 +156,11 @@ func sockname(a Ask, g Grant) plain {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
 		family = "IPv4"
 	}
-	return plain{"address": host, "family": family, "port": g.Port}
+	port := g.Port
+	if a.Port > 0 {
+		port = a.Port // Node takes any other for EADDRINUSE (lib/net.js, listenOnPrimaryHandle)
+	}
+	return plain{"address": host, "family": family, "port": port}
 }
 
 // listening finds the server by what Node repeats of the ask, with the real
