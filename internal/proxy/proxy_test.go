@@ -129,14 +129,14 @@ func (h *house) ask(c net.Conn, method, request string) *http.Response {
 
 func (h *house) stats() ServiceStats { return h.server.Stats().Services["app"] }
 
-func client() *http.Client {
+func browser() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: 10 * time.Second}
 }
 
 // get returns status and body.
 func (h *house) get(path string) (int, string) {
 	h.t.Helper()
-	resp, err := client().Get(h.url(path))
+	resp, err := browser().Get(h.url(path))
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -1,0 +1,216 @@
+package listen
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func port(ln net.Listener) int { return ln.Addr().(*net.TCPAddr).Port }
+
+func open(t *testing.T, host string, p int) net.Listener {
+	t.Helper()
+	ln, err := Open(t.Context(), "tcp", host, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln
+}
+
+func TestAnEmptyHostAnswersOnBothFamilies(t *testing.T) {
+	ln := open(t, "", 0)
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		if host == "::1" && !hasIPv6() {
+			continue
+		}
+		c, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(port(ln))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	}
+}
+
+func hasIPv6() bool {
+	ln, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	_ = ln.Close()
+	return true
+}
+
+func TestATakenPortIsSaidToBeInUseAndByWhom(t *testing.T) {
+	ln := open(t, "127.0.0.1", 0)
+	_, err := Open(t.Context(), "tcp", "", port(ln))
+	var inUse *InUse
+	if !errors.As(err, &inUse) {
+		t.Fatalf("got %v", err)
+	}
+	if !strings.Contains(err.Error(), "port "+strconv.Itoa(port(ln))+" is in use") || !strings.Contains(err.Error(), "-p") {
+		t.Fatal(err)
+	}
+	if pid, _ := holder("tcp", port(ln)); pid != 0 && inUse.PID != os.Getpid() {
+		t.Fatalf("PID %d, not %d: %v", inUse.PID, os.Getpid(), err)
+	}
+}
+
+func TestATakenUDPPortIsSaidToBeInUse(t *testing.T) {
+	pc, err := OpenPacket(t.Context(), "udp", "127.0.0.1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	_, err = OpenPacket(t.Context(), "udp", "127.0.0.1", pc.LocalAddr().(*net.UDPAddr).Port)
+	var inUse *InUse
+	if !errors.As(err, &inUse) || inUse.Network != "udp" {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestErrorsSayWhatToChange(t *testing.T) {
+	for _, c := range []struct {
+		host, want string
+		port       int
+	}{
+		{"", "from 1 to 65535", 70000},
+		{"203.0.113.9", "does not have the address", 8080},
+	} {
+		_, err := Open(context.Background(), "tcp", c.host, c.port)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s:%d: %v", c.host, c.port, err)
+		}
+	}
+}
+
+func TestALeftOverSocketFileIsReplacedAndALiveOneIsNot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	dead, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = dead.Close()
+	live, err := OpenUnix(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	var inUse *InUse
+	if _, err := OpenUnix(path); !errors.As(err, &inUse) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestAFileThatIsNoSocketIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenUnix(path); err == nil || !strings.Contains(err.Error(), "not a socket") {
+		t.Fatalf("got %v", err)
+	}
+	if b, _ := os.ReadFile(path); string(b) != "data" {
+		t.Fatal("the file was touched")
+	}
+}
+
+func TestALongPathIsExplained(t *testing.T) {
+	if _, err := OpenUnix("/tmp/" + strings.Repeat("x", 200)); err == nil || !strings.Contains(err.Error(), "shorter") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// The test binary is its own child that inherits a socket as from systemd.
+func TestMain(m *testing.M) {
+	if os.Getenv("LISTEN_TEST_CHILD") == "" {
+		os.Exit(m.Run())
+	}
+	_ = os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+	all, err := Inherited()
+	if err != nil || len(all) != 1 || os.Getenv("LISTEN_FDS") != "" {
+		os.Exit(3)
+	}
+	want, _ := strconv.Atoi(os.Getenv("LISTEN_TEST_CHILD"))
+	if !Matches(all[0], "127.0.0.1", want) || Matches(all[0], "", want) || Matches(all[0], "127.0.0.1", want+1) {
+		os.Exit(4)
+	}
+	c, err := all[0].Accept()
+	if err != nil {
+		os.Exit(5)
+	}
+	_, _ = c.Write([]byte("inherited"))
+	_ = c.Close()
+	os.Exit(0)
+}
+
+func TestSocketsFromSystemdAreTakenOver(t *testing.T) {
+	ln := open(t, "127.0.0.1", 0)
+	f, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), "LISTEN_TEST_CHILD="+strconv.Itoa(port(ln)), "LISTEN_FDS=1")
+	child.ExtraFiles = []*os.File{f}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b := make([]byte, 16)
+	n, _ := c.Read(b)
+	if err := child.Wait(); err != nil || string(b[:n]) != "inherited" {
+		t.Fatalf("%q, child: %v", b[:n], err)
+	}
+}
+
+func TestSocketsForAnotherProcessAreNotTaken(t *testing.T) {
+	t.Setenv("LISTEN_PID", "1")
+	t.Setenv("LISTEN_FDS", "1")
+	if all, err := Inherited(); err != nil || len(all) != 0 {
+		t.Fatalf("%v %v", all, err)
+	}
+}
+
+func TestAnAdoptedSocketAccepts(t *testing.T) {
+	ln := open(t, "127.0.0.1", 0)
+	f, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := dup(f.Fd())
+	_ = f.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	adopted, err := Adopt(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer adopted.Close()
+	if adopted.Addr().String() != ln.Addr().String() {
+		t.Fatal(adopted.Addr())
+	}
+	_, err = Adopt(1 << 20)
+	if err == nil {
+		t.Fatal("a descriptor that is not open was adopted")
+	}
+}
+
+func dup(fd uintptr) (uintptr, error) {
+	n, err := syscall.Dup(int(fd))
+	return uintptr(n), err
+}
