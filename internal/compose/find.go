@@ -129,7 +129,7 @@ func read(o Options, name string) (types.ConfigFile, error) {
 // reason is the last part of a file error: the path is named already.
 func reason(err error) string {
 	text := err.Error()
-	return text[strings.LastIndex(text, ": ")+1:]
+	return strings.TrimSpace(text[strings.LastIndex(text, ": ")+1:])
 }
 
 // interpolationEnvironment is Environ over the .env file of the project's folder.

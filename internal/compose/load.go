@@ -60,7 +60,7 @@ func load(ctx context.Context, o Options) (spec.Project, []spec.Warning, error) 
 		return spec.Project{}, nil, src.explain(err)
 	}
 	if model, err = selectServices(model, o.Services); err != nil {
-		return spec.Project{}, nil, err
+		return spec.Project{}, nil, src.place(err)
 	}
 	if model, err = model.WithServicesEnvironmentResolved(true); err != nil {
 		return spec.Project{}, nil, src.explain(err)

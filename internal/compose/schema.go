@@ -39,11 +39,10 @@ func schemaTypes(path string) []string {
 			kinds = append(kinds, word)
 		}
 	}
+	if isDuration(path) {
+		return []string{"a duration like 5s"}
+	}
 	for _, node := range schemaAt(path) {
-		if node["format"] == "duration" {
-			kinds = append(kinds, "a duration like 5s")
-			continue
-		}
 		if list, several := node["type"].([]any); several {
 			for _, name := range list {
 				add(name)
@@ -53,6 +52,15 @@ func schemaTypes(path string) []string {
 		add(node["type"])
 	}
 	return kinds
+}
+
+// isDuration: the schema says so of some of Compose's durations only.
+func isDuration(path string) bool {
+	switch path[strings.LastIndexByte(path, '.')+1:] {
+	case "interval", "timeout", "start_period", "start_interval", "stop_grace_period", "delay", "window", "monitor":
+		return true
+	}
+	return false
 }
 
 func asText(v any) string {
