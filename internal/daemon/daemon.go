@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -101,7 +102,6 @@ func check(sv spec.Service) error {
 }
 
 func build(o Options) (*Daemon, error) {
-	raiseFileLimit()
 	d := &Daemon{options: o, started: time.Now(), project: o.Project, down: make(chan struct{})}
 	d.console = newConsole(o.Stdout, o.Stderr)
 	d.logger = slog.New(d.console.handler())
@@ -130,7 +130,7 @@ func (d *Daemon) buildEngines() error {
 	d.ports = &ports{notice: d.notice, services: map[string]spec.Service{}, open: map[string]*socket{}, ctx: context.Background()}
 	processes, err := process.New(process.Config{
 		Project: d.options.Project.Name, RuntimeDir: runtimeDir(d.options.Project.Name),
-		Sockets: d.ports, Logs: d.logs, Logger: d.logger, MasterID: node.NewID(),
+		Sockets: d.ports, Logs: d.logs, Logger: d.logger, MasterID: newID(),
 	})
 	if err != nil {
 		return fmt.Errorf("cannot run processes: %w", err)
@@ -161,6 +161,16 @@ func logDir(project string) string {
 		return filepath.Join(home, ".local", "state", "bulsa", project)
 	}
 	return filepath.Join(runtimeDir(project), "logs")
+}
+
+// newID is a random UUID (RFC 9562, version 4): what Node workers know their
+// primary by.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 func (d *Daemon) notice(service, message string) {

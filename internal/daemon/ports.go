@@ -261,7 +261,7 @@ func (b *ports) openAsked(id string, sv spec.Service, a engine.Ask) (*socket, er
 	case "unix":
 		s.listener, err = listen.OpenUnix(a.Path)
 	case "udp4", "udp6":
-		s.packet, err = listen.OpenPacket(b.ctx, a.Network, a.Host, a.Port, a.V6Only)
+		s.packet, err = listen.OpenPacket(b.ctx, packetNetwork(a), a.Host, a.Port)
 	default:
 		s.listener, err = listen.Open(b.ctx, network(a), a.Host, a.Port)
 	}
@@ -279,6 +279,14 @@ func (b *ports) openAsked(id string, sv spec.Service, a engine.Ask) (*socket, er
 func network(a engine.Ask) string {
 	if a.V6Only {
 		return "tcp6"
+	}
+	return a.Network
+}
+
+// packetNetwork is an IPv6 socket that also takes IPv4, unless the worker wants IPv6 alone.
+func packetNetwork(a engine.Ask) string {
+	if a.Network == "udp6" && !a.V6Only {
+		return "udp"
 	}
 	return a.Network
 }

@@ -61,13 +61,3 @@ func parseStat(stat []byte) (session int, ticks, pages int64, ok bool) {
 	}
 	return int(number(6)), number(14) + number(15), number(24), true
 }
-
-// raiseFileLimit lifts the limit of open files to what the system allows: each
-// request in flight needs two.
-func raiseFileLimit() {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && limit.Cur < limit.Max {
-		limit.Cur = limit.Max
-		unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
-	}
-}

@@ -4,6 +4,3 @@ package daemon
 
 // sessionUsage knows nothing where there is no /proc.
 func sessionUsage(map[int]bool) map[int]usage { return map[int]usage{} }
-
-// raiseFileLimit leaves the limit to Go, which raises it at start.
-func raiseFileLimit() {}
