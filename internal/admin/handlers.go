@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strconv"
@@ -52,11 +53,14 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 //go:embed page
 var pages embed.FS // go:embed needs a variable; nobody writes to it
 
-func (s *Server) page(name string) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		http.ServeFileFS(w, r, pages, "page/"+strings.Replace(name, "index.html", "", 1))
-		return nil
+// page serves the status page, page/index.html for /, and what it consists of.
+func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
+	dir, err := fs.Sub(pages, "page")
+	if err != nil {
+		return err
 	}
+	http.FileServerFS(dir).ServeHTTP(w, r)
+	return nil
 }
 
 func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) error {

@@ -45,9 +45,9 @@ type route struct {
 
 func (s *Server) routes() []route {
 	return []route{
-		{"GET", "/{$}", read, s.page("index.html")},
-		{"GET", "/page.js", read, s.page("page.js")},
-		{"GET", "/page.css", read, s.page("page.css")},
+		{"GET", "/{$}", read, s.page},
+		{"GET", "/page.js", read, s.page},
+		{"GET", "/page.css", read, s.page},
 		{"GET", "/metrics", read, s.serveMetrics},
 		{"GET", "/healthz", read, s.healthz},
 		{"GET", "/api/v1/project", read, s.project},

@@ -25,12 +25,13 @@ const (
 
 // Main runs one command line, without the program's name, and returns the exit status.
 func Main(args []string) int {
-	p := &program{stdout: os.Stdout, stderr: os.Stderr}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	return p.main(context.Background(), args)
 }
 
 // program is one run of the command line.
 type program struct {
+	stdin  io.Reader // read once, for -f -
 	stdout io.Writer
 	stderr io.Writer
 	global globals
@@ -114,7 +115,7 @@ func (p *program) root() *cobra.Command {
 		p.runCommand(), p.upCommand(), p.downCommand(), p.startCommand(), p.stopCommand(),
 		p.restartCommand(), p.killCommand(), p.psCommand(), p.inspectCommand(), p.logsCommand(),
 		p.eventsCommand(), p.scaleCommand(), p.configCommand(), p.versionCommand(),
-		p.completionCommand(), p.daemonCommand(),
+		p.completionCommand(), p.detachedCommand(),
 	)
 	root.SetHelpCommand(p.helpCommand(root))
 	for _, c := range root.Commands() {
@@ -158,5 +159,5 @@ func asUsage(cmd *cobra.Command, err error) error {
 	if err == nil {
 		return nil
 	}
-	return usage("%s: %w; see %s --help", cmd.CommandPath(), err, cmd.CommandPath())
+	return usage("%s %w; see %s --help", cmd.Name(), err, cmd.CommandPath())
 }

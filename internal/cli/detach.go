@@ -56,7 +56,7 @@ func (p *program) detach(ctx context.Context, l launch) error {
 		}
 		line := strings.Join(r.Waiting, "; ")
 		if r.Failing {
-			return fmt.Errorf("%s; bulsa goes on trying: see bulsa logs -p %s, end it with bulsa down -p %s", line, name, name)
+			return fmt.Errorf("%s; project %s is left running: see bulsa logs -p %s, end it with bulsa down -p %s", line, name, name, name)
 		}
 		if !said && time.Since(started) > slowStart {
 			said = true

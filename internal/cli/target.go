@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -69,14 +70,47 @@ func (p *program) loadOptions() (compose.Options, error) {
 	if err != nil {
 		return compose.Options{}, fmt.Errorf("cannot tell the present folder: %w", err)
 	}
+	if err := p.keepStdin(); err != nil {
+		return compose.Options{}, err
+	}
 	return compose.Options{
 		Files:       p.global.files,
 		Dir:         dir,
 		ProjectName: p.global.project,
 		Profiles:    p.global.profiles,
 		Environ:     os.Environ(),
-		Stdin:       os.Stdin,
+		Stdin:       p.stdin,
 	}, nil
+}
+
+// keepStdin reads a configuration from standard input into memory, since a
+// command may load it more than once.
+func (p *program) keepStdin() error {
+	if !slices.Contains(p.global.files, "-") {
+		return nil
+	}
+	content, err := io.ReadAll(p.stdin)
+	if err != nil {
+		return &spec.Problem{Where: "standard input", What: reason(err)}
+	}
+	p.stdin = &rereader{content: content}
+	return nil
+}
+
+// rereader begins again after its end.
+type rereader struct {
+	content []byte
+	read    int
+}
+
+func (r *rereader) Read(b []byte) (int, error) {
+	if r.read == len(r.content) {
+		r.read = 0
+		return 0, io.EOF
+	}
+	n := copy(b, r.content[r.read:])
+	r.read += n
+	return n, nil
 }
 
 // warn prints what was understood and has no effect.

@@ -1,0 +1,225 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"bulsa/internal/api"
+)
+
+// serveShop serves the fake on its control socket and connects to it.
+func serveShop(t *testing.T, f *fake) *api.Client {
+	t.Helper()
+	runtimeDir(t)
+	l, err := ListenControl("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Control: f})
+	ended := make(chan error, 1)
+	go func() { ended <- s.ServeControl(l) }()
+	c, err := api.Dial("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Close()
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		f.streams.Wait() // every follower was let go
+	})
+	return c
+}
+
+func TestAClientAsksForWhatItMeans(t *testing.T) {
+	f := newFake()
+	c := serveShop(t, f)
+	ctx := t.Context()
+	for want, ask := range map[string]func() error{
+		`scale ["app",0]`:           func() error { return c.Scale(ctx, "app", 0) },
+		`start [null,true]`:         func() error { return c.Start(ctx, nil, true) },
+		`stop [["app","db"],false]`: func() error { return c.Stop(ctx, []string{"app", "db"}, false) },
+		`restart [["app.2"],true]`:  func() error { return c.Restart(ctx, []string{"app.2"}, true) },
+		`kill ["app.1","SIGTERM"]`:  func() error { return c.Kill(ctx, "app.1", "SIGTERM") },
+		`inspect app.1`:             func() error { _, err := c.Inspect(ctx, "app.1"); return err },
+		`events [false]`:            func() error { return c.Events(ctx, false, func(api.Event) error { return nil }) },
+		`logs [7,false,["app","app.2"]]`: func() error {
+			o := api.LogOptions{Tail: 7, Names: []string{"app", "app.2"}}
+			return c.Logs(ctx, o, func(api.LogLine) error { return nil })
+		},
+	} {
+		if err := ask(); err != nil {
+			t.Errorf("%s: %v", want, err)
+		}
+		if got := f.last(); got != want {
+			t.Errorf("asked %s, want %s", got, want)
+		}
+	}
+	message, err := c.Apply(ctx, json.RawMessage(`{"name":"shop"}`))
+	if err != nil || message != "app: 1 -> 2 workers" || f.last() != `apply {"name":"shop"}` {
+		t.Errorf("apply: %q, %v, asked %s", message, err, f.last())
+	}
+}
+
+func TestStoppedWorkersAreListedOnRequest(t *testing.T) {
+	c := serveShop(t, newFake())
+	for all, want := range map[bool]int{false: 1, true: 2} {
+		if w, err := c.Workers(t.Context(), all); err != nil || len(w) != want {
+			t.Errorf("all %v: %d workers, %v, want %d", all, len(w), err, want)
+		}
+	}
+}
+
+func TestErrorsKeepTheirTextAndKind(t *testing.T) {
+	f := newFake()
+	c := serveShop(t, f)
+	for want, fail := range map[int]error{
+		400: Invalid("no such signal"),
+		404: NotFound("no such thing"),
+		409: fmt.Errorf("scale: %w", Conflict("a deploy is going on")),
+		500: errors.New("disk on fire"),
+	} {
+		f.fail = fail
+		err := c.Kill(t.Context(), "app.1", "x")
+		var refused *api.Refused
+		if !errors.As(err, &refused) || refused.Status != want || refused.Message != fail.Error() {
+			t.Errorf("got %v, want %d %v", err, want, fail)
+		}
+	}
+}
+
+func TestUnknownNamesNeverReachTheProject(t *testing.T) {
+	f := newFake()
+	c := serveShop(t, f)
+	ctx := t.Context()
+	for what, err := range map[string]error{
+		`no worker or service "app.9" in project shop; there are: app.1, app.2`: c.Stop(ctx, []string{"app", "app.9"}, true),
+		`no worker "app" in project shop; there are: app.1, app.2`:              c.Kill(ctx, "app", "TERM"),
+		`no service "app.1" in project shop; there are: app, db`:                c.Scale(ctx, "app.1", 2),
+	} {
+		if err == nil || err.Error() != what {
+			t.Errorf("got %v, want %s", err, what)
+		}
+	}
+	if f.last() != "" {
+		t.Errorf("the project was asked: %s", f.last())
+	}
+}
+
+func TestAFollowerGetsLinesAtOnceAndMayLeave(t *testing.T) {
+	c := serveShop(t, newFake())
+	enough := errors.New("enough")
+	var got []string
+	err := c.Logs(t.Context(), api.LogOptions{Tail: -1, Follow: true}, func(l api.LogLine) error {
+		if got = append(got, l.Worker+" "+l.Text); len(got) == 2 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || strings.Join(got, "; ") != "app.1 <b>hello</b>; app.2 world" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestWaitingForReadyEndsWithTheFact(t *testing.T) {
+	f := newFake()
+	f.set(func(p *api.Project) { p.Ready = false; p.Services[0].Ready = 0 })
+	c := serveShop(t, f)
+	if r, err := c.Ready(t.Context(), 0); err != nil || r.Ready || r.Waiting[0] != "app: 0 of 2 workers ready" {
+		t.Errorf("without waiting: %+v, %v", r, err)
+	}
+	answer := make(chan api.Readiness, 1)
+	go func() {
+		r, err := c.Ready(t.Context(), time.Minute)
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- r
+	}()
+	f.set(func(p *api.Project) { p.Ready = true })
+	if r := <-answer; !r.Ready {
+		t.Errorf("after it got ready: %+v", r)
+	}
+}
+
+func TestTheControlSocketIsPrivate(t *testing.T) {
+	serveShop(t, newFake())
+	for path, want := range map[string]fs.FileMode{api.RuntimeDir("shop"): 0o700, api.SocketPath("shop"): 0o600} {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v, want %v", path, info.Mode(), err, want)
+		}
+	}
+}
+
+func TestASecondStartOfAProjectIsToldTheFirst(t *testing.T) {
+	serveShop(t, newFake())
+	_, err := ListenControl("shop")
+	want := fmt.Sprintf(`project "shop" already runs (pid %d)`, os.Getpid())
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := api.Dial("shop"); err != nil {
+		t.Errorf("the first one lost its socket: %v", err)
+	}
+}
+
+func TestASocketOfADeadProjectIsReplaced(t *testing.T) {
+	runtimeDir(t)
+	path := api.SocketPath("shop")
+	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	dead.Close()
+	l, err := ListenControl("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is still there after Close: %v", err)
+	}
+	if again, err := ListenControl("shop"); err != nil {
+		t.Errorf("the project is not free after Close: %v", err)
+	} else {
+		again.Close()
+	}
+}
+
+func TestTheTokenIsMadeOnceAndKeptPrivate(t *testing.T) {
+	runtimeDir(t)
+	if err := os.Mkdir(api.RuntimeDir("shop"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	first, err := Token("shop")
+	if err != nil || len(first) < 26 {
+		t.Fatalf("token %q, %v", first, err)
+	}
+	if again, err := Token("shop"); err != nil || again != first {
+		t.Errorf("second time %q, %v, want %q", again, err, first)
+	}
+	info, err := os.Stat(filepath.Join(api.RuntimeDir("shop"), "token"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}

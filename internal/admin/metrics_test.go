@@ -1,0 +1,58 @@
+package admin
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMetricsSayWhatTheContractNames(t *testing.T) {
+	f := newFake()
+	f.metrics = Metrics{
+		Workers: []WorkerMetrics{{
+			Service: "app", Worker: "app.1", Engine: "process", State: "ready", Health: "healthy", PID: 77, Release: 2, Up: true,
+			Restarts:  map[string]uint64{"exit": 2, "unhealthy": 1},
+			CheckLast: 250 * time.Millisecond, CheckCPU: 1500 * time.Millisecond, ChecksPassed: 9, ChecksFailed: 1,
+		}, {
+			Service: "db", Worker: "db.1", Engine: "external", State: "backoff", Health: "none",
+		}},
+		Services: []ServiceMetrics{{
+			Service: "app", Requests: map[int]uint64{200: 41, 502: 1}, Retries: 3, InFlight: 5,
+			Duration: Histogram{Bounds: []float64{0.01, 0.1}, Counts: []uint64{30, 40}, Count: 42, Sum: 1.25},
+		}},
+	}
+	w := httptest.NewRecorder()
+	New(Config{Control: f}).ControlHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	text := w.Body.String()
+	for line := range strings.Lines(`bulsa_worker_info{engine="process",pid="77",release="2",service="app",state="ready",worker="app.1"} 1
+bulsa_worker_up{service="app",worker="app.1"} 1
+bulsa_worker_up{service="db",worker="db.1"} 0
+bulsa_worker_restarts_total{cause="exit",service="app",worker="app.1"} 2
+bulsa_worker_restarts_total{cause="unhealthy",service="app",worker="app.1"} 1
+bulsa_worker_health_status{service="app",status="healthy",worker="app.1"} 1
+bulsa_worker_health_status{service="app",status="unhealthy",worker="app.1"} 0
+bulsa_worker_health_status{service="db",status="none",worker="db.1"} 1
+bulsa_health_check_duration_seconds{service="app",worker="app.1"} 0.25
+bulsa_health_check_cpu_seconds_total{service="app",worker="app.1"} 1.5
+bulsa_health_checks_total{result="failed",service="app",worker="app.1"} 1
+bulsa_proxy_requests_total{code="200",service="app"} 41
+bulsa_proxy_requests_total{code="502",service="app"} 1
+bulsa_proxy_request_duration_seconds_bucket{service="app",le="0.01"} 30
+bulsa_proxy_request_duration_seconds_bucket{service="app",le="0.1"} 40
+bulsa_proxy_request_duration_seconds_bucket{service="app",le="+Inf"} 42
+bulsa_proxy_request_duration_seconds_sum{service="app"} 1.25
+bulsa_proxy_request_duration_seconds_count{service="app"} 42
+bulsa_proxy_retries_total{service="app"} 3
+bulsa_proxy_in_flight_requests{service="app"} 5
+# TYPE bulsa_worker_restarts_total counter
+# TYPE bulsa_proxy_request_duration_seconds histogram
+`) {
+		if !strings.Contains(text, line) {
+			t.Errorf("missing: %s", line)
+		}
+	}
+	if strings.Contains(text, `bulsa_health_check_duration_seconds{service="db"`) {
+		t.Error("a worker without a health check has a check's duration")
+	}
+}
