@@ -81,7 +81,7 @@ type Fact struct {
 	Port      Port   // Listening, Closed
 	Address   string // Listening: for people: "ipc", "127.0.0.1:40123"
 	Connector any    // Listening: implements balance.Connector, perhaps balance.Passer
-	FixedPort bool      // Listening: the program binds this port by itself; a second run beside it would find it in use
+	FixedPort bool   // Listening: the program binds this port by itself; a second run beside it would find it in use
 	Exit      Exit   // Exited
 	Message   string // Notice, Unusable
 }

@@ -61,7 +61,7 @@ func Command(t testing.TB, program string) spec.Command {
 	}
 	return spec.Command{
 		Args: []string{self}, Dir: t.TempDir(),
-		Env: []string{"GOCOVERDIR=" + os.TempDir(), "PATH=" + os.Getenv("PATH"), programVariable + "=" + program},
+		Env: []string{"GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + os.TempDir(), "PATH=" + os.Getenv("PATH"), programVariable + "=" + program},
 	}
 }
 

@@ -80,6 +80,7 @@ func New(c Config) (*Engine, error) {
 	if err := raiseFileLimit(); err != nil {
 		c.Logger.Warn("cannot raise the limit of open files", "error", err)
 	}
+	closeOnExec()
 	if err := becomeSubreaper(); err != nil {
 		c.Logger.Warn("cannot adopt orphans of workers", "error", err)
 	}

@@ -56,10 +56,14 @@ func (e *Engine) sweep(seen map[int]time.Time, now time.Time) bool {
 	}
 	own := os.Getpid()
 	session, _ := unix.Getsid(own)
+	group := unix.Getpgrp()
 	present := map[int]bool{}
 	for _, p := range e.table.read(0) {
-		if !p.zombie || p.parent != own || p.session == session {
-			continue // alive, not ours, or a command of this program itself
+		if !p.zombie || p.parent != own {
+			continue
+		}
+		if p.session == session && (p.group == group || p.group == p.pid) {
+			continue // a command that some other room started
 		}
 		if p.pid == p.session && now.Sub(since(seen, p.pid, now)) < strangerAge {
 			present[p.pid] = true
@@ -81,6 +85,13 @@ func since(seen map[int]time.Time, pid int, now time.Time) time.Time {
 	}
 	seen[pid] = now
 	return now
+}
+
+// collect reaps what was killed and may have become our child.
+func (c *children) collect(killed []processInfo) {
+	for _, p := range killed {
+		c.reapOrphan(p)
+	}
 }
 
 // reapOrphan collects p unless somebody else will. A child that was started

@@ -281,6 +281,8 @@ func (r *run) live() {
 // What was asked to end may go on until its grace is over; else it is killed.
 func (r *run) clean() {
 	var killing time.Time
+	var victims []processInfo
+	defer func() { r.engine.children.collect(victims) }()
 	pause := time.Millisecond
 	for {
 		now := time.Now()
@@ -296,6 +298,7 @@ func (r *run) clean() {
 			for _, p := range left {
 				_ = killProcess(p) // the next look at the table tells whether it worked
 			}
+			victims = append(victims, left...)
 			if killing.IsZero() {
 				killing, pause = now, time.Millisecond
 			}

@@ -15,6 +15,9 @@ func attributes(_ *int, credential *syscall.Credential) *syscall.SysProcAttr {
 
 func becomeSubreaper() error { return nil }
 
+// closeOnExec: what bulsa opens is kept away from workers anyway.
+func closeOnExec() {}
+
 // awaitExit returns when the child has ended, and leaves it as a zombie.
 func (ch *child) awaitExit() {
 	queue, err := unix.Kqueue()

@@ -20,6 +20,10 @@ func becomeSubreaper() error {
 	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }
 
+// closeOnExec keeps what bulsa has inherited away from its workers. An old
+// kernel (before 5.11) cannot, and then only what bulsa opens is kept away.
+func closeOnExec() { _ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) }
+
 // awaitExit returns when the child has ended, and leaves it as a zombie: its
 // number and its group's stay taken until reap.
 func (ch *child) awaitExit() {
