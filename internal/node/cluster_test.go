@@ -79,7 +79,7 @@ func TestAnswersAfterDisconnectCloseTheConnection(t *testing.T) {
 		r := start(t, setup{binary: binary, dir: app(t, `
 const server = require('http').createServer((req, res) => {
   if (req.url !== '/slow') return res.end('next');
-  process.once('disconnect', () => res.end('late'));
+  process.on('internalMessage', (m) => m.act === 'disconnect' && setImmediate(() => res.end('late')));
   process.send('slow');
 }).listen(3000);`)})
 		conn := r.connect(r.key(":3000"))

@@ -44,8 +44,8 @@ func (a Ask) UDP() bool { return a.AddressType == "udp4" || a.AddressType == "ud
 type Grant struct {
 	Errno  syscall.Errno // not 0: refused with it; the application gets it as the server's 'error' event
 	Host   string        // what server.address() says; an IP address
-	Port   int     // for an ask with port 0; any other ask is told its own
-	Shared uintptr // descriptor of a listening or UDP socket the worker shall use itself (duplicated by the callee); 0: the primary accepts
+	Port   int           // for an ask with port 0; any other ask is told its own
+	Shared uintptr       // descriptor of a listening or UDP socket the worker shall use itself (duplicated by the callee); 0: the primary accepts
 }
 
 // Handler is told what one worker does. Its methods are called from the

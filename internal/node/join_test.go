@@ -1,0 +1,165 @@
+package node
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const joined = `
+const cluster = require('cluster');
+require('http').createServer((q, a) => a.end('worker ' + (cluster.isWorker && cluster.worker.id) + ' ' + q.socket.remoteAddress)).listen(3000);
+process.on('message', (m) => console.log('got', JSON.stringify(m)));
+process.send({ cmd: 'MASTER_ID', worker_id: 1 });
+`
+
+// serves checks that the worker behind a wrapper serves as one that joined at once.
+func serves(t *testing.T, r *rig) {
+	t.Helper()
+	if _, body := get(t, r.connect(r.key(":3000")), "/", `Forwarded: for="192.0.2.7:4711"`); body != "worker 7 192.0.2.7" {
+		t.Errorf("body %q", body)
+	}
+	r.prints(`got {"cmd":"MASTER_ID","master_id":"the-primary"}`)
+	if pid := r.channel.PID(); pid == 0 {
+		t.Error("the worker's pid is not known")
+	}
+	if err := r.channel.Disconnect(); err != nil {
+		t.Error(err)
+	}
+	r.until("exited")
+}
+
+func TestJoinsLateBehindAShell(t *testing.T) {
+	for name, line := range map[string]string{
+		"assignment":           "X=1 node app.js; true",
+		"helper before it":     `node -p 1 && V=$(node -e 'process.stdout.write("1")') node app.js`,
+		"another script first": "node before.js && node app.js",
+		"a Node wrapper":       "node node_modules/cross-env/run.js",
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachNode(t, func(t *testing.T, binary string) {
+				dir := app(t, joined)
+				write(t, dir, "before.js", "")
+				write(t, dir, "node_modules/cross-env/run.js", `require('child_process').spawn(process.execPath, ['app.js'], { stdio: 'inherit' })`)
+				serves(t, start(t, setup{binary: binary, dir: dir, command: []string{"sh", "-c", line}}))
+			})
+		})
+	}
+}
+
+func TestJoinsLateBehindAWrapperWithItsOwnChannel(t *testing.T) {
+	eachNode(t, func(t *testing.T, binary string) {
+		dir := app(t, joined)
+		write(t, dir, "node_modules/tsx/cli.js", `#!/usr/bin/env node
+require('child_process').spawn(process.execPath, process.argv.slice(2), { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })`)
+		serves(t, start(t, setup{binary: binary, dir: dir, command: []string{"./node_modules/tsx/cli.js", "app.js"}}))
+	})
+}
+
+func TestJoinsLateBehindNpm(t *testing.T) {
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		t.Skip("npm is not on PATH")
+	}
+	for _, command := range [][]string{{"npm", "--silent", "start"}, {"npm", "exec", "--no", "-c", "node app.js"}} {
+		t.Run(strings.Join(command, " "), func(t *testing.T) {
+			eachNode(t, func(t *testing.T, binary string) {
+				if out, err := exec.Command(binary, npm, "--version").CombinedOutput(); err != nil {
+					t.Skipf("this npm does not run on this Node: %s", out)
+				}
+				dir := app(t, joined)
+				write(t, dir, "package.json", `{"scripts":{"start":"node app.js"}}`)
+				serves(t, start(t, setup{binary: binary, dir: dir, command: command,
+					env: []string{"npm_config_update_notifier=false", "npm_config_cache=" + t.TempDir()}}))
+			})
+		})
+	}
+}
+
+func TestPackageScriptRunsWithoutNpm(t *testing.T) {
+	eachNode(t, func(t *testing.T, binary string) {
+		dir := app(t, joined+`console.log('as', process.env.npm_lifecycle_event, process.env.npm_package_name, process.env.MODE)`)
+		write(t, dir, "package.json", `{"name":"shop","scripts":{"start":"MODE=production node app.js"}}`)
+		r := start(t, setup{binary: binary, dir: dir, command: []string{"npm", "start"}})
+		r.prints("as start shop production")
+		if r.cmd.Process.Pid == 0 || filepath.Base(r.cmd.Path) != "node" {
+			t.Errorf("started %s", r.cmd.Path)
+		}
+		serves(t, r)
+	})
+}
+
+func TestChildrenOfTheApplicationDoNotJoin(t *testing.T) {
+	const parent = `
+const { spawnSync, fork } = require('child_process'), { Worker } = require('worker_threads');
+spawnSync(process.execPath, ['child.js'], { stdio: 'inherit' });
+fork('child.js');
+new Worker('./thread.js');
+`
+	for name, command := range map[string][]string{"at once": {"node", "app.js"}, "late": {"sh", "-c", "node app.js; true"}} {
+		t.Run(name, func(t *testing.T) {
+			eachNode(t, func(t *testing.T, binary string) {
+				dir := app(t, parent+joined)
+				write(t, dir, "child.js", `
+console.log('child', process.argv.length, require('cluster').isWorker, Object.keys(process.env).filter((k) => /BULSA|NODE_OPTIONS|NODE_UNIQUE|NODE_CHANNEL/.test(k)).join());
+require('net').createServer().listen(0, () => process.exit());`)
+				write(t, dir, "thread.js", `console.log('thread', require('cluster').isWorker, 'BULSA_ID' in process.env)`)
+				r := start(t, setup{binary: binary, dir: dir, command: command})
+				r.wait("two children", func() bool { return strings.Count(r.output.String(), "child 2 false \n") == 2 })
+				r.prints("thread ")
+				serves(t, r)
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				if len(r.asks) != 1 {
+					t.Errorf("asks %v", r.asks)
+				}
+			})
+		})
+	}
+}
+
+func TestWatchRestartsTheApplicationOnTheSameChannel(t *testing.T) {
+	eachNode(t, func(t *testing.T, binary string) {
+		dir := app(t, joined)
+		r := start(t, setup{binary: binary, dir: dir, args: []string{"--watch", "app.js"}})
+		key := r.key(":3000")
+		r.connect(key)
+		if err := os.WriteFile(filepath.Join(dir, "app.js"), []byte(strings.ReplaceAll(joined, "'worker '", "'again '")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.until("closed " + key)
+		r.wait("a second listening", func() bool {
+			n := 0
+			for _, f := range r.facts {
+				if f == "listening :3000" {
+					n++
+				}
+			}
+			return n == 2
+		})
+		if _, body := get(t, r.connect(key), "/"); !strings.HasPrefix(body, "again 7") {
+			t.Errorf("body %q", body)
+		}
+	})
+}
+
+func TestUsersOwnNodeOptionsStay(t *testing.T) {
+	eachNode(t, func(t *testing.T, binary string) {
+		dir := app(t, joined+`console.log('options', process.env.NODE_OPTIONS, global.first)`)
+		write(t, dir, "my own.js", "global.first = 'loaded'")
+		own := `--require "` + filepath.Join(dir, "my own.js") + `"`
+		r := start(t, setup{binary: binary, dir: dir, env: []string{"NODE_OPTIONS=" + own}})
+		r.prints("options " + own + " loaded")
+		serves(t, r)
+	})
+}
+
+func TestForkingApplicationBecomesAWorker(t *testing.T) {
+	eachNode(t, func(t *testing.T, binary string) {
+		r := start(t, setup{binary: binary, dir: app(t, `
+if (require('cluster').isMaster) { require('cluster').fork(); } else {`+joined+`}`)})
+		serves(t, r)
+	})
+}
