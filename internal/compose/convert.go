@@ -57,10 +57,9 @@ func (c *converter) service(from types.ServiceConfig) (spec.Service, error) {
 	if err := c.refuseContainers(path, from); err != nil {
 		return s, err
 	}
-	c.command(from, &s)
 	c.dependencies(from, &s)
 	for _, step := range []func(string, types.ServiceConfig, *spec.Service) error{
-		c.ports, c.health, c.restart, c.stop, c.deploy, c.logging, c.extension, c.settle,
+		c.command, c.ports, c.health, c.restart, c.stop, c.deploy, c.logging, c.extension, c.settle,
 	} {
 		if err := step(path, from, &s); err != nil {
 			return s, err
@@ -91,7 +90,16 @@ func (c *converter) refuseContainers(path string, from types.ServiceConfig) erro
 
 // command is entrypoint and command, as a container would see them. The
 // working directory is relative to the project's folder.
-func (c *converter) command(from types.ServiceConfig, s *spec.Service) {
+func (c *converter) command(path string, from types.ServiceConfig, s *spec.Service) error {
+	for _, key := range []string{"entrypoint", "command"} {
+		if operator := shellOperator(c.source.text(path + "." + key)); operator != "" {
+			return &spec.Problem{
+				Where: path + "." + key,
+				What:  fmt.Sprintf("%q would end the %s: no shell is run", operator, key),
+				Fix:   `quote it, or write ["sh", "-c", "..."]`,
+			}
+		}
+	}
 	s.Command.Args = append(slices.Clone([]string(from.Entrypoint)), from.Command...)
 	s.Command.Dir = c.dir
 	if from.WorkingDir != "" {
@@ -100,6 +108,31 @@ func (c *converter) command(from types.ServiceConfig, s *spec.Service) {
 	s.Command.User = from.User
 	s.Command.Init = from.Init != nil && *from.Init
 	s.Command.Env = c.environment(from)
+	return nil
+}
+
+// shellOperator is the first shell operator outside quotes. compose-go drops
+// it and the rest of the line without a word.
+func shellOperator(line string) string {
+	quote := rune(0)
+	escaped := false
+	for _, r := range line {
+		switch {
+		case escaped:
+			escaped = false
+		case r == '\\' && quote != '\'':
+			escaped = true
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '\'' || r == '"' || r == '`':
+			quote = r
+		case strings.ContainsRune(";&|<>", r):
+			return string(r)
+		}
+	}
+	return ""
 }
 
 // environment is bulsa's own with the service's on top: unlike a container,
@@ -294,7 +327,10 @@ func (c *converter) settle(_ string, from types.ServiceConfig, s *spec.Service) 
 		s.Restart, s.Update, s.Logs = plain.Restart, plain.Update, plain.Logs
 		s.Stop.Signal, s.Stop.Grace = plain.Stop.Signal, plain.Stop.Grace
 	}
-	s.Restart.MaxDelay = max(s.Restart.MaxDelay, s.Restart.Delay)
+	x, _ := from.Extensions[extensionKey].(map[string]any)
+	if !hasKey(x["restart"], "max_delay") {
+		s.Restart.MaxDelay = max(s.Restart.MaxDelay, s.Restart.Delay)
+	}
 	if strings.TrimSpace(strings.Join(s.Command.Args, "")) == "" && len(from.Entrypoint) == 0 {
 		s.Command.Args = nil
 	}

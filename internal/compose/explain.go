@@ -27,7 +27,7 @@ func (s *source) explain(err error) error {
 	text = regexp.MustCompile(`^validating .*?: `).ReplaceAllString(text, "")
 	text = strings.TrimPrefix(text, "decoding failed due to the following error(s): ")
 	for _, known := range []func(string) *spec.Problem{
-		s.wholeFile, s.unknownKey, s.notOneOf, s.wrongType, s.missingVariable, s.badInterpolation, s.badValue, s.badSyntax, s.badPort, s.badProjectName, s.mentioned,
+		s.wholeFile, s.badEnvFile, s.unknownKey, s.notOneOf, s.wrongType, s.missingVariable, s.badInterpolation, s.badValue, s.badSyntax, s.badPort, s.badProjectName, s.mentioned,
 	} {
 		if p := known(text); p != nil {
 			return p
@@ -44,6 +44,14 @@ func (s *source) wholeFile(text string) *spec.Problem {
 		return &spec.Problem{Where: s.first + ":1", What: "the file is not a mapping", Fix: "begin with services:"}
 	}
 	return nil
+}
+
+func (s *source) badEnvFile(text string) *spec.Problem {
+	m := regexp.MustCompile(`^failed to read (.*): line (\d+): (.*)$`).FindStringSubmatch(text)
+	if m == nil {
+		return nil
+	}
+	return &spec.Problem{Where: m[1] + ":" + m[2], What: m[3], Fix: "write KEY=VALUE lines"}
 }
 
 func (s *source) notOneOf(text string) *spec.Problem {

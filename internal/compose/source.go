@@ -301,6 +301,18 @@ func (s *source) where(path string) string {
 	return s.first
 }
 
+// text is the text at a path as the last file has it, before interpolation;
+// empty when it is not a text.
+func (s *source) text(path string) string {
+	found := ""
+	for _, sc := range s.scalars {
+		if sc.path == path && sc.at.file == s.values[path].file {
+			found = sc.text
+		}
+	}
+	return found
+}
+
 // place turns the path of a problem into file:line.
 func (s *source) place(err error) error {
 	var p *spec.Problem

@@ -134,6 +134,9 @@ func ParsePublish(text string) (Port, error) {
 	} else if first, tail, _ := strings.Cut(text, ":"); isHost(first, tail) {
 		host, rest = first, tail
 	}
+	if strings.HasPrefix(rest, ":") {
+		return fail()
+	}
 	if host != "" && host != "localhost" {
 		if _, err := netip.ParseAddr(host); err != nil {
 			return Port{}, fmt.Errorf("%q in %q is not an address; give an IP address or localhost", host, text)
@@ -159,7 +162,7 @@ func isHost(first, tail string) bool {
 		return false
 	}
 	_, err := strconv.Atoi(first)
-	return err != nil
+	return first != "" && err != nil
 }
 
 func parsePort(text string) (int, error) {

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -56,6 +57,9 @@ func FromRun(f RunFlags) (Project, []Warning, error) {
 	if name == "" {
 		name = serviceName(f)
 	}
+	if !validName(name) {
+		return Project{}, nil, &Problem{Where: "--name", What: fmt.Sprintf("%q is not a service name", name), Fix: "use letters, digits, dots, - and _"}
+	}
 	s := NewService(name)
 	for _, step := range []func(*RunFlags, *Service) error{
 		runCommand, runEnvironment, runWorkers, runPorts, runHealth, runLife,
@@ -66,7 +70,7 @@ func FromRun(f RunFlags) (Project, []Warning, error) {
 	}
 	p := Project{Name: projectName(name), Dir: f.Dir, Services: []Service{s}}
 	if err := Validate(p); err != nil {
-		return Project{}, nil, asFlag(err, f.Name != "")
+		return Project{}, nil, asFlag(err)
 	}
 	return p, runWarnings(f), nil
 }
@@ -335,12 +339,9 @@ func runLife(f *RunFlags, s *Service) error {
 }
 
 // asFlag renames the place of a problem from the file's words to the flag's.
-func asFlag(err error, named bool) error {
-	p, ok := err.(*Problem)
-	if !ok {
-		return err
-	}
-	if !strings.HasPrefix(p.Where, "services.") && !named {
+func asFlag(err error) error {
+	var p *Problem
+	if !errors.As(err, &p) {
 		return err
 	}
 	flags := []struct{ part, flag string }{
@@ -356,7 +357,7 @@ func asFlag(err error, named bool) error {
 			return &Problem{Where: f.flag, What: p.What, Fix: p.Fix}
 		}
 	}
-	return &Problem{Where: "--name", What: p.What, Fix: p.Fix}
+	return p
 }
 
 func runWarnings(f RunFlags) []Warning {
