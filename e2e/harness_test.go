@@ -1,0 +1,313 @@
+// Package e2e drives the built binary as its users do.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait for a fact. It is long: these machines are shared.
+const patience = 60 * time.Second
+
+// binary is the bulsa under test: $BULSA_E2E_BINARY, or one that TestMain builds
+// with the race detector.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	binary = os.Getenv("BULSA_E2E_BINARY")
+	if binary != "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "bulsa-e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "bulsa")
+	build := exec.Command("go", "build", "-race", "-o", binary, "../cmd/bulsa")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "cannot build bulsa:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// world is one user's machine: a runtime folder of its own, so that projects of
+// other tests are not seen.
+type world struct {
+	t   *testing.T
+	dir string // working folder of the commands
+	env []string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	runtime, err := os.MkdirTemp("", "b") // short: a unix socket's path has 108 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(runtime) })
+	return &world{t: t, dir: t.TempDir(), env: append(os.Environ(), "BULSA_RUNTIME_DIR="+runtime)}
+}
+
+// example is the folder of one of the examples.
+func example(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("..", "examples", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// write puts a file into the working folder and returns its path.
+func (w *world) write(name, content string) string {
+	w.t.Helper()
+	path := filepath.Join(w.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// result is how a command ended.
+type result struct {
+	stdout, stderr string
+	status         int
+}
+
+// do runs one command to its end.
+func (w *world) do(args ...string) result {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Dir, cmd.Env = w.dir, w.env
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		w.t.Fatalf("bulsa %s: %v", strings.Join(args, " "), err)
+	}
+	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+}
+
+// must runs one command that has to succeed.
+func (w *world) must(args ...string) string {
+	w.t.Helper()
+	r := w.do(args...)
+	if r.status != 0 {
+		w.t.Fatalf("bulsa %s: exit status %d\n%s%s", strings.Join(args, " "), r.status, r.stdout, r.stderr)
+	}
+	return r.stdout
+}
+
+// server is a bulsa that runs in the foreground.
+type server struct {
+	w      *world
+	cmd    *exec.Cmd
+	stdout *transcript
+	stderr *transcript
+	exited chan struct{}
+}
+
+// start runs a foreground command and ends it, gracefully, with the test.
+func (w *world) start(args ...string) *server {
+	w.t.Helper()
+	s := &server{w: w, stdout: &transcript{}, stderr: &transcript{}, exited: make(chan struct{})}
+	s.cmd = exec.Command(binary, args...)
+	s.cmd.Dir, s.cmd.Env = w.dir, w.env
+	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.stderr
+	s.cmd.WaitDelay = 5 * time.Second
+	if err := s.cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	go func() {
+		s.cmd.Wait()
+		close(s.exited)
+	}()
+	w.t.Cleanup(func() {
+		s.stop()
+		if w.t.Failed() {
+			w.t.Logf("bulsa %s said:\n%s\n%s", strings.Join(args, " "), tail(s.stdout.String()), tail(s.stderr.String()))
+		}
+		if strings.Contains(s.stderr.String(), "DATA RACE") {
+			w.t.Errorf("data race in bulsa:\n%s", s.stderr.String())
+		}
+	})
+	return s
+}
+
+// tail keeps a failed test's output readable.
+func tail(s string) string {
+	const most = 8000
+	if len(s) > most {
+		return "..." + s[len(s)-most:]
+	}
+	return s
+}
+
+// ready starts a command and waits until it says that everything is ready.
+func (w *world) ready(args ...string) *server {
+	w.t.Helper()
+	s := w.start(args...)
+	s.says("ready after")
+	return s
+}
+
+// says waits for a text on standard error.
+func (s *server) says(text string) {
+	s.w.t.Helper()
+	eventually(s.w.t, fmt.Sprintf("bulsa says %q", text), func() bool {
+		select {
+		case <-s.exited:
+			if !strings.Contains(s.stderr.String(), text) {
+				s.w.t.Fatalf("bulsa ended without saying %q:\n%s", text, s.stderr.String())
+			}
+		default:
+		}
+		return strings.Contains(s.stderr.String(), text)
+	})
+}
+
+// prints waits for a text on standard output.
+func (s *server) prints(text string) {
+	s.w.t.Helper()
+	eventually(s.w.t, fmt.Sprintf("standard output has %q", text), func() bool { return strings.Contains(s.stdout.String(), text) })
+}
+
+// stop ends the server as Ctrl-C does, and by force when that takes too long.
+func (s *server) stop() int {
+	s.cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-s.exited:
+	case <-time.After(patience):
+		s.w.t.Errorf("bulsa did not end within %s of SIGINT", patience)
+		s.cmd.Process.Kill()
+		<-s.exited
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// transcript collects a process's output while it is read.
+type transcript struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (x *transcript) Write(b []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.b.Write(b)
+}
+
+func (x *transcript) String() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.b.String()
+}
+
+// eventually waits for a fact.
+func eventually(t *testing.T, what string, fact func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !fact() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s in vain until %s", patience, what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// freePort is a TCP port of 127.0.0.1 that nobody uses at the moment.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// row is what the tests read of `bulsa ps --format json`.
+type row struct {
+	Name     string `json:"name"`
+	Service  string `json:"service"`
+	Number   int    `json:"worker"`
+	Engine   string `json:"engine"`
+	PID      int    `json:"pid"`
+	ID       string `json:"id"`
+	State    string `json:"state"`
+	Health   string `json:"health"`
+	Restarts int    `json:"restarts"`
+	Release  int    `json:"release"`
+	Cause    string `json:"cause"`
+	Address  string `json:"address"`
+}
+
+// ps reads the workers of a project ("" for the only one).
+func (w *world) ps(project string) []row {
+	w.t.Helper()
+	args := []string{"ps", "-a", "--format", "json"}
+	if project != "" {
+		args = append(args, "-p", project)
+	}
+	var rows []row
+	out := w.must(args...)
+	if err := json.Unmarshal([]byte(out), &rows); err != nil {
+		w.t.Fatalf("ps --format json: %v\n%s", err, out)
+	}
+	return rows
+}
+
+// states is the workers of a project as "app.1 ready, app.2 backoff".
+func (w *world) states(project string) string {
+	w.t.Helper()
+	var out []string
+	for _, r := range w.ps(project) {
+		out = append(out, r.Name+" "+r.State)
+	}
+	return strings.Join(out, ", ")
+}
+
+// get asks once, over a connection of its own, and returns status and body.
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("GET %s: %v", url, err)
+	}
+	return res.StatusCode, string(b)
+}
