@@ -276,3 +276,28 @@ func TestThereIsAtLeastOneCPU(t *testing.T) {
 		t.Errorf("%d CPUs", CPUs())
 	}
 }
+
+func TestTheDocumentedExampleIsUnderstood(t *testing.T) {
+	p := mustLoad(t, Options{Files: []string{"testdata/cases/contract.yaml"}, Dir: here(t), CPUs: 8})
+	app, legacy := service(t, p, "app"), service(t, p, "legacy")
+	if !slices.Equal(app.Command.Args, []string{"node", "app.js"}) || app.Replicas != 2 || !slices.Equal(app.Ports, []spec.Port{{Published: 3333, Target: 3000}}) {
+		t.Errorf("app %+v", app)
+	}
+	health := spec.Health{
+		Test: []string{"CMD-SHELL", "curl --fail http://localhost:3000/ || exit 1"}, HTTP: "/health", Interval: 40 * time.Second,
+		Timeout: 30 * time.Second, Retries: 3, StartPeriod: time.Minute, StartInterval: 5 * time.Second, Passes: 1, Replace: true,
+	}
+	if !reflect.DeepEqual(app.Health, health) {
+		t.Errorf("health %+v, want %+v", app.Health, health)
+	}
+	if want := (spec.Balance{Policy: spec.LeastLatency, MaxFails: 3, FailTimeout: 10 * time.Second, Sticky: "name"}); app.Balance != want {
+		t.Errorf("balance %+v, want %+v", app.Balance, want)
+	}
+	servers := []spec.Server{
+		{Address: "127.0.0.1:3000", Weight: 10, MaxFails: 3, FailTimeout: 10 * time.Second},
+		{Address: "127.0.0.1:3001", Weight: 10, MaxFails: 1, FailTimeout: 10 * time.Second, Backup: true},
+	}
+	if legacy.Engine != spec.EngineExternal || !slices.Equal(legacy.Servers, servers) || !slices.Equal(legacy.Ports, []spec.Port{{Published: 8080, Target: 80}}) {
+		t.Errorf("legacy %+v", legacy)
+	}
+}

@@ -49,7 +49,7 @@ type Service struct {
 type Command struct {
 	Args []string `json:"args"`           // entrypoint and command, already split; Args[0] is looked up in the worker's PATH
 	Dir  string   `json:"dir"`            // absolute working directory
-	Env  []string `json:"env"`            // KEY=VALUE, sorted by key; the whole environment of the service (bulsa adds its own on top)
+	Env  []string `json:"env"`            // KEY=VALUE, sorted by key; the whole environment: bulsa's own, inherited, with the service's on top (PORT and BULSA_* are added at the start)
 	User string   `json:"user,omitempty"` // user[:group], names or numbers; empty: bulsa's own
 	Init bool     `json:"init,omitempty"` // accepted for Compose; bulsa always reaps
 }
