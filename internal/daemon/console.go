@@ -62,7 +62,9 @@ func (c *console) follow(ctx context.Context, store *logs.Store, s *supervisor.S
 	go func() {
 		defer c.wg.Done()
 		for e := range events {
-			c.say("%s", eventLine(e))
+			if !quiet(e.Kind) {
+				c.say("%s", eventLine(e))
+			}
 		}
 	}()
 	if c.out == nil {
@@ -76,6 +78,15 @@ func (c *console) follow(ctx context.Context, store *logs.Store, s *supervisor.S
 			fmt.Fprintf(c.out, "%s | %s\n", l.Worker, l.Text)
 		}
 	}()
+}
+
+// quiet reports a step on the way to something that is said; `bulsa events` has it.
+func quiet(kind string) bool {
+	switch kind {
+	case "starting", "draining", "stopping", "unusable":
+		return true
+	}
+	return false
 }
 
 // eventLine is an event for people: who, what, why.

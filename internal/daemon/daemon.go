@@ -26,6 +26,7 @@ import (
 	"bulsa/internal/proxy"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
+	"bulsa/internal/worker"
 )
 
 // Options is what one run of a project needs.
@@ -250,10 +251,27 @@ func (d *Daemon) wait(ctx context.Context, signals <-chan os.Signal) error {
 			return nil
 		case <-signals:
 			d.console.say("stopping; once more to stop at once")
+			forgetEcho(signals)
 			return nil
 		case <-d.down:
 			return nil
 		case <-changed:
+		}
+	}
+}
+
+// signalEcho is how soon after the first signal another one is the same wish,
+// delivered twice: to the process and to its group, as timeout(1) and some
+// wrappers do.
+const signalEcho = 100 * time.Millisecond
+
+func forgetEcho(signals <-chan os.Signal) {
+	echo := time.After(signalEcho)
+	for {
+		select {
+		case <-signals:
+		case <-echo:
+			return
 		}
 	}
 }
@@ -266,6 +284,11 @@ func completed(st *supervisor.Status) (bool, error) {
 			return false, nil
 		}
 		for _, w := range sv.Workers {
+			final := w.State == worker.Failed && w.Next.IsZero() // no retry will come
+			if final {
+				failure = fmt.Errorf("%s failed: %s", w.Name, w.Cause)
+				continue
+			}
 			if !w.Finished {
 				return false, nil
 			}
