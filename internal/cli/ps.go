@@ -75,7 +75,7 @@ func workerColumns() []column {
 		{"REQ/S", func(w api.Worker) string { return known(w.RequestsPerSecond, rate) }},
 		{"P99", func(w api.Worker) string { return known(w.P99Seconds, seconds) }},
 		{"CPU", func(w api.Worker) string { return known(w.CPUPercent, percent) }},
-		{"MEM", func(w api.Worker) string { return known(w.MemoryBytes, bytes) }},
+		{"MEM", func(w api.Worker) string { return known(w.MemoryBytes, size) }},
 		{"PORTS", func(w api.Worker) string { return strings.Join(w.Ports, ", ") }},
 	}
 }
@@ -153,7 +153,7 @@ func seconds(v float64) string {
 
 func percent(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) + "%" }
 
-func bytes(n int64) string {
+func size(n int64) string {
 	const kib = 1024
 	v := float64(n)
 	for _, unit := range []string{"B", "KiB", "MiB", "GiB"} {
