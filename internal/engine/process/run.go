@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -291,7 +292,7 @@ func (r *run) clean() {
 			_ = r.child.signalGroup(syscall.SIGKILL) // what it does not reach is in the table
 		}
 		left := r.engine.left(r)
-		if len(left) == 0 {
+		if len(left) == 0 && !slices.ContainsFunc(victims, processInfo.alive) {
 			return
 		}
 		if kill {

@@ -95,7 +95,8 @@ func listProcesses() []processInfo {
 }
 
 // readProcess reads /proc/PID/stat (proc_pid_stat(5)). The name in parentheses
-// may hold anything, so the fields are counted from its end.
+// may hold anything, so the fields are counted from its end. A process is dead
+// when its last thread is, not when its first one shows as a zombie.
 func readProcess(pid int) (processInfo, bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -110,7 +111,7 @@ func readProcess(pid int) (processInfo, bool) {
 	started, _ := strconv.ParseUint(fields[19], 10, 64)
 	return processInfo{
 		pid: pid, parent: number(1), group: number(2), session: number(3),
-		zombie: fields[0] == "Z" || fields[0] == "X", started: started,
+		zombie: fields[0] == "X" || fields[0] == "Z" && number(17) <= 1, started: started,
 	}, true
 }
 

@@ -86,6 +86,13 @@ func (e *Engine) left(r *run) []processInfo {
 	return list
 }
 
+// alive looks again whether p still is. A dying process has no environment any
+// more, so one that was found by it must be remembered.
+func (p processInfo) alive() bool {
+	now, ok := readProcess(p.pid)
+	return ok && now.started == p.started && !now.zombie
+}
+
 func (p processInfo) same(q processInfo) bool { return p.pid == q.pid }
 
 // owns reports whether session belongs to a child that is not reaped yet.
