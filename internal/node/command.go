@@ -33,8 +33,8 @@ type Command struct {
 // line that says what to change.
 //
 // Programs without a script file (node -e, node -p, a script on standard
-// input), node --test, Bun and Deno are KindOther. node --watch and node --run
-// start the application as their child: KindWrapper.
+// input), node --test, node --watch (which needs the child's channel for
+// itself), Bun and Deno are KindOther. node --run is a KindWrapper.
 func Resolve(args []string, dir string, env []string) (Command, error) {
 	if len(args) == 0 || args[0] == "" {
 		return Command{}, errors.New("no command: name a program, a script or a folder with a package.json")

@@ -1,10 +1,10 @@
 package node
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -120,29 +120,32 @@ require('net').createServer().listen(0, () => process.exit());`)
 	}
 }
 
-func TestWatchRestartsTheApplicationOnTheSameChannel(t *testing.T) {
+func TestASecondProcessBehindAWrapperTakesOver(t *testing.T) {
 	eachNode(t, func(t *testing.T, binary string) {
-		dir := app(t, joined)
-		r := start(t, setup{binary: binary, dir: dir, args: []string{"--watch", "app.js"}})
+		r := start(t, setup{binary: binary, dir: app(t, joined), command: []string{"sh", "-c", "node app.js; node app.js"}})
 		key := r.key(":3000")
-		r.connect(key)
-		if err := os.WriteFile(filepath.Join(dir, "app.js"), []byte(strings.ReplaceAll(joined, "'worker '", "'again '")), 0o600); err != nil {
+		if err := syscall.Kill(r.channel.PID(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		r.until("closed " + key)
-		r.wait("a second listening", func() bool {
-			n := 0
-			for _, f := range r.facts {
-				if f == "listening :3000" {
-					n++
-				}
-			}
-			return n == 2
-		})
-		if _, body := get(t, r.connect(key), "/"); !strings.HasPrefix(body, "again 7") {
-			t.Errorf("body %q", body)
-		}
+		r.wait("a second listening", func() bool { return strings.Count(strings.Join(r.facts, " "), "listening") == 2 })
+		serves(t, r)
 	})
+}
+
+func TestAProgramWithoutServerEndsByItself(t *testing.T) {
+	for name, command := range map[string][]string{"at once": {"node", "app.js"}, "late": {"sh", "-c", "node app.js && true"}} {
+		t.Run(name, func(t *testing.T) {
+			eachNode(t, func(t *testing.T, binary string) {
+				r := start(t, setup{binary: binary, dir: app(t, `setTimeout(() => console.log('migrated'), 10)`), command: command})
+				r.until("exited")
+				r.prints("migrated")
+				if !r.cmd.ProcessState.Success() {
+					t.Errorf("exit: %v", r.cmd.ProcessState)
+				}
+			})
+		})
+	}
 }
 
 func TestUsersOwnNodeOptionsStay(t *testing.T) {

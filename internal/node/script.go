@@ -39,8 +39,8 @@ func (r resolver) script(args []string) (Command, error) {
 			return Command{}, err
 		}
 	}
-	argv := slices.Concat([]string{node}, flags, args)
-	return Command{Args: argv, Dir: r.dir, Env: r.add, Kind: KindNode}, nil
+	kind, err := r.nodeScript(args)
+	return Command{Args: slices.Concat([]string{node}, flags, args), Dir: r.dir, Env: r.add, Kind: kind}, err
 }
 
 // typeScriptFlags prefers tsx, which the project has chosen itself, to Node's
@@ -118,7 +118,7 @@ func (r resolver) nodeKind(args []string) (Kind, error) {
 			return r.nodeScript(args[i:])
 		case arg == "-" || hasNoScript(arg):
 			return KindOther, nil
-		case arg == "--watch" || arg == "--watch-path" || arg == "--run":
+		case arg == "--run":
 			return KindWrapper, nil
 		case !joined && takesValue(arg):
 			i++
@@ -145,7 +145,7 @@ func (r resolver) nodeScript(args []string) (Kind, error) {
 
 // hasNoScript knows the ways to run node without an application (node(1)).
 func hasNoScript(flag string) bool {
-	const flags = "-e --eval -p --print -pe -i --interactive -c --check --test --test-only -v --version -h --help --v8-options --prof-process --build-sea --completion-bash"
+	const flags = "-e --eval -p --print -pe -i --interactive -c --check --test --test-only --watch --watch-path -v --version -h --help --v8-options --prof-process --build-sea --completion-bash"
 	return slices.Contains(strings.Fields(flags), flag)
 }
 

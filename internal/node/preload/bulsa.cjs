@@ -18,6 +18,7 @@ function main() {
   const servers = socket ? require('./listen.cjs').rewrite(socket) : new WeakSet();
   require('./address.cjs').install(servers);
   if (process.connected) {
+    join.endWhenIdle();
     process.send({ cmd: 'NODE_BULSA', act: 'hello', pid: process.pid }, undefined, undefined, () => {});
   }
 }

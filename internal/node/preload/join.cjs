@@ -11,7 +11,8 @@ const { managers, packages } = require('./wrappers.json');
 exports.isApplication = function isApplication() {
   const main = process.argv[1];
   if (!main) return false; // node -e, node -p: a helper inside a script
-  if (process.execArgv.some((a) => /^--(watch|test|run)(-|=|$)/.test(a))) return false; // starts the application as its child
+  // node --test and --watch start other processes, and speak to them over the channel.
+  if (process.execArgv.some((a) => /^--(watch|test)(-|=|$)/.test(a)) || process.env.WATCH_REPORT_DEPENDENCIES) return false;
   let real = main;
   try {
     real = fs.realpathSync(main);
@@ -52,3 +53,25 @@ function leaveWrapper() {
   for (const name of ['send', '_send', 'disconnect', '_disconnect', 'connected', 'channel']) delete process[name];
   process.removeAllListeners('internalMessage');
 }
+
+// endWhenIdle lets a program without a server end when its work is done, as it
+// would without bulsa: Node's cluster keeps every worker alive through its own
+// listeners for 'message' and 'disconnect' (each of them counts). While the
+// answer to a listen() is due, the channel holds the process again.
+exports.endWhenIdle = function endWhenIdle() {
+  const cluster = require('cluster');
+  const { channel } = process;
+  const { _getServer } = cluster;
+  if (!channel || typeof channel.unrefCounted !== 'function' || typeof _getServer !== 'function') return;
+  cluster._getServer = function (server, options, callback) {
+    let due = true;
+    const answered = (...answer) => {
+      Reflect.apply(callback, undefined, answer);
+      if (due) channel.unrefCounted();
+      due = false;
+    };
+    channel.refCounted();
+    return Reflect.apply(_getServer, this, [server, options, answered]);
+  };
+  for (let n = process.listenerCount('message') + process.listenerCount('disconnect'); n > 0; n--) channel.unrefCounted();
+};
