@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Go and Node, where it is missing: a C
+# compiler (the race detector), python3, curl and ps from Debian, the example's
+# npm packages, and further Node versions. bulsa itself needs none of it.
+set -eu
+cd "$(dirname "$0")/.."
+
+missing=
+need() { command -v "$1" >/dev/null || missing="$missing $2"; }
+need gcc gcc
+need make make
+need python3 python3
+need curl curl
+need ps procps
+if [ ! -e /usr/include/stdlib.h ]; then
+	missing="$missing libc6-dev"
+fi
+if [ -n "$missing" ]; then
+	as=
+	if [ "$(id -u)" != 0 ]; then as=sudo; fi
+	echo "installing$missing"
+	# shellcheck disable=SC2086 # words on purpose
+	{
+		$as apt-get update -q
+		DEBIAN_FRONTEND=noninteractive $as apt-get install -q -y --no-install-recommends $missing
+	} </dev/null
+fi
+
+for program in go node npm; do
+	if ! command -v "$program" >/dev/null; then
+		echo "$program is missing: install Go 1.26 or newer and Node 18 or newer" >&2
+		exit 1
+	fi
+done
+
+if [ ! -e examples/zombie-server/node_modules ]; then
+	npm ci --prefix examples/zombie-server --no-audit --no-fund
+fi
+scripts/test-nodes.sh install || echo "no further Node versions: the tests run on $(node --version) alone" >&2
