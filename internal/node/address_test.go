@@ -14,6 +14,8 @@ func TestRemoteAddressIsTheClients(t *testing.T) {
 		{`Forwarded: for="[2001:db8::1]:99";proto=https;host="a,for=6.6.6.6"`, "2001:db8::1 99 IPv6"},
 		{`Forwarded: for="192.0.2.7:4711"`, "192.0.2.7 4711 IPv4"},
 		{`Forwarded: for="evil, for="192.0.2.8:1"`, "192.0.2.8 1 IPv4"},
+		{`Forwarded: for="192.0.2.9:1";host="x,for=6.6.6.6\\";proto=http`, "192.0.2.9 1 IPv4"},
+		{`Forwarded: for="192.0.2.8:1";host="\",for=6.6.6.6\\\"";proto=http`, "192.0.2.8 1 IPv4"},
 		{`Forwarded: for=6.6.6.6, for=192.0.2.7`, "192.0.2.7 0 IPv4"},
 		{`Forwarded: for=unknown`, "  "},
 		{`Forwarded: for=;;;"`, "  "},

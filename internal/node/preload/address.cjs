@@ -61,10 +61,17 @@ function fromForwarded(header) {
 function lastElement(header) {
   let quoted = false;
   for (let i = header.length - 1; i >= 0; i--) {
-    if (header[i] === '"' && header[i - 1] !== '\\') quoted = !quoted;
+    if (header[i] === '"' && !escaped(header, i)) quoted = !quoted;
     else if (header[i] === ',' && !quoted) return header.slice(i + 1).trim();
   }
   return header.trim();
+}
+
+// escaped: an odd number of backslashes stands before i (RFC 9110, quoted-pair).
+function escaped(header, i) {
+  let n = 0;
+  while (header[i - 1 - n] === '\\') n++;
+  return n % 2 === 1;
 }
 
 function fromList(header) {
