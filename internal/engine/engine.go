@@ -123,7 +123,7 @@ type Engine interface {
 	// process of its group. ErrNoInstance when it has ended.
 	Signal(ctx context.Context, id InstanceID, signal string) error
 	// Stop asks the worker to end in its own way: Stop.Signal, and for a Node
-	// worker the cluster's disconnect before it. It does not wait.
+	// worker the cluster's disconnect beside it. It does not wait.
 	Stop(ctx context.Context, id InstanceID) error
 	// Kill ends everything that is left of the worker at once. It does not wait.
 	Kill(ctx context.Context, id InstanceID) error

@@ -147,8 +147,8 @@ func (e *Engine) Signal(_ context.Context, id engine.InstanceID, signal string) 
 	return r.signal(sig)
 }
 
-// Stop asks the worker to end: the cluster's disconnect for a Node worker, and
-// the stop signal to the group. A Node application without a handler for
+// Stop asks the worker to end: the stop signal to the group, and the cluster's
+// disconnect for a Node worker. A Node application without a handler for
 // SIGTERM dies of it at once, as with `docker stop`; the proxy has drained it before.
 func (e *Engine) Stop(_ context.Context, id engine.InstanceID) error {
 	r := e.find(id)

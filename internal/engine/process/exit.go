@@ -2,6 +2,7 @@ package process
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,9 @@ import (
 
 	"bulsa/internal/engine"
 )
+
+// lastLines is how far up the output an error is looked for.
+const lastLines = 40
 
 // maxCause is the most of a last line that is shown as a cause, in bytes.
 const maxCause = 200
@@ -22,15 +26,13 @@ type oomCounter struct {
 	consumed int // kills that were put down to some run already
 }
 
-func (c *oomCounter) read() int { return oomKills() }
-
 // blame reports whether a run that began when the count was before, and was
-// ended by SIGKILL, is to be counted among the kernel's victims.
-func (c *oomCounter) blame(before int) bool {
+// ended by SIGKILL when it was now, is to be counted among the kernel's victims.
+func (c *oomCounter) blame(before, now int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.consumed = max(c.consumed, before)
-	if oomKills() <= c.consumed {
+	if now <= c.consumed {
 		return false
 	}
 	c.consumed++
@@ -46,13 +48,37 @@ func (r *run) exit(status syscall.WaitStatus, oomBefore int) engine.Exit {
 	if status.Signaled() {
 		x.Code, x.Signal = -1, unix.SignalName(status.Signal())
 		if status.Signal() == syscall.SIGKILL && !killed {
-			x.OOM = r.engine.oom.blame(oomBefore)
+			x.OOM = r.engine.oom.blame(oomBefore, oomKills())
 		}
 	}
 	if x.Code != 0 && r.engine.cfg.Logs != nil {
-		x.Cause = r.cause(r.engine.cfg.Logs.Last(r.launch.Worker))
+		x.Cause = r.cause(r.lastWords())
 	}
 	return x
+}
+
+// lastWords is the line of the output that tells most about the end. Programs
+// print more after the error itself (Node: where it was emitted, its fields), so
+// an error's own line is looked for a little further up.
+func (r *run) lastWords() string {
+	last := r.engine.cfg.Logs.Last(r.launch.Worker)
+	named := regexp.MustCompile(`^\W*[\w.]*(Error|Exception)( \[\w+\])?: `)
+	if named.MatchString(last) || inUse(last) {
+		return last
+	}
+	lines, err := r.engine.cfg.Logs.Tail(lastLines, r.launch.Worker)
+	if err != nil {
+		return last
+	}
+	for _, l := range slices.Backward(lines) {
+		if l.At.Before(r.began) {
+			break
+		}
+		if named.MatchString(l.Text) || inUse(l.Text) {
+			return l.Text
+		}
+	}
+	return last
 }
 
 // cause makes the last line of the output a cause, if it looks like one.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -20,6 +22,8 @@ const (
 	claimPatience = 5 * time.Second
 	// channelPatience is how long a closed channel may take to say so.
 	channelPatience = time.Second
+	// maxSocketPath leaves room for ".2" in sun_path, which is 104 bytes on macOS (unix(4)).
+	maxSocketPath = 100
 )
 
 var errRawOnly = errors.New("this server takes whole client connections only")
@@ -44,6 +48,9 @@ func (r *run) prepareNode() (node.Start, *net.UnixConn, error) {
 	o := node.PrepareOptions{ID: id, Instance: r.launch.Number - 1, Env: r.env, Preload: preload}
 	if mode == spec.NodeListen {
 		o.Socket = filepath.Join(r.engine.cfg.RuntimeDir, "w"+strconv.Itoa(id)+"-"+strconv.Itoa(r.launch.Number)+".sock")
+		if r.socket = o.Socket; len(o.Socket) > maxSocketPath {
+			return node.Start{}, nil, fmt.Errorf("the path of its socket is too long: %s (set BULSA_RUNTIME_DIR to a shorter folder)", o.Socket)
+		}
 	}
 	return node.Prepare(r.plan.command, string(mode), o)
 }
@@ -61,6 +68,12 @@ func (r *run) attach(conn *net.UnixConn) {
 
 // closeChannel ends the line and waits until nothing more comes from it.
 func (r *run) closeChannel() {
+	if r.socket != "" {
+		sockets, _ := filepath.Glob(r.socket + "*") // a folder with special characters keeps some empty files
+		for _, s := range sockets {
+			os.Remove(s)
+		}
+	}
 	if r.channel == nil {
 		return
 	}

@@ -37,6 +37,10 @@ func (p *plan) joins() bool {
 	return p.command.Kind != node.KindOther && mode != spec.NodePort && mode != spec.NodeOff
 }
 
+// clustered reports whether a worker is a member of the cluster from its first
+// moment, so that bulsa listens for it.
+func (p *plan) clustered() bool { return p.joins() && p.command.Kind == node.KindNode }
+
 func planKey(r spec.Release) string {
 	return r.Service.Name + "@" + strconv.Itoa(r.Number) + "@" + r.Digest
 }

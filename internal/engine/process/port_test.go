@@ -34,6 +34,11 @@ func withShim(c *process.Config) { c.Shim = []string{"/proc/self/exe", shimArgum
 // ask sends one request through a connector.
 func ask(t testing.TB, connect any) string {
 	t.Helper()
+	return askPath(t, connect, "/")
+}
+
+func askPath(t testing.TB, connect any, path string) string {
+	t.Helper()
 	c, ok := connect.(connector)
 	if !ok {
 		t.Fatalf("connector %T cannot connect", connect)
@@ -42,7 +47,7 @@ func ask(t testing.TB, connect any) string {
 		DisableKeepAlives: true,
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return c.Connect(ctx) },
 	}}
-	r, err := client.Get("http://worker/")
+	r, err := client.Get("http://worker" + path)
 	if err != nil {
 		t.Fatalf("no answer: %v", err)
 	}
@@ -118,8 +123,8 @@ func TestAFixedPortServesAWorkerThatIsAlone(t *testing.T) {
 	l.Alone = true
 	i := b.StartLaunch(l)
 	f := b.Await(i.ID, engine.Listening)
-	if want := fmt.Sprintf("127.0.0.1:%d", port); f.Address != want {
-		t.Errorf("address = %s; want %s", f.Address, want)
+	if want := fmt.Sprintf("127.0.0.1:%d", port); f.Address != want || !f.FixedPort {
+		t.Errorf("fact = %+v; want a fixed port at %s", f, want)
 	}
 	ask(t, f.Connector)
 	if n := b.Await(i.ID, engine.Notice); !strings.Contains(n.Message, strconv.Itoa(port)) {

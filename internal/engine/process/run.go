@@ -43,6 +43,7 @@ type run struct {
 	private  bool             // port is this run's own, not the published one
 	listener *privateListener // offered as LISTEN_FDS; nil: none
 	child    *child           // set under mu
+	began    time.Time        // just before it was executed
 	pipes    []*os.File       // read ends of stdout and stderr
 	flushed  []func()         // wait for the logs to have read them
 
@@ -52,6 +53,7 @@ type run struct {
 	primary *node.Primary  // of the service; nil: the worker cannot join
 	nodeID  int            // cluster.worker.id
 	down    chan struct{}  // closed when the channel is
+	socket  string         // mode listen: path of its own socket
 
 	mu        sync.Mutex
 	over      bool // reaped: the number is no longer ours, no fact follows
@@ -82,7 +84,9 @@ func (r *run) start() error {
 		r.release()
 		return err
 	}
+	defer closeFDs(how.FDs)
 	before := listeners()
+	r.began = time.Now()
 	if err := r.spawn(how); err != nil {
 		if conn != nil {
 			conn.Close()
@@ -132,7 +136,7 @@ func (r *run) choosePort() error {
 		return nil
 	}
 	_, chosen := variable(r.plan.env, "PORT")
-	if !chosen && r.plan.joins() && r.plan.command.Kind == node.KindNode {
+	if !chosen && r.plan.clustered() {
 		if r.port = ports[0].Target; r.port == 0 {
 			r.port = ports[0].Published
 		}
@@ -224,9 +228,14 @@ func (r *run) files(how node.Start) (numbers []uintptr, opened []*os.File, err e
 	}
 	for n, f := range how.FDs {
 		set(n, f)
-		opened = append(opened, f)
 	}
 	return numbers, opened, nil
+}
+
+func closeFDs(files map[int]*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 func closeAll(files []*os.File) {
@@ -264,7 +273,7 @@ func drop(f *os.File) (wait func()) {
 
 // live waits for the end of the run and tells it.
 func (r *run) live() {
-	oomBefore := r.engine.oom.read()
+	oomBefore := oomKills()
 	r.child.awaitExit()
 	r.cancel()
 	r.clean()
@@ -366,6 +375,8 @@ func (r *run) signal(sig syscall.Signal) error {
 	return r.child.signalGroup(sig)
 }
 
+// stop sends the signal first: an application whose only work was its servers
+// ends at the disconnect, and would not see a signal that comes after it.
 func (r *run) stop(now time.Time) error {
 	r.mu.Lock()
 	if r.stopped.IsZero() {
@@ -373,10 +384,11 @@ func (r *run) stop(now time.Time) error {
 	}
 	channel := r.channel
 	r.mu.Unlock()
+	err := r.signal(r.plan.stop)
 	if channel != nil {
 		_ = channel.Disconnect() // a closed channel needs none
 	}
-	return r.signal(r.plan.stop)
+	return err
 }
 
 // kill ends the group now; what escaped from it follows when the leader has ended.

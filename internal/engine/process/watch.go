@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"bulsa/internal/engine"
-	"bulsa/internal/node"
 )
 
 const (
@@ -134,7 +133,7 @@ func (r *run) newWatcher(publish bool) *watcher {
 	if r.private {
 		w.private = r.port
 	}
-	if value, ok := variable(r.plan.env, "PORT"); ok && r.plan.command.Kind != node.KindNode {
+	if value, ok := variable(r.plan.env, "PORT"); ok && !r.plan.clustered() {
 		_, _ = fmt.Sscan(value, &w.fixed) // PORT may be a path; it is no port then
 	}
 	return w
@@ -166,7 +165,7 @@ func (r *run) keepWatching(w *watcher, before map[uint64]address) {
 func (r *run) tell(v verdict) {
 	switch {
 	case v.taken:
-		r.listensAt(r.listener.address)
+		r.listensAt(r.listener.address, false)
 	case v.own != nil:
 		r.ownPort(*v.own)
 	case v.settled:
@@ -219,7 +218,7 @@ func (r *run) try() sighting {
 // should be, any other can be served only while no second worker wants it.
 func (r *run) ownPort(a address) {
 	if r.private && a.port == r.port {
-		r.listensAt(loopback(a.ip, a.port))
+		r.listensAt(loopback(a.ip, a.port), false)
 		return
 	}
 	if !r.launch.Alone {
@@ -230,12 +229,12 @@ func (r *run) ownPort(a address) {
 		r.emit(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf(
 			"listens on port %d by itself, so it cannot have a second worker or be updated without a pause; make it listen on $PORT for that", a.port)})
 	}
-	r.listensAt(loopback(a.ip, a.port))
+	r.listensAt(loopback(a.ip, a.port), true)
 }
 
-func (r *run) listensAt(address string) {
+func (r *run) listensAt(address string, fixed bool) {
 	r.emit(engine.Fact{
-		Kind: engine.Listening, Port: engine.Main, Address: address,
+		Kind: engine.Listening, Port: engine.Main, Address: address, FixedPort: fixed,
 		Connector: dialConnector{network: "tcp", address: address},
 	})
 }
@@ -247,10 +246,10 @@ func (r *run) fixedPort(port int) string {
 		which = fmt.Sprintf("on port %d", port)
 	}
 	const advice = "so only one worker can run: use one worker (-w 1, deploy.replicas: 1), or "
-	if value, set := variable(r.plan.env, "PORT"); set && value == fmt.Sprint(port) && r.plan.command.Kind != node.KindNode {
+	if value, set := variable(r.plan.env, "PORT"); set && value == fmt.Sprint(port) && !r.plan.clustered() {
 		return "app listens " + which + ", which its environment sets as PORT, " + advice + "take PORT out of the environment"
 	}
-	if r.plan.joins() && r.plan.command.Kind == node.KindNode {
+	if r.plan.clustered() {
 		return "app listens " + which + " by itself (exclusive, or in a child process), " + advice + "let it listen in the worker itself without exclusive"
 	}
 	return "app listens " + which + " by itself and ignores $PORT, " + advice + "make it listen on $PORT"

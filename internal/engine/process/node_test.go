@@ -1,0 +1,318 @@
+package process_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"bulsa/internal/engine"
+	"bulsa/internal/engine/enginetest"
+	"bulsa/internal/engine/process"
+	"bulsa/internal/spec"
+)
+
+// plainApp knows nothing of clusters.
+const plainApp = `
+const http = require('http');
+const server = http.createServer((q, r) => {
+  if (q.url === '/leave') { r.end('leaving'); return require('cluster').worker.kill(); }
+  if (q.url === '/close') { r.end('closing'); return server.close(); }
+  r.end('node ' + process.env.BULSA_WORKER + ' port ' + server.address().port);
+});
+server.listen(3000);
+`
+
+// doorman opens the public side of what workers ask for.
+type doorman struct {
+	shared uintptr // given to those who want the socket itself
+	err    error
+
+	mu   sync.Mutex
+	asks []engine.Ask
+}
+
+func (d *doorman) Claim(_ context.Context, a engine.Ask) (engine.Grant, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asks = append(d.asks, a)
+	return engine.Grant{Port: engine.Main, Host: "127.0.0.1", Number: a.Port, Shared: d.shared}, d.err
+}
+
+func (d *doorman) asked() []engine.Ask {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]engine.Ask(nil), d.asks...)
+}
+
+func newNodeBench(t testing.TB, d *doorman) bench {
+	t.Helper()
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("no node")
+	}
+	return newBenchWith(t, func(c *process.Config) {
+		c.Sockets = d
+		c.Shim = []string{"/proc/self/exe", shimArgument}
+	})
+}
+
+// node makes a launch of an application, published on port 3333 for its 3000.
+func (b bench) node(t testing.TB, app string, number int, args ...string) engine.Launch {
+	t.Helper()
+	l := b.published("", number, 3000)
+	s := &l.Release.Service
+	s.Ports[0].Published = 3333
+	if err := os.WriteFile(filepath.Join(s.Command.Dir, "app.js"), []byte(app), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Command.Args = append([]string{"node"}, args...)
+	s.Command.Args = append(s.Command.Args, "app.js")
+	s.Command.Env = append(s.Command.Env, "HOME="+s.Command.Dir)
+	return l
+}
+
+func TestANodeWorkerIsReachedThroughItsChannel(t *testing.T) {
+	d := &doorman{}
+	b := newNodeBench(t, d)
+	for n := 1; n <= 2; n++ {
+		i := b.StartLaunch(b.node(t, plainApp, n))
+		f := b.Await(i.ID, engine.Listening)
+		if f.Port != engine.Main || f.Address != "ipc" {
+			t.Errorf("fact = %+v", f)
+		}
+		if got, want := ask(t, f.Connector), "node "+strconv.Itoa(n)+" port 3000"; got != want {
+			t.Errorf("answer = %q; want %q", got, want)
+		}
+	}
+	a := d.asked()[0]
+	if a.Service != "app" || a.Worker != "app.1" || a.Network != "tcp" || a.Host != "" || a.Port != 3000 || !a.First || !a.Own || a.Shared {
+		t.Errorf("ask = %+v", a)
+	}
+}
+
+func TestANodeWorkerThatLeavesIsVoluntary(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	i := b.StartLaunch(b.node(t, plainApp, 1))
+	askPath(t, b.Await(i.ID, engine.Listening).Connector, "/leave")
+	if x := b.Await(i.ID, engine.Exited).Exit; !x.Voluntary {
+		t.Errorf("exit = %+v; want it voluntary", x)
+	}
+}
+
+func TestAServerThatANodeWorkerClosesIsTold(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	i := b.StartLaunch(b.node(t, plainApp, 1))
+	askPath(t, b.Await(i.ID, engine.Listening).Connector, "/close")
+	if f := b.Await(i.ID, engine.Closed); f.Port != engine.Main {
+		t.Errorf("fact = %+v", f)
+	}
+}
+
+func TestStopSendsTheSignalAndTheDisconnect(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	app := plainApp + `
+process.on('SIGTERM', () => console.log('got SIGTERM'));
+process.on('disconnect', () => console.log('got disconnect'));`
+	i := b.StartLaunch(b.node(t, app, 1))
+	b.Await(i.ID, engine.Listening)
+	if err := b.Engine.Stop(t.Context(), i.ID); err != nil {
+		t.Fatal(err)
+	}
+	if x := b.Await(i.ID, engine.Exited).Exit; x.Code != 0 {
+		t.Errorf("exit = %+v; want an end of its own", x)
+	}
+	b.awaitLine(t, i.Worker, "got SIGTERM")
+	b.awaitLine(t, i.Worker, "got disconnect")
+}
+
+func TestModeRRTakesWholeConnectionsOnly(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	l := b.node(t, plainApp, 1)
+	l.Release.Service.NodeMode = spec.NodeRR
+	c := b.Await(b.StartLaunch(l).ID, engine.Listening).Connector
+	if raw, ok := c.(interface{ RawOnly() bool }); !ok || !raw.RawOnly() {
+		t.Fatalf("connector %T does not say that it is for whole connections", c)
+	}
+	if _, err := c.(connector).Connect(t.Context()); err == nil {
+		t.Error("Connect works")
+	}
+	if got := askPassed(t, c); !strings.HasPrefix(got, "HTTP/1.1 200") {
+		t.Errorf("answer = %q", got)
+	}
+}
+
+// askPassed hands one end of a TCP connection over and asks through the other.
+func askPassed(t *testing.T, c any) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := accepted.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted.Close()
+	pass := c.(interface {
+		Pass(ctx context.Context, fd uintptr) error
+	})
+	if err := pass.Pass(t.Context(), file.Fd()); err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	if _, err := client.Write([]byte("GET / HTTP/1.0\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 4096)
+	n, err := client.Read(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer[:n])
+}
+
+func TestModeSharedGivesTheSocketItself(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	d := &doorman{shared: file.Fd()}
+	b := newNodeBench(t, d)
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	launch := b.node(t, strings.Replace(plainApp, "3000", port, 1), 1)
+	launch.Release.Service.NodeMode = spec.NodeShared
+	f := b.Await(b.StartLaunch(launch).ID, engine.Listening)
+	if f.Connector != nil || !d.asked()[0].Shared {
+		t.Errorf("fact = %+v, ask = %+v; want no connector, and the wish for the socket", f, d.asked()[0])
+	}
+	if got := ask(t, tcp(l.Addr().String())); !strings.HasPrefix(got, "node 1") {
+		t.Errorf("answer = %q", got)
+	}
+}
+
+// tcp connects to an address.
+type tcp string
+
+func (a tcp) Connect(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", string(a))
+}
+
+func TestModeListenUsesASocketOfTheWorkersOwn(t *testing.T) {
+	d := &doorman{}
+	b := newNodeBench(t, d)
+	l := b.node(t, plainApp, 1)
+	l.Release.Service.NodeMode = spec.NodeListen
+	f := b.Await(b.StartLaunch(l).ID, engine.Listening)
+	if f.Port != engine.Main || !strings.HasPrefix(f.Address, "unix:/") {
+		t.Errorf("fact = %+v", f)
+	}
+	if got := ask(t, f.Connector); !strings.HasPrefix(got, "node 1") {
+		t.Errorf("answer = %q", got)
+	}
+}
+
+func TestModePortLetsTheApplicationBind(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	l := b.node(t, strings.Replace(plainApp, "3000", "process.env.PORT", 1), 1)
+	l.Release.Service.NodeMode = spec.NodePort
+	f := b.Await(b.StartLaunch(l).ID, engine.Listening)
+	if got := ask(t, f.Connector); !strings.HasSuffix(f.Address, strings.TrimPrefix(got, "node 1 port ")) {
+		t.Errorf("answer = %q from %s", got, f.Address)
+	}
+}
+
+func TestAPortThatIsRefusedIsTheApplicationsError(t *testing.T) {
+	b := newNodeBench(t, &doorman{err: syscall.EACCES})
+	i := b.StartLaunch(b.node(t, plainApp, 1))
+	if x := b.Await(i.ID, engine.Exited).Exit; x.Code != 1 || !strings.Contains(x.Cause, "EACCES") {
+		t.Errorf("exit = %+v; want the refusal", x)
+	}
+}
+
+func TestNPMStartJoinsLate(t *testing.T) {
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("no npm")
+	}
+	d := &doorman{}
+	b := newNodeBench(t, d)
+	l := b.node(t, strings.Replace(plainApp, "3000", "process.env.PORT", 1), 1)
+	c := &l.Release.Service.Command
+	manifest := `{"name": "app", "scripts": {"start": "true && node app.js"}}`
+	if err := os.WriteFile(filepath.Join(c.Dir, "package.json"), []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.Args = []string{"npm", "start"}
+	i := b.StartLaunch(l)
+	f := b.Await(i.ID, engine.Listening)
+	if got := ask(t, f.Connector); !strings.HasPrefix(got, "node 1") {
+		t.Errorf("answer = %q", got)
+	}
+	if f.Address != "ipc" || !d.asked()[0].Own {
+		t.Errorf("fact = %+v, ask = %+v; want the channel, and its own port", f, d.asked()[0])
+	}
+	b.Kill(i.ID)
+	if n := zombies(); n != 0 {
+		t.Errorf("%d zombies", n)
+	}
+}
+
+func TestAnExclusiveServerOfOneWorkerIsReachedAtItsPort(t *testing.T) {
+	linuxOnly(t)
+	port := strconv.Itoa(freePort(t))
+	app := strings.Replace(plainApp, "listen(3000)", "listen({port: "+port+", exclusive: true})", 1)
+	b := newNodeBench(t, &doorman{})
+	l := b.node(t, app, 1)
+	l.Alone = true
+	l.Release.Service.Ports[0].Target, _ = strconv.Atoi(port)
+	f := b.Await(b.StartLaunch(l).ID, engine.Listening)
+	if got := ask(t, f.Connector); got != "node 1 port "+port {
+		t.Errorf("answer = %q", got)
+	}
+}
+
+func TestANodeWorkerWithoutPortsIsSettled(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	l := b.node(t, "setInterval(() => {}, 1000)", 1)
+	l.Release.Service.Ports = nil
+	b.Await(b.StartLaunch(l).ID, engine.Settled)
+}
+
+func TestAKilledNodeWorkerTakesNothingWithIt(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	first := b.StartLaunch(b.node(t, plainApp, 1))
+	second := b.StartLaunch(b.node(t, plainApp, 2))
+	b.Await(first.ID, engine.Listening)
+	f := b.Await(second.ID, engine.Listening)
+	if x := b.Kill(first.ID); x.Signal != "SIGKILL" || x.OOM {
+		t.Errorf("exit = %+v", x)
+	}
+	if got := ask(t, f.Connector); !strings.HasPrefix(got, "node 2") {
+		t.Errorf("answer = %q", got)
+	}
+	if enginetest.Alive(first.PID) {
+		t.Error("the killed worker lives")
+	}
+}
