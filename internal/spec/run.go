@@ -132,6 +132,12 @@ func isScript(file string) bool {
 	return slices.Contains([]string{".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"}, path.Ext(file))
 }
 
+// isTypeScript reports whether a script needs flags or a loader that only a look
+// at the installed packages and at Node's version can tell (node.Resolve).
+func isTypeScript(file string) bool {
+	return slices.Contains([]string{".ts", ".mts", ".cts"}, path.Ext(file))
+}
+
 func runCommand(f *RunFlags, s *Service) error {
 	s.Command.Dir, s.Command.User = f.Dir, f.User
 	switch {
@@ -140,7 +146,7 @@ func runCommand(f *RunFlags, s *Service) error {
 		args, err := startScript(f)
 		s.Command.Args = args
 		return err
-	case isScript(f.Args[0]):
+	case isScript(f.Args[0]) && !isTypeScript(f.Args[0]):
 		s.Command.Args = append([]string{"node"}, f.Args...)
 	default:
 		s.Command.Args = slices.Clone(f.Args)

@@ -86,6 +86,19 @@ func TestAFolderRunsItsStartScript(t *testing.T) {
 	}
 }
 
+func TestAScriptIsRunByNode(t *testing.T) {
+	for script, want := range map[string][]string{
+		"app.js":  {"node", "app.js", "x"},
+		"app.mjs": {"node", "app.mjs", "x"},
+		"app.ts":  {"app.ts", "x"}, // how is decided where the packages are known
+	} {
+		p, _, err := FromRun(RunFlags{Args: []string{script, "x"}, Dir: "/srv"})
+		if err != nil || !slices.Equal(p.Services[0].Command.Args, want) {
+			t.Errorf("%s: %v, %v", script, p, err)
+		}
+	}
+}
+
 func TestAWrongCommandLineNamesTheFlag(t *testing.T) {
 	for _, c := range []struct {
 		flags RunFlags
