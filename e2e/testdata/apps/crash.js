@@ -1,0 +1,3 @@
+'use strict';
+console.error('cannot reach the database');
+process.exit(3);
