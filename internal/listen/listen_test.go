@@ -160,7 +160,7 @@ func TestSocketsFromSystemdAreTakenOver(t *testing.T) {
 	}
 	defer f.Close()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), "LISTEN_TEST_CHILD="+strconv.Itoa(port(ln)), "LISTEN_FDS=1")
+	child.Env = append(os.Environ(), "LISTEN_TEST_CHILD="+strconv.Itoa(port(ln)), "LISTEN_FDS=1", "GORACE=atexit_sleep_ms=0")
 	child.ExtraFiles = []*os.File{f}
 	if err := child.Start(); err != nil {
 		t.Fatal(err)

@@ -126,19 +126,20 @@ func (a *attempt) appendAnswerFields(b []byte, h http.Header) []byte {
 // copyBody sends what has come as soon as nothing more is at hand, so that
 // streams are not held back and small answers leave in one piece.
 func (a *attempt) copyBody(resp *http.Response, by delimiter) (readErr, writeErr error) {
-	if by == noBody {
+	if by == noBody || resp.ContentLength == 0 {
 		return nil, nil
 	}
 	buf := a.client.server.buffers.copies.take()
 	defer a.client.server.buffers.copies.give(buf)
-	chunked := len(resp.TransferEncoding) > 0
+	src, atHand := a.answerBody(resp)
 	for {
-		if by != byLength || resp.ContentLength > 0 {
-			if writeErr = a.flushIfWaiting(chunked); writeErr != nil {
+		if !atHand() {
+			a.startReader()
+			if writeErr = a.client.bw.Flush(); writeErr != nil {
 				return nil, writeErr
 			}
 		}
-		n, err := resp.Body.Read(*buf)
+		n, err := src.Read(*buf)
 		if n > 0 {
 			writeErr = a.writeAnswerPart((*buf)[:n], by)
 		}
@@ -156,6 +157,30 @@ func (a *attempt) copyBody(resp *http.Response, by delimiter) (readErr, writeErr
 	}
 }
 
+// answerBody reads the body, and tells whether a read would return at once.
+func (a *attempt) answerBody(resp *http.Response) (body io.Reader, atHand func() bool) {
+	br := a.up.br
+	if len(resp.TransferEncoding) == 0 {
+		return resp.Body, func() bool { return br.Buffered() > 0 }
+	}
+	chunks := &chunkReader{br: br}
+	return &trailed{chunks, &resp.Trailer}, chunks.atHand
+}
+
+// trailed puts the trailer, once it has come, where net/http has it.
+type trailed struct {
+	chunks  *chunkReader
+	trailer *http.Header
+}
+
+func (t *trailed) Read(p []byte) (int, error) {
+	n, err := t.chunks.Read(p)
+	if err == io.EOF {
+		*t.trailer = t.chunks.trailer
+	}
+	return n, err
+}
+
 func (a *attempt) writeAnswerPart(p []byte, by delimiter) error {
 	bw := a.client.bw
 	if by != byChunks {
@@ -167,27 +192,6 @@ func (a *attempt) writeAnswerPart(p []byte, by delimiter) error {
 	_, _ = bw.Write(p)
 	_, err := bw.WriteString("\r\n") // a bufio.Writer keeps its first error
 	return err
-}
-
-// flushIfWaiting sends what is held when the next part of the body is not here
-// yet, and from then on watches for the client's leaving.
-func (a *attempt) flushIfWaiting(chunked bool) error {
-	if partAtHand(a.up.br, chunked) {
-		return nil
-	}
-	a.startReader()
-	return a.client.bw.Flush()
-}
-
-// partAtHand says whether a read of the body would return at once: in a chunked
-// body only when the size line is here and something after it.
-func partAtHand(br *bufio.Reader, chunked bool) bool {
-	seen, _ := br.Peek(br.Buffered())
-	if !chunked {
-		return len(seen) > 0
-	}
-	i := bytes.IndexByte(seen, '\n')
-	return i >= 0 && len(seen) > i+1
 }
 
 // breakOff makes sure that the client does not take a part for the whole.

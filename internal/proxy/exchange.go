@@ -173,7 +173,11 @@ func (x *exchange) readBody() bool {
 	case <-x.gone:
 		return false
 	}
-	err := x.body.fill(x.req.Body, x.route.Settings.MaxBody, func() { x.armRead(deadline(x.client.idle)) })
+	src := io.Reader(x.req.Body)
+	if x.chunked() {
+		src = &trailed{&chunkReader{br: x.client.br}, &x.req.Trailer}
+	}
+	err := x.body.fill(src, x.route.Settings.MaxBody, func() { x.armRead(deadline(x.client.idle)) })
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
 		x.clientLeft()
 	}

@@ -1,0 +1,318 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"bulsa/internal/balance"
+)
+
+func TestAmbiguousRequestsAreRefused(t *testing.T) {
+	h := open(t, settings(), app(t, "app.1", hello("app.1")))
+	const host = "Host: a\r\n"
+	for want, requests := range map[string][]string{
+		"400": {
+			"POST / HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			"POST / HTTP/1.1\r\n" + host + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+			"POST / HTTP/1.1\r\n" + host + "Content-Length: +5\r\n\r\nhello",
+			"POST / HTTP/1.1\r\n" + host + "Content-Length:\r\n\r\n",
+			"POST / HTTP/1.0\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			"GET / HTTP/1.1\r\n" + host + "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc",
+			"GET / HTTP/1.1\r\n\r\n",
+			"GET / HTTP/1.1\r\n" + host + "Host: b\r\n\r\n",
+			"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+			"GET / HTTP/1.1\n" + host + "\n",
+			"GET / HTTP/1.1\r\n" + host + "A : b\r\n\r\n",
+			"GET / HTTP/1.1\r\n" + host + "A: b\r\n c\r\n\r\n",
+			"GET / HTTP/1.1\r\n" + host + "A: b\x00c\r\n\r\n",
+			"GET / HTTP/1.1\r\n" + host + ": c\r\n\r\n",
+			"GET  / HTTP/1.1\r\n" + host + "\r\n",
+			"nonsense\r\n\r\n",
+			"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n",
+			"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
+			"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
+		},
+		"501": {
+			"POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+			"CONNECT a:1 HTTP/1.1\r\n" + host + "\r\n",
+		},
+		"505": {"GET / HTTP/3.0\r\n" + host + "\r\n"},
+		"431": {
+			"GET / HTTP/1.1\r\n" + host + "A: " + strings.Repeat("x", 20<<10) + "\r\n\r\n",
+			"GET / HTTP/1.1\r\n" + host + strings.Repeat("A: b\r\n", 101) + "\r\n",
+		},
+	} {
+		for _, q := range requests {
+			got, err := h.say(q)
+			if err != nil || !strings.HasPrefix(got, "HTTP/1.1 "+want+" ") || !strings.Contains(got, "Connection: close\r\n") {
+				t.Errorf("%.80q: %.60q %v", q, got, err)
+			}
+		}
+	}
+}
+
+func TestBodiesAboveTheLimitAre413(t *testing.T) {
+	s := settings()
+	s.MaxBody = 10
+	h := open(t, s, app(t, "app.1", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
+	for _, q := range []string{
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n01234567890",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n012345\r\n6\r\n012345\r\n0\r\n\r\n",
+	} {
+		if resp := h.ask(h.dial(), "POST", q); resp.StatusCode != 413 || !resp.Close {
+			t.Errorf("%q: %d", q, resp.StatusCode)
+		}
+	}
+	if resp := h.ask(h.dial(), "POST", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789"); resp.StatusCode != 200 {
+		t.Error(resp.StatusCode)
+	}
+}
+
+func TestASlowHeadIs408(t *testing.T) {
+	s := settings()
+	s.HeaderTimeout = 30 * time.Millisecond
+	h := open(t, s, app(t, "app.1", hello("app.1")))
+	if got, err := h.say("GET / HTTP/1.1\r\nHost:"); err != nil || !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+		t.Fatalf("%q %v", got, err)
+	}
+}
+
+func TestAnIdleClientIsEnded(t *testing.T) {
+	s := settings()
+	s.IdleTimeout = 30 * time.Millisecond
+	h := open(t, s, app(t, "app.1", hello("app.1")))
+	c := h.dial()
+	_ = all(t, h.ask(c, "GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Fatal(n, err)
+	}
+}
+
+// raw is a Connector that may take whole connections.
+type raw struct {
+	dialer
+	only   bool
+	fails  bool
+	passed atomic.Int32
+	take   func(c net.Conn)
+}
+
+func (r *raw) RawOnly() bool { return r.only }
+
+func (r *raw) Pass(_ context.Context, fd uintptr) error {
+	r.passed.Add(1)
+	if r.fails {
+		return errors.New("the worker died before it accepted")
+	}
+	own, err := syscall.Dup(int(fd))
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(own), "passed")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err == nil {
+		go r.take(c)
+	}
+	return err
+}
+
+func TestTLSIsPassedToAWorkerThatTakesIt(t *testing.T) {
+	site := httptest.NewUnstartedServer(hello("app.2"))
+	site.StartTLS()
+	t.Cleanup(site.Close)
+	dead := &raw{fails: true}
+	good := &raw{take: func(c net.Conn) {
+		s := tls.Server(c, site.TLS)
+		defer s.Close()
+		_, _ = readWhole(bufio.NewReader(s))
+		_, _ = io.WriteString(s, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\npassed")
+	}}
+	h := open(t, settings(), endpoint("app.1", dead), endpoint("app.2", good))
+	for range 2 {
+		resp, err := site.Client().Get("https://" + h.addr)
+		if err != nil || all(t, resp) != "passed" {
+			t.Fatal(err)
+		}
+	}
+	if s := h.stats(); s.RawPassed != 2 || dead.passed.Load() == 0 || s.Workers["app.1"].Errors == 0 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+func TestTLSIsSplicedToAWorkerThatCannotTakeIt(t *testing.T) {
+	site := httptest.NewTLSServer(hello("app.1"))
+	t.Cleanup(site.Close)
+	ep := endpoint("app.1", dialer{"tcp", site.Listener.Addr().String()})
+	h := open(t, settings(), ep)
+	resp, err := site.Client().Get("https://" + h.addr)
+	if err != nil || all(t, resp) != "hello from app.1" {
+		t.Fatal(err)
+	}
+	if s := h.stats(); s.RawPassed != 1 || s.Tunnels != 1 || ep.InFlight() != 1 {
+		t.Fatalf("%+v", s)
+	}
+	site.Client().CloseIdleConnections()
+	eventually(t, "it ends", func() bool { return ep.InFlight() == 0 })
+}
+
+func TestHTTP2WithPriorKnowledgeIsPassedEvenInPieces(t *testing.T) {
+	got := make(chan string, 1)
+	h := open(t, settings(), endpoint("app.1", &raw{take: func(c net.Conn) {
+		defer c.Close()
+		b := make([]byte, 24)
+		_, _ = io.ReadFull(c, b)
+		got <- string(b)
+	}}))
+	c := h.dial()
+	_, _ = io.WriteString(c, "PRI * HT")
+	eventually(t, "the client is there", func() bool { return h.stats().OpenClients == 1 })
+	_, _ = io.WriteString(c, "TP/2.0\r\n\r\nSM\r\n\r\n")
+	if s := <-got; s != "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
+		t.Fatalf("%q", s)
+	}
+}
+
+func TestAWorkerThatSpeaksFirstGetsItsConnectionsUnread(t *testing.T) {
+	h := open(t, settings(), endpoint("app.1", &raw{only: true, take: func(c net.Conn) {
+		_, _ = io.WriteString(c, "220 ready\r\n")
+		_ = c.Close()
+	}}))
+	b, err := io.ReadAll(h.dial())
+	if err != nil || string(b) != "220 ready\r\n" {
+		t.Fatalf("%q %v", b, err)
+	}
+}
+
+func TestShutdownAnswersWhatIsInFlightAndEndsIdleClients(t *testing.T) {
+	release := make(chan struct{})
+	ep := app(t, "app.1", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-release
+		}
+	})
+	h := open(t, settings(), ep)
+	idle, busy := h.dial(), h.dial()
+	_ = all(t, h.ask(idle, "GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+	_, _ = io.WriteString(busy, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+	eventually(t, "the worker has it", func() bool { return ep.InFlight() == 1 })
+	down := make(chan error, 1)
+	go func() { down <- h.server.Shutdown(t.Context()) }()
+	if n, err := idle.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Fatal("the idle client was not ended:", n, err)
+	}
+	close(release)
+	resp, err := http.ReadResponse(bufio.NewReader(busy), nil)
+	if err != nil || resp.StatusCode != 200 || !resp.Close {
+		t.Fatal(err, resp)
+	}
+	if err := <-down; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := net.Dial("tcp", h.addr); err == nil {
+		t.Fatal("still accepting")
+	}
+}
+
+func TestShutdownCutsUpgradedConnectionsAtTheDeadline(t *testing.T) {
+	h := open(t, settings(), wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+		_, _ = http.ReadRequest(br)
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		_, _ = io.Copy(c, br)
+	}))
+	c := h.dial()
+	if resp := h.ask(c, "GET", "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"); resp.StatusCode != 101 {
+		t.Fatal(resp.StatusCode)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := h.server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if n := h.stats().Tunnels; n != 0 {
+		t.Fatal(n)
+	}
+}
+
+// short is a listener that is out of descriptors for a while.
+type short struct {
+	net.Listener
+	left atomic.Int32
+}
+
+func (s *short) Accept() (net.Conn, error) {
+	if s.left.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return s.Listener.Accept()
+}
+
+func TestOutOfDescriptorsTheListenerWaitsAndGoesOn(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &short{Listener: ln}
+	s.left.Store(3)
+	h := openOn(t, s, settings(), app(t, "app.1", hello("app.1")))
+	if status, _ := h.get("/"); status != 200 {
+		t.Fatal(status)
+	}
+	if !strings.Contains(h.log.String(), "cannot accept a client") {
+		t.Fatal("not logged")
+	}
+}
+
+func TestTheTableChangesBetweenTwoRequests(t *testing.T) {
+	h := open(t, settings(), app(t, "app.1", hello("app.1")))
+	c := h.dial()
+	_ = all(t, h.ask(c, "GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+	pool, _ := balance.NewPool("round_robin")
+	pool.Publish([]*balance.Endpoint{app(t, "web.1", hello("web.1"))})
+	h.server.SetTable(Table{"app:80": {Service: "web", Pool: pool, Settings: settings()}})
+	if body := all(t, h.ask(c, "GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n")); body != "hello from web.1" {
+		t.Fatal(body)
+	}
+}
+
+func TestTheLogIsLimited(t *testing.T) {
+	var l limitedLog
+	now := time.Now()
+	written := 0
+	for range 100 {
+		if _, ok := l.allow(now); ok {
+			written++
+		}
+	}
+	if suppressed, ok := l.allow(now.Add(time.Second)); !ok || suppressed != 95 || written != 5 {
+		t.Fatal(written, suppressed, ok)
+	}
+}
+
+func TestHistogramBucketsHoldWhatTheyShould(t *testing.T) {
+	for d := time.Microsecond; d < 4*time.Minute; d += d/7 + 1 {
+		b := bucketOf(d)
+		if d >= BucketBound(b) || b > 0 && d < BucketBound(b-1) {
+			t.Fatalf("%v in bucket %d below %v", d, b, BucketBound(b))
+		}
+	}
+	var h histogram
+	for ms := range 1000 {
+		h.add(time.Duration(ms) * time.Millisecond)
+	}
+	if p := h.snapshot().Quantile(0.99); p < 900*time.Millisecond || p > 1200*time.Millisecond {
+		t.Fatal(p)
+	}
+}

@@ -1,0 +1,464 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"bulsa/internal/balance"
+)
+
+// refuses is a worker that cannot be connected to.
+type refuses struct{}
+
+func (refuses) Connect(context.Context) (net.Conn, error) {
+	return nil, errors.New("connection refused")
+}
+
+func reset(c net.Conn) {
+	_ = c.(*net.TCPConn).SetLinger(0)
+	_ = c.Close()
+}
+
+func readWhole(br *bufio.Reader) (string, error) {
+	r, err := http.ReadRequest(br)
+	if err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(r.Body)
+	return string(b), err
+}
+
+// failing are the ways to fail a request before an answer has begun.
+var failing = []struct {
+	name    string
+	worker  func(t *testing.T) *balance.Endpoint
+	reached bool // the worker may have seen the request
+}{
+	{"refuses connections", func(*testing.T) *balance.Endpoint { return endpoint("app.1", refuses{}) }, false},
+	{"resets after reading", func(t *testing.T) *balance.Endpoint {
+		return wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) { _, _ = readWhole(br); reset(c) })
+	}, true},
+	{"closes after reading", func(t *testing.T) *balance.Endpoint {
+		return wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) { _, _ = readWhole(br) })
+	}, true},
+	{"breaks off in the head", func(t *testing.T) *balance.Endpoint {
+		return wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+			_, _ = readWhole(br)
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-")
+		})
+	}, true},
+}
+
+func TestARequestThatAWorkerFailedGoesToAnother(t *testing.T) {
+	for _, f := range failing {
+		for _, q := range []struct{ method, body string }{
+			{"GET", ""}, {"PUT", "body"}, {"PUT", strings.Repeat("x", 60_000)}, {"DELETE", ""}, {"POST", "body"}, {"POST", ""}, {"PATCH", "body"},
+		} {
+			t.Run(fmt.Sprintf("%s %s with %d bytes", f.name, q.method, len(q.body)), func(t *testing.T) {
+				good := app(t, "app.2", func(w http.ResponseWriter, r *http.Request) {
+					b, _ := io.ReadAll(r.Body)
+					fmt.Fprintf(w, "got %d", len(b))
+				})
+				h := open(t, settings(), f.worker(t), good)
+				idempotent := q.method != "POST" && q.method != "PATCH"
+				for range 2 { // round robin: one of the two meets the bad worker first
+					req, _ := http.NewRequest(q.method, h.url("/x"), strings.NewReader(q.body))
+					resp, err := browser().Do(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					body := all(t, resp)
+					lost := resp.StatusCode == 502 && strings.HasPrefix(body, "502 app: app.1 ") && f.reached && !idempotent
+					if !lost && body != fmt.Sprint("got ", len(q.body)) {
+						t.Fatalf("%d %s", resp.StatusCode, body)
+					}
+				}
+				eventually(t, "it is counted", func() bool {
+					s, lost := h.stats(), f.reached && !idempotent
+					return (s.Requests[502] > 0) == lost && (s.Retries > 0) != lost && s.Workers["app.1"].Errors > 0
+				})
+			})
+		}
+	}
+}
+
+func TestAChunkedBodyIsSentAgain(t *testing.T) {
+	h := open(t, settings(), failing[1].worker(t), app(t, "app.2", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body)
+	}))
+	for range 2 {
+		req, _ := http.NewRequest("PUT", h.url("/"), io.NopCloser(strings.NewReader("in chunks")))
+		resp, err := browser().Do(req)
+		if err != nil || all(t, resp) != "in chunks" {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestABodyTooLargeToRememberIsNotSentTwice(t *testing.T) {
+	h := open(t, settings(), failing[2].worker(t), app(t, "app.2", hello("app.2")))
+	codes := map[int]int{}
+	for range 2 {
+		req, _ := http.NewRequest("PUT", h.url("/"), strings.NewReader(strings.Repeat("x", 1<<20)))
+		resp, err := browser().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = all(t, resp)
+		codes[resp.StatusCode]++
+	}
+	if codes[200] != 1 || codes[502] != 1 {
+		t.Fatal(codes)
+	}
+}
+
+// A worker that answers once on each connection, and on the second request
+// closes or resets it: what Node does to a connection it thinks idle.
+func TestAConnectionThatDiesWhenReusedLosesNoIdempotentRequest(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		do   func(c net.Conn, br *bufio.Reader)
+	}{
+		{"resets before reading", func(c net.Conn, br *bufio.Reader) { _, _ = br.Peek(1); reset(c) }},
+		{"reads, then closes", func(c net.Conn, br *bufio.Reader) { _, _ = readWhole(br) }},
+	} {
+		for _, method := range []string{"GET", "PUT"} {
+			t.Run(end.name+" "+method, func(t *testing.T) {
+				h := open(t, settings(), wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+					body, err := readWhole(br)
+					if err != nil {
+						return
+					}
+					fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+					end.do(c, br)
+				}))
+				c := browser()
+				for range 20 {
+					req, _ := http.NewRequest(method, h.url("/"), strings.NewReader("body"))
+					resp, err := c.Do(req)
+					if err != nil || resp.StatusCode != 200 || all(t, resp) != "body" {
+						t.Fatal(err, resp)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestAConnectionThatTheWorkerClosedWhileIdleIsNotReused(t *testing.T) {
+	closed := make(chan struct{}, 100)
+	h := open(t, settings(), wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+		_, _ = readWhole(br)
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		_ = c.Close()
+		closed <- struct{}{}
+	}))
+	for range 5 {
+		resp, err := browser().Post(h.url("/"), "text/plain", strings.NewReader("once"))
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatal(err, resp)
+		}
+		_ = resp.Body.Close()
+		<-closed
+	}
+	if s := h.stats(); s.Retries != 0 {
+		t.Fatalf("%d retries", s.Retries)
+	}
+}
+
+// brokenAnswers are answers that end too early.
+var brokenAnswers = map[string]string{
+	"length":  "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part",
+	"chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nonly a part",
+	"close":   "HTTP/1.1 200 OK\r\n\r\nonly a part",
+}
+
+func TestAnAnswerThatBreaksOffIsNeverTakenForWhole(t *testing.T) {
+	for name, part := range brokenAnswers {
+		for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
+			t.Run(name+" to "+version, func(t *testing.T) {
+				flushed := make(chan struct{})
+				h := open(t, settings(), wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+					_, _ = readWhole(br)
+					_, _ = io.WriteString(c, part)
+					<-flushed
+					reset(c)
+				}))
+				c := h.dial()
+				_, _ = io.WriteString(c, "GET / "+version+"\r\nHost: a\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil || resp.StatusCode != 200 {
+					t.Fatal(err)
+				}
+				close(flushed)
+				if b, err := io.ReadAll(resp.Body); err == nil {
+					t.Fatalf("%q was taken for whole", b)
+				}
+				eventually(t, "it is counted as the worker's error", func() bool { return h.stats().Workers["app.1"].Errors == 1 })
+				if s := h.stats(); s.Retries != 0 {
+					t.Fatal("an answer that had begun was asked for again")
+				}
+				if !strings.Contains(h.log.String(), "answer broken off") {
+					t.Fatal("not logged")
+				}
+			})
+		}
+	}
+}
+
+func TestRequestsAreHeldUntilAWorkerIsReady(t *testing.T) {
+	h := open(t, settings())
+	type result struct {
+		body string
+		err  error
+	}
+	got := make(chan result, 1)
+	go func() {
+		resp, err := browser().Get(h.url("/"))
+		if err != nil {
+			got <- result{err: err}
+			return
+		}
+		b, err := io.ReadAll(resp.Body)
+		got <- result{string(b), err}
+	}()
+	eventually(t, "the client is there", func() bool { return h.stats().OpenClients == 1 })
+	h.pool.Publish([]*balance.Endpoint{app(t, "app.1", hello("app.1"))})
+	if r := <-got; r.err != nil || r.body != "hello from app.1" {
+		t.Fatal(r)
+	}
+}
+
+func TestTheHoldEndsWith503(t *testing.T) {
+	s := settings()
+	s.Hold = 20 * time.Millisecond
+	h := open(t, s)
+	resp, err := browser().Get(h.url("/x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := all(t, resp)
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || body != "503 app: no worker is ready; waited 20ms (GET /x)\n" {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	if !strings.Contains(h.log.String(), "no worker is ready") {
+		t.Fatal("not logged")
+	}
+}
+
+func TestWhenAllTriesFailTheAnswerSaysWhoAndWhy(t *testing.T) {
+	s := settings()
+	s.Hold = 50 * time.Millisecond
+	h := open(t, s, endpoint("app.1", refuses{}), endpoint("app.2", refuses{}))
+	status, body := h.get("/x")
+	if status != 502 || !strings.Contains(body, "cannot be reached: connection refused (GET /x)") {
+		t.Fatalf("%d %s", status, body)
+	}
+}
+
+func TestASilentWorkerIs504(t *testing.T) {
+	s := settings()
+	s.AnswerTimeout = 50 * time.Millisecond
+	h := open(t, s, wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) { _, _ = io.Copy(io.Discard, br) }))
+	status, body := h.get("/x")
+	if status != 504 || body != "504 app: app.1 did not answer within 50ms (GET /x)\n" {
+		t.Fatalf("%d %s", status, body)
+	}
+}
+
+func TestAnAnswerThatIsNotHTTPIs502(t *testing.T) {
+	for _, answer := range []string{"SSH-2.0-x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"HTTP/1.1 101 Switching Protocols\r\n\r\n"} {
+		h := open(t, settings(), wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+			_, _ = readWhole(br)
+			_, _ = io.WriteString(c, answer)
+		}))
+		if status, body := h.get("/"); status != 502 || !strings.Contains(body, "not HTTP/1.1") {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+}
+
+func TestAClientThatLeavesIsNotTheWorkersFault(t *testing.T) {
+	cancelled := make(chan struct{})
+	ep := app(t, "app.1", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); close(cancelled) })
+	h := open(t, settings(), ep)
+	c := h.dial()
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	eventually(t, "the worker has it", func() bool { return ep.InFlight() == 1 })
+	_ = c.Close()
+	<-cancelled
+	eventually(t, "it is counted", func() bool { return h.stats().Requests[499] == 1 && h.stats().InFlight == 0 && ep.InFlight() == 0 })
+	if n := h.stats().Workers["app.1"].Errors; n != 0 {
+		t.Fatalf("%d errors", n)
+	}
+}
+
+func TestAClientThatLeavesAStreamEndsIt(t *testing.T) {
+	cancelled := make(chan struct{})
+	h := open(t, settings(), app(t, "app.1", func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		close(cancelled)
+	}))
+	c := h.dial()
+	_ = h.ask(c, "GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	_ = c.Close()
+	<-cancelled
+}
+
+func TestIdleConnectionsOfAnEndpointThatLeftAreClosed(t *testing.T) {
+	closed := make(chan struct{})
+	h := open(t, settings(), wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+		_, _ = readWhole(br)
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		_, _ = br.ReadByte()
+		close(closed)
+	}))
+	h.get("/")
+	h.pool.Publish(nil)
+	<-closed
+}
+
+// fleet is a service whose workers are killed and replaced all the time.
+type fleet struct {
+	t    *testing.T
+	pool *balance.Pool
+	mu   sync.Mutex
+	live []*mortal
+}
+
+// mortal is a worker that can be killed: everything it holds is reset.
+type mortal struct {
+	ln    net.Listener
+	ep    *balance.Endpoint
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	dead  bool
+}
+
+func newMortal(t *testing.T, name string) *mortal {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mortal{ln: ln, conns: make(map[net.Conn]bool)}
+	m.ep = endpoint(name, dialer{"tcp", ln.Addr().String()})
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go m.serve(c)
+		}
+	}()
+	return m
+}
+
+func (m *mortal) serve(c net.Conn) {
+	m.mu.Lock()
+	m.conns[c] = true
+	dead := m.dead
+	m.mu.Unlock()
+	if dead {
+		reset(c)
+		return
+	}
+	br := bufio.NewReader(c)
+	for {
+		if _, err := http.ReadRequest(br); err != nil {
+			return
+		}
+		// one write, so that an answer is either begun and whole or not begun
+		if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nalive"); err != nil {
+			return
+		}
+	}
+}
+
+func (m *mortal) kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dead = true
+	_ = m.ln.Close()
+	for c := range m.conns {
+		reset(c)
+	}
+}
+
+func (f *fleet) publish() {
+	var list []*balance.Endpoint
+	for _, m := range f.live {
+		list = append(list, m.ep)
+	}
+	f.pool.Publish(list)
+}
+
+// replace kills one worker and respawns it a moment later.
+func (f *fleet) replace(i int) {
+	f.live[i].kill()
+	f.publish() // the dead one is still listed for a while, as in life
+	f.live[i] = newMortal(f.t, fmt.Sprintf("app.%d", i+1))
+	f.publish()
+}
+
+func TestNoGETIsLostWhileWorkersAreKilled(t *testing.T) {
+	h := open(t, settings())
+	f := &fleet{t: t, pool: h.pool}
+	for i := range 4 {
+		f.live = append(f.live, newMortal(t, fmt.Sprintf("app.%d", i+1)))
+	}
+	f.publish()
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	var done, lost atomic.Int64
+	for range 64 {
+		c := h.dial()
+		clients.Go(func() {
+			br := bufio.NewReader(c)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+				resp, err := http.ReadResponse(br, nil)
+				if err != nil {
+					lost.Add(1)
+					t.Error(err)
+					return
+				}
+				if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "alive" {
+					lost.Add(1)
+					t.Error(resp.StatusCode, string(b), err)
+				}
+				done.Add(1)
+			}
+		})
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for n := range 200 {
+		<-tick.C
+		f.replace(n % 4)
+	}
+	close(stop)
+	clients.Wait()
+	for _, m := range f.live {
+		m.kill()
+	}
+	t.Logf("%d requests, %d lost, %d retries, p99 %v", done.Load(), lost.Load(), h.stats().Retries, h.stats().Duration.Quantile(0.99))
+}
