@@ -38,7 +38,7 @@ func missing(d spec.Dependency, st *ServiceStatus) string {
 			return fmt.Sprintf("waits for %s to complete%s", d.Service, lastFailure(st))
 		}
 	default:
-		started := func(w WorkerStatus) bool { return w.State != worker.Pending || w.Exit != nil }
+		started := func(w WorkerStatus) bool { return !w.Started.IsZero() }
 		if st.Desired > 0 && !slices.ContainsFunc(st.Workers, started) {
 			return fmt.Sprintf("waits for %s to start", d.Service)
 		}

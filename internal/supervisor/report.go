@@ -54,7 +54,7 @@ func (w *workerLoop) picture() *picture {
 		Started: w.instance.Started, Ended: w.ended, Exit: m.LastExit(),
 		Address: w.address(), Streak: m.Streak(), Checks: m.Log(),
 		CheckCPU: w.checks.cpu, CheckLast: w.checks.last, ChecksPassed: w.checks.passed, ChecksFailed: w.checks.failed,
-		Deaths: maps.Clone(w.deaths), History: w.history[:len(w.history):len(w.history)],
+		Deaths: w.deaths, History: w.history[:len(w.history):len(w.history)],
 		Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Finished: m.Finished(),
 		endpoints: all,
 	}
@@ -68,7 +68,7 @@ func (w *workerLoop) picture() *picture {
 		s.Ref = strconv.Itoa(s.PID)
 	}
 	return &picture{key: w.key, generation: w.generation, replace: w.replace, finished: m.Finished(), status: s,
-		published: maps.Clone(w.published)}
+		published: w.published}
 }
 
 // lastDeaths are the deaths that this loop has reported.

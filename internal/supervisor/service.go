@@ -17,6 +17,11 @@ import (
 	"bulsa/internal/worker"
 )
 
+// checkStagger is how far the checks of neighboring workers are apart at the
+// least: a little more than what bulsa itself spends on one. For a few workers
+// nobody can tell; ten thousand that start together spread over a second.
+const checkStagger = 100 * time.Microsecond
+
 // serviceMessage is what comes to a service's loop: a worker's new picture, or
 // a command. A message without either makes it look at the world again.
 type serviceMessage struct {
@@ -47,8 +52,8 @@ type service struct {
 	policy  string // of the pools
 	pools   map[engine.Port]*balance.Pool
 
-	release       spec.Release
-	releases      int // numbers given
+	release       *spec.Release // wanted; replaced as a whole, because the workers' loops read it
+	releases      int           // numbers given
 	stopped       bool
 	settled       bool   // of the last plan
 	blocked       string // of the last plan
@@ -66,29 +71,35 @@ type service struct {
 	nextBatch     time.Time                           // update_config.delay: no replacement before it
 }
 
-func newService(s *Supervisor, e engine.Engine, spec spec.Service) *service {
+func newService(s *Supervisor, e engine.Engine, first spec.Service) *service {
 	sv := &service{
-		name: spec.Name, supervisor: s, engine: e, inbox: newMailbox[serviceMessage](), done: make(chan struct{}),
-		policy: spec.Balance.Policy, pools: map[engine.Port]*balance.Pool{}, generation: map[int]int{}, members: map[string]*member{},
+		name: first.Name, supervisor: s, engine: e, inbox: newMailbox[serviceMessage](), done: make(chan struct{}),
+		policy: first.Balance.Policy, pools: map[engine.Port]*balance.Pool{}, generation: map[int]int{}, members: map[string]*member{},
 		restarts: map[int]int{}, deaths: map[int]map[string]uint64{}, listed: map[engine.Port][]*balance.Endpoint{},
+		release: &spec.Release{},
 	}
-	sv.adopt(spec)
+	sv.adopt(first)
 	sv.publishStatus()
 	return sv
 }
 
-// adopt makes spec the desired service: the same digest is a matter of numbers,
+// adopt makes wanted the desired service: the same digest is a matter of numbers,
 // another one a new release.
-func (s *service) adopt(spec spec.Service) {
-	digest := spec.Digest()
-	if s.release.Digest == digest {
-		s.release.Service = spec
-		return
+func (s *service) adopt(wanted spec.Service) {
+	digest := wanted.Digest()
+	if s.release.Digest != digest {
+		s.releases++
+		s.reason = fmt.Sprintf("release %d", s.releases)
+		s.fixedPort = false
 	}
-	s.releases++
-	s.release.Number, s.release.Digest, s.release.Service = s.releases, digest, spec
-	s.reason = fmt.Sprintf("release %d", s.releases)
-	s.fixedPort = false
+	s.release = &spec.Release{Number: s.releases, Digest: digest, Service: wanted}
+}
+
+// resize changes the number of workers wanted.
+func (s *service) resize(replicas int) {
+	release := *s.release
+	release.Service.Replicas = replicas
+	s.release = &release
 }
 
 func (s *service) run() {
@@ -231,7 +242,9 @@ func (s *service) startMember(a rollout.Action) {
 		deaths: map[string]uint64{}, ports: map[engine.Port]port{},
 	}
 	spec := s.release.Service
-	w.machine = worker.New(w.key, worker.Config{Health: spec.Health, Restart: spec.Restart, Stop: spec.Stop}, rand.Uint64())
+	w.machine = worker.New(w.key, worker.Config{
+		Health: spec.Health, Restart: spec.Restart, Stop: spec.Stop, Stagger: time.Duration(a.Number) * checkStagger,
+	}, rand.Uint64())
 	m := &member{loop: w}
 	s.members[w.key] = m
 	w.inbox.put(message{fact: worker.Fact{Kind: worker.Start, Cause: a.Cause}})

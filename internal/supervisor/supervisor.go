@@ -208,7 +208,7 @@ func (s *Supervisor) Scale(name string, n int) error {
 	}
 	before := sv.status.Load().Desired
 	sv.ask(func(x *service) {
-		x.release.Service.Replicas = n
+		x.resize(n)
 		x.emit("", "scale", fmt.Sprintf("scaled from %d to %d", before, n), "asked")
 	})
 	return nil

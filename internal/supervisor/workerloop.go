@@ -3,7 +3,9 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +43,7 @@ type workerLoop struct {
 	sequence   int    // order of creation within the service
 	number     int
 	name       string
-	release    spec.Release
+	release    *spec.Release
 	generation int
 	service    *service
 	engine     engine.Engine
@@ -179,6 +181,7 @@ func (w *workerLoop) opened(f engine.Fact) {
 func (w *workerLoop) closed(p engine.Port) {
 	delete(w.ports, p)
 	if e := w.published[p]; e != nil {
+		w.published = maps.Clone(w.published)
 		delete(w.published, p)
 		e.Drain()
 		w.retired = append(w.retired, e)
@@ -196,6 +199,7 @@ func (w *workerLoop) exited(f engine.Fact) {
 		exit.Cause = "asked by bulsa kill -s " + w.asked
 	}
 	w.ended = f.At
+	w.deaths = maps.Clone(w.deaths) // pictures hold the one before
 	w.deaths[deathCause(exit)]++
 	w.step(worker.Fact{Kind: worker.Exited, Instance: string(f.Instance), Exit: exit})
 }
@@ -213,30 +217,32 @@ func deathCause(e worker.Exit) string {
 	return "exit"
 }
 
-// served reports whether this run answered any request.
+// served reports whether any request reached this run.
 func (w *workerLoop) served() bool {
 	for _, e := range w.published {
-		if e.Answered() > 0 {
+		if touched(e) {
 			return true
 		}
 	}
-	for _, e := range w.retired {
-		if e.Answered() > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.retired, touched)
+}
+
+func touched(e *balance.Endpoint) bool {
+	return e.Answered() > 0 || e.Failed() > 0 || e.InFlight() > 0
 }
 
 // step lets the machine think about one fact, carries out what it wants and
 // reports the new picture to the service.
 func (w *workerLoop) step(f worker.Fact) {
 	now := time.Now()
-	before := w.machine.State()
+	before, cause := w.machine.State(), w.machine.Cause()
 	effects := w.machine.Step(now, f)
 	w.note(now, before)
 	for _, e := range effects {
 		w.carryOut(e)
+	}
+	if f.Kind == worker.Wake && w.machine.State() == before && w.machine.Cause() == cause {
+		return // a check has begun: nothing that anybody can see
 	}
 	w.report()
 }
@@ -313,7 +319,7 @@ func (w *workerLoop) launch(ctx context.Context, e worker.Effect) {
 	w.instance = engine.Instance{ID: id, Worker: w.name}
 	w.service.supervisor.route(id, w.inbox)
 	started, err := w.engine.Start(ctx, engine.Launch{
-		ID: id, Worker: w.name, Number: w.number, Release: w.release,
+		ID: id, Worker: w.name, Number: w.number, Release: *w.release,
 		Alone: w.service.replicas.Load() <= 1,
 	})
 	if err != nil {
@@ -381,6 +387,7 @@ func (w *workerLoop) publish() {
 	if w.down() {
 		return
 	}
+	w.published = maps.Clone(w.published) // pictures hold the one before
 	for name, p := range w.ports {
 		if w.published[name] == nil && p.connector != nil {
 			w.published[name] = balance.NewEndpoint(w.endpointConfig(p))

@@ -30,6 +30,7 @@ const (
 type monitor struct {
 	health  spec.Health
 	enabled bool
+	stagger time.Duration // see Config
 
 	status   string
 	launched time.Time
@@ -44,8 +45,8 @@ type monitor struct {
 	log      []CheckResult
 }
 
-func newMonitor(h spec.Health) monitor {
-	m := monitor{health: h, enabled: h.Enabled(), status: healthNone}
+func newMonitor(h spec.Health, stagger time.Duration) monitor {
+	m := monitor{health: h, enabled: h.Enabled(), stagger: stagger, status: healthNone}
 	if !m.enabled {
 		return m
 	}
@@ -69,19 +70,19 @@ func (m *monitor) begin(now time.Time) {
 		return
 	}
 	log := m.log
-	*m = newMonitor(m.health)
+	*m = newMonitor(m.health, m.stagger)
 	m.log, m.launched = log, now
-	m.schedule(now)
+	m.schedule(now, m.stagger)
 }
 
 // schedule plans the next check one interval after from, which is the launch
-// or the end of the last check.
-func (m *monitor) schedule(from time.Time) {
+// or the end of the last check, and a part of an interval later still.
+func (m *monitor) schedule(from time.Time, later time.Duration) {
 	wait, name := m.health.Interval, "interval"
 	if m.status == healthStarting && from.Sub(m.launched) < m.health.StartPeriod {
 		wait, name = m.health.StartInterval, "start_interval"
 	}
-	m.at, m.why = from.Add(wait), fmt.Sprintf("%s %s", name, wait)
+	m.at, m.why = from.Add(wait+later%wait), name
 }
 
 // next returns when the monitor wants to be asked; zero: never, or not before
@@ -128,8 +129,12 @@ func (m *monitor) record(now time.Time, r CheckResult) bool {
 	} else {
 		m.fail(r)
 	}
+	later := time.Duration(0)
+	if m.early {
+		later = m.stagger
+	}
 	m.running, m.early = false, false
-	m.schedule(endOf(r, now))
+	m.schedule(endOf(r, now), later)
 	if m.again && m.status != healthHealthy {
 		m.at, m.why, m.early = now, "it listens", true
 	}

@@ -17,6 +17,10 @@ type Config struct {
 	// machine is FirstRun+1. Two living machines of one name need ranges that
 	// never meet.
 	FirstRun int
+	// Stagger is added to the wait for the first check in the regular rhythm, so
+	// that workers that were launched in the same moment do not go on to be
+	// checked in the same moment. It is less than an interval in any case.
+	Stagger time.Duration
 }
 
 // Machine is the life of one worker. It is owned by one goroutine. Of the
@@ -56,7 +60,7 @@ func New(name string, c Config, seed uint64) Machine {
 		random:  *rand.NewPCG(seed, 0),
 		runs:    c.FirstRun,
 		cause:   "not started",
-		monitor: newMonitor(c.Health),
+		monitor: newMonitor(c.Health, c.Stagger),
 	}
 }
 
@@ -93,8 +97,9 @@ func (m *Machine) Health() string {
 // Streak returns how many counted checks in a row have failed.
 func (m *Machine) Streak() int { return m.monitor.failures }
 
-// Log returns the last five check results, oldest first.
-func (m *Machine) Log() []CheckResult { return append([]CheckResult(nil), m.monitor.log...) }
+// Log returns the last five check results, oldest first. It is never changed
+// afterwards: the next result makes a new one.
+func (m *Machine) Log() []CheckResult { return m.monitor.log[:len(m.monitor.log):len(m.monitor.log)] }
 
 // LastExit returns how the latest finished run ended, or nil.
 func (m *Machine) LastExit() *Exit { return m.lastExit }
@@ -343,7 +348,6 @@ func (m *Machine) died(now time.Time, e Exit) []Effect {
 	if m.proven && m.tenure >= m.config.Restart.ResetAfter {
 		m.history.step = 0
 	}
-	proven := m.proven
 	m.lastExit, m.instance = &e, ""
 
 	policy := m.config.Restart
@@ -351,7 +355,7 @@ func (m *Machine) died(now time.Time, e Exit) []Effect {
 	case !wantsRestart(policy, e):
 		m.finished = true
 		m.enter(now, Pending, fmt.Sprintf("%s, restart policy %s", cause, policy.Condition), time.Time{})
-	case proven && fromOutside(e):
+	case m.excused(e):
 		m.enter(now, Backoff, cause, now.Add(m.jitter(policy.Delay)))
 	default:
 		m.countDeath(now, cause)

@@ -11,6 +11,7 @@ import (
 type history struct {
 	step   int         // doublings of the delay so far
 	deaths []time.Time // counted ones inside the window, oldest first; bounded
+	strays int         // kills of runs that were ready and had served nothing
 }
 
 func (h *history) forget() { *h = history{} }
@@ -62,11 +63,30 @@ func wantsRestart(policy spec.Restart, e Exit) bool {
 	return true
 }
 
-// fromOutside tells the deaths that say nothing about the program: it had been
-// serving, and was then killed or sent away on purpose by an operator, a chaos
-// test or a route of its own. Thousands of those must never stop a service, so
-// they neither count nor lengthen the delay. A run that never served proves
-// nothing, and the kernel's out-of-memory killer is the program's own fault.
-func fromOutside(e Exit) bool {
-	return e.Served && (e.Voluntary || e.Signal == "SIGKILL" && !e.OOM)
+// onPurpose tells the ends that somebody wanted: a kill from outside, or a
+// worker that left its cluster by itself. The kernel's out-of-memory killer is
+// the program's own fault.
+func onPurpose(e Exit) bool {
+	return e.Voluntary || e.Signal == "SIGKILL" && !e.OOM
+}
+
+// strayWeight is how many kills of runs that were ready but never served count
+// as one death.
+const strayWeight = 8
+
+// excused tells the deaths that say nothing about the program: it was ready, and
+// then killed or sent away by an operator, a chaos test or a route of its own.
+// Thousands of those must never stop a service, so they neither count nor
+// lengthen the delay. A run that had no request yet may have been hit just as
+// well, but proves less: of those a part counts, so that a program which kills
+// itself as soon as it is up ends as failed all the same.
+func (m *Machine) excused(e Exit) bool {
+	if !m.proven || !onPurpose(e) {
+		return false
+	}
+	if e.Served {
+		return true
+	}
+	m.history.strays++
+	return m.history.strays%strayWeight != 0
 }

@@ -164,11 +164,9 @@ func TestKillsFromOutsideNeverStopAService(t *testing.T) {
 
 func TestDeathsThatCount(t *testing.T) {
 	for name, e := range map[string]Exit{
-		"killed before it served":   {Code: -1, Signal: "SIGKILL"},
 		"out of memory":             {Code: -1, Signal: "SIGKILL", OOM: true, Served: true},
 		"crashed while it served":   {Code: -1, Signal: "SIGSEGV", Served: true},
 		"ended by itself":           {Served: true},
-		"left before it served":     {Voluntary: true},
 		"could not start":           {Code: -1, Cause: "no such file"},
 		"exited with an error code": {Code: 3, Served: true},
 	} {
@@ -176,6 +174,23 @@ func TestDeathsThatCount(t *testing.T) {
 		l.die(time.Second, e)
 		if len(l.m.history.deaths) != 1 {
 			t.Errorf("%s: not counted", name)
+		}
+	}
+}
+
+func TestAProgramThatKillsItselfAsSoonAsItIsUpFails(t *testing.T) {
+	for name, e := range map[string]Exit{
+		"by a signal":    {Code: -1, Signal: "SIGKILL"},
+		"by its cluster": {Voluntary: true},
+	} {
+		l := newLife(defaults())
+		deaths := 0
+		for ; l.m.State() != Failed && deaths < 1000; deaths++ {
+			l.die(200*time.Millisecond, e)
+			l.wait()
+		}
+		if want := 13 * strayWeight; deaths != want {
+			t.Errorf("%s: failed after %d deaths, want %d", name, deaths, want)
 		}
 	}
 }
