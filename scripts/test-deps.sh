@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and Node, where it is missing: a C
-# compiler (the race detector), python3, curl and ps from Debian, the example's
-# npm packages, and further Node versions. bulsa itself needs none of it.
+# compiler (the race detector), python3, curl and ps from Debian, the npm packages
+# of the example and of the tests' apps, and further Node versions. bulsa itself needs none of it.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -33,7 +33,9 @@ for program in go node npm; do
 	fi
 done
 
-if [ ! -e examples/zombie-server/node_modules ]; then
-	npm ci --prefix examples/zombie-server --no-audit --no-fund
-fi
+for folder in examples/zombie-server e2e/testdata/apps; do
+	if [ ! -e "$folder/node_modules" ]; then
+		npm ci --prefix "$folder" --no-audit --no-fund
+	fi
+done
 scripts/test-nodes.sh install || echo "no further Node versions: the tests run on $(node --version) alone" >&2
