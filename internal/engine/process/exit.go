@@ -42,7 +42,7 @@ func (c *oomCounter) blame(before, now int) bool {
 // exit says how the run ended.
 func (r *run) exit(status syscall.WaitStatus, oomBefore int) engine.Exit {
 	r.mu.Lock()
-	killed, voluntary := r.killed, r.voluntary
+	killed, voluntary, refusal := r.killed, r.voluntary, r.refusal
 	r.mu.Unlock()
 	x := engine.Exit{Code: status.ExitStatus(), Voluntary: voluntary}
 	if status.Signaled() {
@@ -51,7 +51,9 @@ func (r *run) exit(status syscall.WaitStatus, oomBefore int) engine.Exit {
 			x.OOM = r.engine.oom.blame(oomBefore, oomKills())
 		}
 	}
-	if x.Code != 0 && r.engine.cfg.Logs != nil {
+	if x.Code > 0 && refusal != "" {
+		x.Cause = refusal
+	} else if x.Code != 0 && r.engine.cfg.Logs != nil {
 		x.Cause = r.cause(r.lastWords())
 	}
 	return x
@@ -84,7 +86,7 @@ func (r *run) lastWords() string {
 // cause makes the last line of the output a cause, if it looks like one.
 func (r *run) cause(last string) string {
 	if inUse(last) && !r.launch.Alone {
-		return cut(r.fixedPort(portIn(last)), maxCause)
+		return r.fixedPort(portIn(last))
 	}
 	if !tellsError(last) {
 		return ""

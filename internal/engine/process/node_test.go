@@ -247,7 +247,7 @@ func TestModePortLetsTheApplicationBind(t *testing.T) {
 func TestAPortThatIsRefusedIsTheApplicationsError(t *testing.T) {
 	b := newNodeBench(t, &doorman{err: syscall.EACCES})
 	i := b.StartLaunch(b.node(t, plainApp, 1))
-	if x := b.Await(i.ID, engine.Exited).Exit; x.Code != 1 || !strings.Contains(x.Cause, "EACCES") {
+	if x := b.Await(i.ID, engine.Exited).Exit; x.Code != 1 || x.Cause != "bulsa cannot listen on port 3000 for it: permission denied" {
 		t.Errorf("exit = %+v; want the refusal", x)
 	}
 }

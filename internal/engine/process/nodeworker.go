@@ -103,6 +103,9 @@ func (l line) Query(a node.Ask) node.Grant {
 	}
 	grant, shared, err := l.claim(a)
 	if err != nil {
+		l.r.mu.Lock()
+		l.r.refusal = fmt.Sprintf("bulsa cannot listen on %s for it: %v", where(a), err)
+		l.r.mu.Unlock()
 		return node.Grant{Errno: refusal(err)}
 	}
 	raw := a.TLS || l.r.plan.service.NodeMode == spec.NodeRR
@@ -152,6 +155,17 @@ func network(a node.Ask) string {
 		return "tcp"
 	}
 	return "tcp4"
+}
+
+// where names what the worker wanted, for people.
+func where(a node.Ask) string {
+	if network(a) == "unix" {
+		return a.Address
+	}
+	if a.Address == "" {
+		return "port " + strconv.Itoa(a.Port)
+	}
+	return net.JoinHostPort(a.Address, strconv.Itoa(a.Port))
 }
 
 func refusal(err error) syscall.Errno {

@@ -64,6 +64,7 @@ type run struct {
 	asked     bool              // it asked to listen
 	online    bool
 	voluntary bool
+	refusal   string // why the last port it asked for was refused
 }
 
 func newRun(e *Engine, l engine.Launch, p *plan) *run {
