@@ -54,7 +54,7 @@ func defaultRestart() Restart {
 		MaxDelay:    30 * time.Second,
 		ResetAfter:  10 * time.Second,
 		Jitter:      0.1,
-		Budget:      15,
+		Budget:      13,
 		Window:      10 * time.Minute,
 		FailedRetry: 60 * time.Second,
 	}

@@ -97,7 +97,7 @@ type Restart struct {
 	MaxDelay    time.Duration    `json:"max_delay"`    // 30s; the doubling stops here
 	ResetAfter  time.Duration    `json:"reset_after"`  // 10s of health brings the delay back to Delay
 	Jitter      float64          `json:"jitter"`       // 0.1: each delay varies by up to this share of itself
-	Budget      int              `json:"budget"`       // 15 deaths within Window: failed
+	Budget      int              `json:"budget"`       // 13 deaths within Window: failed
 	Window      time.Duration    `json:"window"`       // 10m, sliding
 	FailedRetry time.Duration    `json:"failed_retry"` // 60s; a failed worker is tried again this often
 	MaxAttempts int              `json:"max_attempts"` // 0: no limit; Compose's max_attempts: restarts within Window, then failed for good

@@ -184,10 +184,10 @@ func TestAProgramThatKillsItselfAsSoonAsItIsUpFails(t *testing.T) {
 		"by its cluster": {Voluntary: true},
 	} {
 		l := newLife(defaults())
-		deaths := 0
-		for ; l.m.State() != Failed && deaths < 1000; deaths++ {
-			l.die(200*time.Millisecond, e)
+		deaths := 1
+		for l.die(200*time.Millisecond, e); l.m.State() != Failed && deaths < 1000; deaths++ {
 			l.wait()
+			l.die(200*time.Millisecond, e)
 		}
 		if want := 13 * strayWeight; deaths != want {
 			t.Errorf("%s: failed after %d deaths, want %d", name, deaths, want)
