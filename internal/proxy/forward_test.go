@@ -299,11 +299,11 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 }
 
 func TestConnectionsAreKeptAliveOnBothSides(t *testing.T) {
+	h := open(t, settings(), app(t, "app.1", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }))
 	conns := map[string]bool{}
-	h := open(t, settings(), app(t, "app.1", func(w http.ResponseWriter, r *http.Request) { conns[r.RemoteAddr] = true }))
 	c := h.dial()
 	for range 5 {
-		_ = all(t, h.ask(c, "GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+		conns[all(t, h.ask(c, "GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))] = true
 	}
 	if len(conns) != 1 {
 		t.Fatalf("%d upstream connections", len(conns))

@@ -426,6 +426,7 @@ func TestNoGETIsLostWhileWorkersAreKilled(t *testing.T) {
 	var done, lost atomic.Int64
 	for range 64 {
 		c := h.dial()
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
 		clients.Go(func() {
 			br := bufio.NewReader(c)
 			for {
@@ -449,9 +450,9 @@ func TestNoGETIsLostWhileWorkersAreKilled(t *testing.T) {
 			}
 		})
 	}
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
-	for n := range 200 {
+	for n, end := 0, time.Now().Add(2*time.Second); time.Now().Before(end); n++ {
 		<-tick.C
 		f.replace(n % 4)
 	}
