@@ -18,8 +18,9 @@ test: check $(EXAMPLE)/node_modules
 e2e: $(EXAMPLE)/node_modules
 	$(GO) test -race -count=1 -timeout 15m ./e2e
 
-bench: build $(EXAMPLE)/node_modules
-	bench/peers.sh
+bench: build
+	$(GO) build -o .cache/ ./bench/peers ./bench/lossload
+	.cache/peers
 
 check:
 	@files=$$(gofmt -l bench cmd e2e examples internal); test -z "$$files" || { echo "not formatted (gofmt -w):" $$files; exit 1; }
