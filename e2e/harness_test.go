@@ -257,18 +257,19 @@ func freePort(t *testing.T) string {
 
 // row is what the tests read of `bulsa ps --format json`.
 type row struct {
-	Name     string `json:"name"`
-	Service  string `json:"service"`
-	Number   int    `json:"worker"`
-	Engine   string `json:"engine"`
-	PID      int    `json:"pid"`
-	ID       string `json:"id"`
-	State    string `json:"state"`
-	Health   string `json:"health"`
-	Restarts int    `json:"restarts"`
-	Release  int    `json:"release"`
-	Cause    string `json:"cause"`
-	Address  string `json:"address"`
+	Name     string   `json:"name"`
+	Service  string   `json:"service"`
+	Number   int      `json:"worker"`
+	Engine   string   `json:"engine"`
+	PID      int      `json:"pid"`
+	ID       string   `json:"id"`
+	State    string   `json:"state"`
+	Health   string   `json:"health"`
+	Restarts int      `json:"restarts"`
+	Release  int      `json:"release"`
+	Cause    string   `json:"cause"`
+	Address  string   `json:"address"`
+	Ports    []string `json:"ports"`
 }
 
 // ps reads the workers of a project ("" for the only one).
