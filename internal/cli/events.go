@@ -35,6 +35,8 @@ func (p *program) events(ctx context.Context, follow bool, format string) error 
 		return err
 	}
 	defer c.Close()
+	ctx, cancel := whileRead(ctx, p.stdout)
+	defer cancel()
 	encoder := json.NewEncoder(p.stdout)
 	encoder.SetEscapeHTML(false)
 	return c.Events(ctx, follow, func(e api.Event) error {

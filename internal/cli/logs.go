@@ -50,6 +50,8 @@ func (p *program) logs(ctx context.Context, o logsOptions) error {
 		return err
 	}
 	defer c.Close()
+	ctx, cancel := whileRead(ctx, p.stdout)
+	defer cancel()
 	project, err := c.Project(ctx)
 	if err != nil {
 		return err
