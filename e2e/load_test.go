@@ -20,6 +20,7 @@ import (
 type load struct {
 	address string
 	path    string
+	body    string // what every 200 must hold; "": anything
 	answers atomic.Int64
 	broken  atomic.Int64 // failures after the answer's head had come
 	failed  atomic.Int64 // all other failures
@@ -27,7 +28,7 @@ type load struct {
 	clients sync.WaitGroup
 
 	mu    sync.Mutex
-	first []string // the first failures, for the test's message
+	first []string // the first of failed, for the test's message
 }
 
 // startLoad begins with n clients; each waits pause between an answer and its next request.
@@ -59,7 +60,7 @@ func (l *load) fail(counter *atomic.Int64, what string) {
 	counter.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.first) < 5 {
+	if len(l.first) < 5 && counter == &l.failed {
 		l.first = append(l.first, what)
 	}
 }
@@ -113,6 +114,8 @@ func (l *load) ask(conn net.Conn, in *bufio.Reader) bool {
 		return false
 	case res.StatusCode != http.StatusOK:
 		l.fail(&l.failed, fmt.Sprintf("%s: %s", res.Status, body))
+	case l.body != "" && l.body != string(body):
+		l.fail(&l.failed, fmt.Sprintf("%s with %d bytes: %q", res.Status, len(body), body))
 	default:
 		l.answers.Add(1)
 	}

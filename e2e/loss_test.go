@@ -1,23 +1,27 @@
 package e2e
 
 import (
+	"context"
+	"encoding/json"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// kills is how often each of the loss tests kills: $BULSA_E2E_KILLS, or enough
-// for the test command. The figures in the README are of 1,000.
-func kills(t *testing.T) int {
+// kills is how often a loss test kills: usual in the test command,
+// $BULSA_E2E_KILLS where somebody has more time.
+func kills(usual int) int {
 	if n, err := strconv.Atoi(os.Getenv("BULSA_E2E_KILLS")); err == nil {
 		return n
 	}
-	return 1000
+	return usual
 }
 
 const killClients = 64
@@ -31,31 +35,84 @@ func zombie(t *testing.T, script string, args ...string) (*world, string) {
 	return w, "127.0.0.1:" + port
 }
 
-// TestNoRequestIsLostWhenRandomWorkersAreKilled: SIGKILL, from outside, without
-// a word to bulsa, under 64 keep-alive clients that never retry.
+// control asks the project's control socket, which is quicker than the command.
+func (w *world) control(project string) *http.Client {
+	var root string
+	for _, kv := range w.env {
+		if dir, ok := strings.CutPrefix(kv, "BULSA_RUNTIME_DIR="); ok {
+			root = dir
+		}
+	}
+	socket := filepath.Join(root, project, "control.sock")
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+}
+
+// workers reads the project's workers over its control socket.
+func workers(t *testing.T, control *http.Client) []row {
+	t.Helper()
+	res, err := control.Get("http://bulsa/api/v1/workers?all=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var rows []row
+	if err := json.NewDecoder(res.Body).Decode(&rows); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// killPace is the least time between two kills.
+const killPace = 50 * time.Millisecond
+
+// killRandomWorkers sends SIGKILL to n random workers that are ready, from
+// outside, without a word to bulsa.
+func killRandomWorkers(t *testing.T, w *world, n int) {
+	t.Helper()
+	control := w.control("app")
+	defer control.CloseIdleConnections()
+	killed := map[int]bool{}
+	victim := func() bool {
+		var alive []int
+		for _, r := range workers(t, control) {
+			if r.State == "ready" && !killed[r.PID] {
+				alive = append(alive, r.PID)
+			}
+		}
+		if len(alive) < 2 {
+			return false // on a slow machine: kills faster than boots would only find nobody
+		}
+		pid := alive[rand.IntN(len(alive))]
+		killed[pid] = syscall.Kill(pid, syscall.SIGKILL) == nil
+		return killed[pid]
+	}
+	pace := time.NewTicker(killPace)
+	defer pace.Stop()
+	for len(killed) < n {
+		eventually(t, "a worker is there to be killed", victim)
+		<-pace.C
+	}
+}
+
+// TestNoRequestIsLostWhenRandomWorkersAreKilled runs under 64 keep-alive clients
+// that never retry.
 func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) {
 	w, address := zombie(t, "app.js")
 	l := startLoad(address, "/", killClients, 20*time.Millisecond)
-	killed := 0
-	for killed < kills(t) {
-		rows := w.ps("")
-		alive := rows[:0]
-		for _, r := range rows {
-			if r.State == "ready" {
-				alive = append(alive, r)
-			}
-		}
-		for range min(2, len(alive)) { // of this list two are still likely to live
-			victim := alive[rand.IntN(len(alive))]
-			if syscall.Kill(victim.PID, syscall.SIGKILL) == nil {
-				killed++
-			}
-		}
-	}
+	killRandomWorkers(t, w, kills(1000))
 	l.end()
 	l.report(t)
 	if l.broken.Load() > 0 {
-		t.Errorf("%d answers were broken off: %q", l.broken.Load(), l.first)
+		t.Errorf("%d answers were broken off", l.broken.Load())
+	}
+	for _, r := range w.ps("") {
+		if r.State == "failed" {
+			t.Errorf("%s counts as failed: %s", r.Name, r.Cause)
+		}
 	}
 }
 
@@ -65,7 +122,7 @@ func TestNoRequestIsLostWhenClientsKillWorkers(t *testing.T) {
 	_, address := zombie(t, "cluster.js")
 	l := startLoad(address, "/", killClients, 20*time.Millisecond)
 	client := http.Client{Timeout: patience}
-	for range kills(t) {
+	for range kills(300) {
 		res, err := client.Get("http://" + address + "/workerKiller")
 		if err != nil {
 			t.Fatal(err)
@@ -77,4 +134,40 @@ func TestNoRequestIsLostWhenClientsKillWorkers(t *testing.T) {
 	}
 	l.end()
 	l.report(t)
+}
+
+// dripping answers slowly, in two pieces, so that kills hit answers that have
+// begun: with a Content-Length, chunked, and ended by the connection's end.
+const dripping = `
+const http = require('http');
+http.createServer((req, res) => {
+  const kind = req.url.slice(1);
+  if (kind === 'length') res.setHeader('Content-Length', 20);
+  if (kind === 'close') { res.useChunkedEncodingByDefault = false; res.shouldKeepAlive = false; res.removeHeader('transfer-encoding'); }
+  res.write('0123456789');
+  setTimeout(() => res.end('0123456789'), 30);
+}).listen(3000);
+`
+
+// TestAnAnswerThatBreaksOffIsSeenAsBroken: what has begun can not be saved. The
+// client must see a broken transfer, never a short 200.
+func TestAnAnswerThatBreaksOffIsSeenAsBroken(t *testing.T) {
+	w := newWorld(t)
+	port := freePort(t)
+	w.write("drip.js", dripping)
+	w.ready("run", "--name", "app", "-w", "4", "-p", "127.0.0.1:"+port, "--admin", "off", "drip.js")
+	var all []*load
+	for _, path := range []string{"/length", "/chunked", "/close"} {
+		l := startLoad("127.0.0.1:"+port, path, 16, 0)
+		l.body = "01234567890123456789"
+		all = append(all, l)
+	}
+	killRandomWorkers(t, w, kills(100))
+	for _, l := range all {
+		l.end()
+		l.report(t)
+		if l.broken.Load() == 0 {
+			t.Errorf("%s: no kill hit an answer that had begun: the test shows nothing", l.path)
+		}
+	}
 }
