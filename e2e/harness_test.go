@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(runtime) })
-	return &world{t: t, dir: t.TempDir(), env: append(os.Environ(), "BULSA_RUNTIME_DIR="+runtime)}
+	return &world{t: t, dir: t.TempDir(), env: append(os.Environ(), "BULSA_RUNTIME_DIR="+runtime, "GORACE=atexit_sleep_ms=0")}
 }
 
 // example is the folder of one of the examples.

@@ -26,7 +26,7 @@ func (d *Daemon) Project() api.Project {
 	st := d.supervisor.Status()
 	p := api.Project{
 		Name: project.Name, Dir: project.Dir, Files: project.Files, PID: os.Getpid(), Version: d.options.Version,
-		StartedAt: d.started, Admin: d.adminURL, Ready: ready(st),
+		StartedAt: d.started, Admin: d.adminURL, Ready: ready(st), Services: []api.Service{},
 	}
 	for _, sv := range st.Services {
 		p.Services = append(p.Services, d.service(sv))
@@ -108,6 +108,9 @@ func statusText(w supervisor.WorkerStatus) string {
 	if w.Exit != nil {
 		code = exitCode(*w.Exit)
 	}
+	if w.State == worker.Pending && w.Exit == nil {
+		return api.StatusText(w.State.String(), w.Health, 0, 0) // it never ran
+	}
 	return api.StatusText(w.State.String(), w.Health, code, time.Since(since))
 }
 
@@ -147,7 +150,7 @@ func (d *Daemon) Inspect(name string) (api.Inspection, error) {
 func (d *Daemon) inspectWorker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus) api.Inspection {
 	row := d.worker(sv, w, d.ports.list(sv.Name))
 	in := api.Inspection{Worker: &row, Logs: d.logs.Files(w.Name), Health: &api.Health{
-		Status: w.Health, FailingStreak: w.Streak, CPUSeconds: w.CheckCPU.Seconds(), Warnings: w.Warnings,
+		Status: w.Health, FailingStreak: w.Streak, CPUSeconds: w.CheckCPU.Seconds(), Warnings: w.Warnings, Log: []api.HealthLog{},
 	}}
 	for _, c := range w.Checks {
 		in.Health.Log = append(in.Health.Log, api.HealthLog{Start: c.Start, End: c.End, ExitCode: c.ExitCode, Output: c.Output, CPU: c.CPU.Seconds()})
@@ -183,41 +186,60 @@ func (d *Daemon) Scale(_ context.Context, service string, n int) error {
 
 // Start runs stopped services, and tries failed workers at once.
 func (d *Daemon) Start(ctx context.Context, names []string, wait bool) error {
+	asked := time.Now()
 	if err := d.supervisor.Start(names); err != nil {
 		return kind(err)
 	}
-	return d.await(ctx, wait, names, func(sv supervisor.ServiceStatus) bool { return !sv.Stopped && sv.Ready >= sv.Desired || sv.Completed })
+	return d.await(ctx, wait, names, asked, func(sv supervisor.ServiceStatus) bool { return !sv.Stopped && sv.Ready >= sv.Desired || sv.Completed })
 }
 
 // Stop ends services gracefully.
 func (d *Daemon) Stop(ctx context.Context, names []string, wait bool) error {
+	asked := time.Now()
 	if err := d.supervisor.Stop(names); err != nil {
 		return kind(err)
 	}
-	return d.await(ctx, wait, names, func(sv supervisor.ServiceStatus) bool {
+	return d.await(ctx, wait, names, asked, func(sv supervisor.ServiceStatus) bool {
 		return sv.Stopped && !slices.ContainsFunc(sv.Workers, func(w supervisor.WorkerStatus) bool { return w.State != worker.Pending && w.State != worker.Failed })
 	})
 }
 
 // Restart replaces workers gracefully.
 func (d *Daemon) Restart(ctx context.Context, names []string, wait bool) error {
+	asked := time.Now()
 	if err := d.supervisor.Restart(names); err != nil {
 		return kind(err)
 	}
-	return d.await(ctx, wait, nil, supervisor.ServiceStatus.Current)
+	return d.await(ctx, wait, names, asked, supervisor.ServiceStatus.Current)
 }
 
-// await waits, when wanted, until all named services satisfy done.
-func (d *Daemon) await(ctx context.Context, wait bool, names []string, done func(supervisor.ServiceStatus) bool) error {
+// servicesOf names the services that names, of services or workers, belong to.
+func (d *Daemon) servicesOf(names []string) []string {
+	var out []string
+	for _, sv := range d.supervisor.Status().Services {
+		named := func(name string) bool {
+			return name == sv.Name || slices.ContainsFunc(sv.Workers, func(w supervisor.WorkerStatus) bool { return w.Name == name })
+		}
+		if slices.ContainsFunc(names, named) {
+			out = append(out, sv.Name)
+		}
+	}
+	return out
+}
+
+// await waits, when wanted, until all named services, or those of the named
+// workers, satisfy done. What failed before it was asked is no answer.
+func (d *Daemon) await(ctx context.Context, wait bool, names []string, asked time.Time, done func(supervisor.ServiceStatus) bool) error {
 	for wait {
 		changed := d.supervisor.Changed()
 		missing := ""
 		for _, sv := range d.supervisor.Status().Services {
-			if (len(names) == 0 || slices.Contains(names, sv.Name)) && !done(sv) {
-				missing = sv.Name
-				if state, cause := serviceState(sv); state == "failed" {
-					return fmt.Errorf("%s failed: %s", sv.Name, cause)
-				}
+			if !concerns(names, sv) || done(sv) {
+				continue
+			}
+			missing = sv.Name
+			if state, cause := serviceState(sv); state == "failed" && changedSince(sv, asked) {
+				return fmt.Errorf("%s failed: %s", sv.Name, cause)
 			}
 		}
 		if missing == "" {
@@ -230,6 +252,18 @@ func (d *Daemon) await(ctx context.Context, wait bool, names []string, done func
 		}
 	}
 	return nil
+}
+
+// concerns reports whether one of the names, none meaning all, is that of the
+// service or of one of its workers.
+func concerns(names []string, sv supervisor.ServiceStatus) bool {
+	return len(names) == 0 || slices.Contains(names, sv.Name) ||
+		slices.ContainsFunc(sv.Workers, func(w supervisor.WorkerStatus) bool { return slices.Contains(names, w.Name) })
+}
+
+// changedSince reports whether every worker has changed its state since then.
+func changedSince(sv supervisor.ServiceStatus, then time.Time) bool {
+	return !slices.ContainsFunc(sv.Workers, func(w supervisor.WorkerStatus) bool { return !w.Since.After(then) })
 }
 
 // Kill sends a signal to a worker's process group.

@@ -140,17 +140,23 @@ func (s *service) receive(m serviceMessage) {
 	}
 }
 
-// reconcile starts, drains and forgets workers until the plan is empty.
+// reconcile starts, drains and forgets workers until the plan is empty: each
+// action shows in what is observed next, so it comes to an end.
 func (s *service) reconcile(now time.Time) {
 	if !s.mayBegin() {
 		return
 	}
 	s.replicas.Store(int32(s.release.Service.Replicas))
-	plan := rollout.Next(s.desired(now), s.observed())
-	for _, a := range plan.Actions {
-		s.act(now, a)
+	for {
+		plan := rollout.Next(s.desired(now), s.observed())
+		s.settled, s.blocked = plan.Settled, plan.Blocked
+		if plan.Empty() {
+			return
+		}
+		for _, a := range plan.Actions {
+			s.act(now, a)
+		}
 	}
-	s.settled, s.blocked = plan.Settled, plan.Blocked
 }
 
 // mayBegin holds a service back until what it depends on is there. Once begun,

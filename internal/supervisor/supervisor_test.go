@@ -275,6 +275,9 @@ func TestAGracefulRestartStartsFirst(t *testing.T) {
 		if want := "start app.1, start app.2, start app.1, end app.1, start app.2, end app.2"; got != want {
 			t.Errorf("order %q, want %q", got, want)
 		}
+		if st := w.sup.Status().Services[0]; !st.Current() {
+			t.Error("the restart is over, but the service does not say so")
+		}
 	})
 }
 

@@ -152,7 +152,7 @@ func (w *workerLoop) observe(f engine.Fact) {
 		w.opened(f)
 		w.step(worker.Fact{Kind: worker.Listening, Instance: instance})
 	case engine.Settled:
-		w.step(worker.Fact{Kind: worker.Listening, Instance: instance})
+		w.step(worker.Fact{Kind: worker.Listening, Instance: instance, Cause: "it runs"})
 	case engine.Closed:
 		w.closed(f.Port)
 	case engine.Notice:

@@ -171,7 +171,7 @@ func (m *Machine) stepResting(now time.Time, f Fact) []Effect {
 func (m *Machine) stepRunning(now time.Time, f Fact) []Effect {
 	switch f.Kind {
 	case Listening:
-		return m.listens(now)
+		return m.listens(now, either(f.Cause, "it listens"))
 	case Checked:
 		return m.checked(now, f.Result)
 	case Wake:
@@ -245,14 +245,14 @@ func (m *Machine) launch(now time.Time, cause string) []Effect {
 
 // listens checks at once instead of after a whole interval: the worker is
 // known to be reachable now, which Docker cannot know.
-func (m *Machine) listens(now time.Time) []Effect {
+func (m *Machine) listens(now time.Time, cause string) []Effect {
 	if m.listening {
 		return nil // another port
 	}
 	m.listening = true
-	effects := m.judge(now, "it listens")
+	effects := m.judge(now, cause)
 	if m.state != Ready && m.monitor.hasten(now) {
-		effects = append(effects, m.effect(Check, "it listens"))
+		effects = append(effects, m.effect(Check, cause))
 	}
 	return effects
 }
