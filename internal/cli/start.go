@@ -8,7 +8,7 @@ import (
 
 func (p *program) startCommand() *cobra.Command {
 	return p.namesCommand(&cobra.Command{
-		Use:   "start [flags] [NAME...]",
-		Short: "Start services or workers that were stopped",
+		Use:   "start [flags] [SERVICE...]",
+		Short: "Start services that were stopped; workers that failed are tried at once",
 	}, (*api.Client).Start, "started")
 }

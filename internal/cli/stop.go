@@ -8,7 +8,7 @@ import (
 
 func (p *program) stopCommand() *cobra.Command {
 	return p.namesCommand(&cobra.Command{
-		Use:   "stop [flags] [NAME...]",
-		Short: "Stop services or workers gracefully; they stay stopped",
+		Use:   "stop [flags] [SERVICE...]",
+		Short: "Stop services gracefully; they stay stopped and known",
 	}, (*api.Client).Stop, "stopped")
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -22,7 +23,6 @@ import (
 	"bulsa/internal/engine/external"
 	"bulsa/internal/engine/process"
 	"bulsa/internal/logs"
-	"bulsa/internal/node"
 	"bulsa/internal/proxy"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
@@ -96,7 +96,7 @@ func check(sv spec.Service) error {
 	if sv.Engine != spec.EngineProcess {
 		return nil
 	}
-	if _, err := node.Resolve(sv.Command.Args, sv.Command.Dir, sv.Command.Env); err != nil {
+	if err := process.Check(sv); err != nil {
 		return &spec.Problem{Where: "service " + sv.Name, What: err.Error()}
 	}
 	return nil
@@ -360,6 +360,8 @@ func (d *Daemon) announce() {
 
 // watchReady calls OnReady once every service is ready.
 func (d *Daemon) watchReady(ctx context.Context) {
+	settling := time.NewTicker(settleTime / 4)
+	defer settling.Stop()
 	for {
 		changed := d.supervisor.Changed()
 		if ready(d.supervisor.Status()) {
@@ -371,18 +373,31 @@ func (d *Daemon) watchReady(ctx context.Context) {
 		}
 		select {
 		case <-changed:
+		case <-settling.C:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
+// settleTime is how long a worker that neither listens nor is checked must run
+// before it counts as started well: nothing else tells it from one that is
+// about to exit.
+const settleTime = time.Second
+
 // ready reports whether every service has all its workers in rotation, or has completed.
 func ready(st *supervisor.Status) bool {
 	for _, sv := range st.Services {
-		if !sv.Completed && sv.Ready < sv.Desired || sv.Waiting != "" {
+		if sv.Completed {
+			continue
+		}
+		if sv.Ready < sv.Desired || sv.Waiting != "" || slices.ContainsFunc(sv.Workers, unsettled) {
 			return false
 		}
 	}
 	return true
+}
+
+func unsettled(w supervisor.WorkerStatus) bool {
+	return w.State == worker.Ready && w.Address == "" && w.Health == "none" && time.Since(w.Started) < settleTime
 }
