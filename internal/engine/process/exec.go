@@ -158,7 +158,7 @@ func (x *execution) killRest() {
 			return
 		}
 		for _, p := range left {
-			_ = killProcess(p) // the next look at the table tells whether it worked
+			_ = signalProcess(p, syscall.SIGKILL) // the next look at the table tells whether it worked
 		}
 		time.Sleep(pause)
 	}

@@ -69,6 +69,13 @@ func (e *Engine) dropPlan(r spec.Release) {
 	delete(e.plans, planKey(r))
 }
 
+// Check finds what keeps every worker of a service from being started: its
+// command, working directory, user or stop signal. Errors are one line.
+func Check(s spec.Service) error {
+	_, err := newPlan(s)
+	return err
+}
+
 func newPlan(s spec.Service) (*plan, error) {
 	c := s.Command
 	if len(c.Args) == 0 {

@@ -290,6 +290,7 @@ func (r *run) live() {
 
 // clean returns when nothing of the run is left but the zombie of its leader.
 // What was asked to end may go on until its grace is over; else it is killed.
+// What has left the group is asked when the leader, who may end it itself, is gone.
 func (r *run) clean() {
 	var killing time.Time
 	var victims []processInfo
@@ -305,9 +306,11 @@ func (r *run) clean() {
 		if len(left) == 0 && !slices.ContainsFunc(victims, processInfo.alive) {
 			return
 		}
-		if kill {
+		if !kill {
+			victims = append(victims, r.ask(left, victims)...)
+		} else {
 			for _, p := range left {
-				_ = killProcess(p) // the next look at the table tells whether it worked
+				_ = signalProcess(p, syscall.SIGKILL) // the next look at the table tells whether it worked
 			}
 			victims = append(victims, left...)
 			if killing.IsZero() {
@@ -321,6 +324,19 @@ func (r *run) clean() {
 		time.Sleep(pause)
 		pause = min(2*pause, 20*time.Millisecond)
 	}
+}
+
+// ask sends the stop signal, once, to what has left the group that got it already.
+// It returns those that were not among asked.
+func (r *run) ask(left, asked []processInfo) (more []processInfo) {
+	for _, p := range left {
+		if p.group == r.child.pid || slices.ContainsFunc(asked, p.same) {
+			continue
+		}
+		_ = signalProcess(p, r.plan.stop) // it may have ended, which is as good
+		more = append(more, p)
+	}
+	return more
 }
 
 func (r *run) mustKill(now time.Time) bool {

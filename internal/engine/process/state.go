@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 
 	"bulsa/internal/engine"
 )
@@ -125,7 +126,7 @@ func (e *Engine) killLeftovers() {
 	for _, r := range old.Runs {
 		killed := 0
 		for _, p := range e.table.read(tableAge) {
-			if r.left(p, old.Master) && killProcess(p) == nil {
+			if r.left(p, old.Master) && signalProcess(p, syscall.SIGKILL) == nil {
 				killed++
 			}
 		}

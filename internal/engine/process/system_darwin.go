@@ -48,7 +48,7 @@ func readProcess(int) (processInfo, bool) { return processInfo{}, false }
 
 func environment(int) []string { return nil }
 
-func killProcess(p processInfo) error { return syscall.Kill(p.pid, syscall.SIGKILL) }
+func signalProcess(p processInfo, sig syscall.Signal) error { return syscall.Kill(p.pid, sig) }
 
 func bootID() string { return "" }
 

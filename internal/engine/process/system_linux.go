@@ -124,11 +124,11 @@ func environment(pid int) []string {
 	return strings.Split(string(b), "\x00")
 }
 
-// killProcess kills exactly the process that p describes, whoever has its number now.
-func killProcess(p processInfo) error {
+// signalProcess signals exactly the process that p describes, whoever has its number now.
+func signalProcess(p processInfo, sig syscall.Signal) error {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if err == unix.ENOSYS || err == unix.EPERM || err == unix.EINVAL {
-		return syscall.Kill(p.pid, syscall.SIGKILL)
+		return syscall.Kill(p.pid, sig)
 	}
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func killProcess(p processInfo) error {
 	if now, ok := readProcess(p.pid); !ok || now.started != p.started {
 		return unix.ESRCH
 	}
-	return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	return unix.PidfdSendSignal(fd, sig, nil, 0)
 }
 
 // bootID tells one boot from the next; start times count from it.
