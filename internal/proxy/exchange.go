@@ -326,7 +326,7 @@ func (x *exchange) pick() *balance.Endpoint {
 	}
 }
 
-// rest is false when the client has left meanwhile.
+// rest is false when the client has left meanwhile, or was cut off.
 func (x *exchange) rest(changed <-chan struct{}, pause time.Duration) bool {
 	t := time.NewTimer(pause)
 	defer t.Stop()
@@ -334,6 +334,8 @@ func (x *exchange) rest(changed <-chan struct{}, pause time.Duration) bool {
 	case <-changed:
 	case <-t.C:
 	case <-x.gone:
+		return false
+	case <-x.client.server.cutOff:
 		return false
 	}
 	return true

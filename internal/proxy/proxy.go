@@ -60,6 +60,7 @@ type Server struct {
 	clients   map[*client]struct{}
 	listeners map[net.Listener]struct{}
 	quiet     chan struct{} // closed when closing and the last client has left
+	cutOff    chan struct{} // closed when nothing is waited for any more
 	accepting sync.WaitGroup
 }
 
@@ -81,6 +82,7 @@ func New(c Config) *Server {
 		clients:   make(map[*client]struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		quiet:     make(chan struct{}),
+		cutOff:    make(chan struct{}),
 	}
 }
 
@@ -239,6 +241,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	select {
+	case <-s.cutOff:
+	default:
+		close(s.cutOff)
+	}
 	for c := range s.clients {
 		c.cut()
 	}

@@ -77,6 +77,8 @@ func (c *client) awaitEndpoint(route *target) bool {
 		case <-timeout.C:
 			c.held = true
 			return false
+		case <-c.server.cutOff:
+			return false
 		}
 	}
 }
