@@ -107,8 +107,14 @@ func (b *ports) publish(p spec.Project) (retire func(), err error) {
 	return func() { b.retire(p, wanted) }, nil
 }
 
+// publishedID is the same for the same public address. Ports that were left to
+// the system are told apart by their targets.
 func publishedID(service string, p spec.Port) string {
-	return fmt.Sprintf("%s/%s", service, net.JoinHostPort(p.Host, strconv.Itoa(p.Published)))
+	id := fmt.Sprintf("%s/%s", service, net.JoinHostPort(p.Host, strconv.Itoa(p.Published)))
+	if p.Published == 0 {
+		id += "->" + strconv.Itoa(p.Target)
+	}
+	return id
 }
 
 func (b *ports) openPublished(id string, sv spec.Service, i int) (*socket, error) {

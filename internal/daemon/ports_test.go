@@ -1,0 +1,194 @@
+package daemon
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"bulsa/internal/engine"
+	"bulsa/internal/engine/external"
+	"bulsa/internal/proxy"
+	"bulsa/internal/spec"
+	"bulsa/internal/supervisor"
+)
+
+// book is a book of ports for one service that publishes what is given.
+type book struct {
+	*ports
+	t       *testing.T
+	project spec.Project
+	notices []string
+}
+
+func newBook(t *testing.T, published ...spec.Port) *book {
+	t.Helper()
+	server := spec.NewServer("127.0.0.1:1")
+	app := spec.NewService("app")
+	app.Engine, app.Servers, app.Replicas, app.Ports = spec.EngineExternal, []spec.Server{server}, 1, published
+	b := &book{t: t, project: spec.Project{Name: "test", Services: []spec.Service{app}}}
+	engines := map[spec.Engine]engine.Engine{spec.EngineExternal: external.New()}
+	b.ports = &ports{
+		server: proxy.New(proxy.Config{}), supervisor: supervisor.New("test", engines),
+		notice: func(_, message string) { b.notices = append(b.notices, message) }, ctx: context.Background(),
+		services: map[string]spec.Service{}, open: map[string]*socket{},
+	}
+	b.apply(b.project)
+	t.Cleanup(func() {
+		b.supervisor.Shutdown(context.Background())
+		engines[spec.EngineExternal].Close()
+		b.ports.close()
+		b.supervisor.Wait()
+	})
+	return b
+}
+
+func (b *book) apply(p spec.Project) {
+	b.t.Helper()
+	retire, err := b.publish(p)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := b.supervisor.Apply(p); err != nil {
+		b.t.Fatal(err)
+	}
+	retire()
+}
+
+func (b *book) claim(a engine.Ask) engine.Grant {
+	b.t.Helper()
+	a.Service, a.Worker = "app", "app.1"
+	if a.Network == "" {
+		a.Network = "tcp"
+	}
+	g, err := b.Claim(context.Background(), a)
+	if err != nil {
+		b.t.Fatalf("claim %+v: %v", a, err)
+	}
+	return g
+}
+
+func TestAPublishedPortWithoutATargetIsTheFirstThatTheWorkerAsksFor(t *testing.T) {
+	b := newBook(t, spec.Port{Host: "127.0.0.1"})
+	g := b.claim(engine.Ask{Port: 3000, First: true})
+	if g.Port != engine.Main || g.Number != 3000 {
+		t.Errorf("granted %+v, want the main port under the number 3000", g)
+	}
+	if len(b.open) != 1 {
+		t.Errorf("%d sockets are open, want the published one alone", len(b.open))
+	}
+}
+
+func TestAPublishedTargetIsMeantByItsNumber(t *testing.T) {
+	b := newBook(t, spec.Port{Host: "127.0.0.1", Target: 3000}, spec.Port{Host: "127.0.0.1", Target: 3001})
+	if g := b.claim(engine.Ask{Port: 3001, First: true}); g.Port == engine.Main {
+		t.Errorf("port 3001 was taken for the main one: %+v", g)
+	}
+	if g := b.claim(engine.Ask{Port: 3000}); g.Port != engine.Main {
+		t.Errorf("port 3000 was not taken for the main one: %+v", g)
+	}
+	if len(b.open) != 2 {
+		t.Errorf("%d sockets are open, want the two published ones", len(b.open))
+	}
+}
+
+func TestAFirstAskThatMissesTheTargetIsToldToTheUser(t *testing.T) {
+	b := newBook(t, spec.Port{Host: "127.0.0.1", Published: 0, Target: 3000})
+	b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1", First: true})
+	if len(b.notices) != 1 || !strings.Contains(b.notices[0], "leads to port 3000") {
+		t.Errorf("notices: %q", b.notices)
+	}
+}
+
+func TestThePortOfAWorkersOwnMeansTheMainOne(t *testing.T) {
+	b := newBook(t, spec.Port{Host: "127.0.0.1", Target: 3000})
+	if g := b.claim(engine.Ask{Port: 40123, Own: true, First: true}); g.Port != engine.Main || g.Number != 40123 {
+		t.Errorf("granted %+v", g)
+	}
+}
+
+func TestWithoutPublishedPortsTheFirstAskIsMainAndEachIsOpened(t *testing.T) {
+	b := newBook(t)
+	first := b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1", First: true})
+	second := b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1", Index: 1})
+	again := b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1", First: true})
+	if first.Port != engine.Main || second.Port == engine.Main || first.Number == second.Number {
+		t.Errorf("granted %+v and %+v", first, second)
+	}
+	if again != first {
+		t.Errorf("another worker got %+v for the same wish, not %+v", again, first)
+	}
+	if len(b.open) != 2 {
+		t.Errorf("%d sockets are open, want 2", len(b.open))
+	}
+}
+
+func TestAUnixPathIsOpenedAsAsked(t *testing.T) {
+	b := newBook(t)
+	path := filepath.Join(t.TempDir(), "app.sock")
+	b.claim(engine.Ask{Network: "unix", Path: path, First: true})
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+func TestUDPIsShared(t *testing.T) {
+	b := newBook(t)
+	if g := b.claim(engine.Ask{Network: "udp4", Host: "127.0.0.1", Shared: true, First: true}); g.Shared == 0 || g.Number == 0 {
+		t.Errorf("granted %+v, want a descriptor and the real port", g)
+	}
+}
+
+func TestATakenPortIsToldToTheApplication(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	b := newBook(t)
+	ask := engine.Ask{Service: "app", Worker: "app.1", Network: "tcp4", Host: "127.0.0.1", Port: taken.Addr().(*net.TCPAddr).Port, First: true}
+	if _, err := b.Claim(context.Background(), ask); err != syscall.EADDRINUSE {
+		t.Errorf("got %v, want EADDRINUSE", err)
+	}
+	if len(b.notices) != 1 {
+		t.Errorf("notices: %q", b.notices)
+	}
+}
+
+func TestAPortInUseChangesNothing(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	b := newBook(t, spec.Port{Host: "127.0.0.1"})
+	p := b.project
+	p.Services = append([]spec.Service(nil), p.Services...)
+	p.Services[0].Ports = []spec.Port{
+		{Host: "127.0.0.2"},
+		{Host: "127.0.0.1", Published: taken.Addr().(*net.TCPAddr).Port},
+	}
+	if _, err := b.publish(p); err == nil {
+		t.Fatal("a port that is in use was published")
+	}
+	if len(b.open) != 1 {
+		t.Errorf("%d sockets are open, want the one from before", len(b.open))
+	}
+}
+
+func TestAPortThatIsNoLongerPublishedIsClosed(t *testing.T) {
+	b := newBook(t, spec.Port{Host: "127.0.0.1"})
+	address := b.list("app")[0]
+	p := b.project
+	p.Services = append([]spec.Service(nil), p.Services...)
+	p.Services[0].Ports = nil
+	b.apply(p)
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Errorf("%s still takes connections", address)
+	}
+}
