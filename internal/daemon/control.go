@@ -84,8 +84,10 @@ func (d *Daemon) worker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus, 
 		out.StartedAt = &started
 	}
 	if r, ok := d.sampler.of(sv.Name, w.Name, w.PID); ok {
-		p99 := r.p99.Seconds()
-		out.RequestsPerSecond, out.P99Seconds = &r.perSecond, &p99
+		out.RequestsPerSecond = &r.perSecond
+		if p99 := r.p99.Seconds(); p99 > 0 {
+			out.P99Seconds = &p99
+		}
 		if w.PID > 0 && r.memory > 0 {
 			out.CPUPercent, out.MemoryBytes = &r.cpu, &r.memory
 		}
