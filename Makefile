@@ -1,6 +1,7 @@
 # bulsa: build, run, test. Everything else: `bulsa help`.
 GO          ?= go
 EXAMPLE     := examples/zombie-server
+APPS        := $(EXAMPLE) e2e/testdata/apps
 PORT        ?= 3333
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -12,10 +13,10 @@ build:
 run: build $(EXAMPLE)/node_modules
 	./bulsa run -w 4 -p $(PORT) $(EXAMPLE)/cluster.js
 
-test: check $(EXAMPLE)/node_modules
+test: check $(APPS:%=%/node_modules)
 	scripts/test.sh
 
-e2e: $(EXAMPLE)/node_modules
+e2e: $(APPS:%=%/node_modules)
 	$(GO) test -race -count=1 -timeout 15m ./e2e
 
 bench: build
@@ -30,9 +31,9 @@ check:
 lint:
 	$(GO) run $(STATICCHECK) ./...
 
-$(EXAMPLE)/node_modules: $(EXAMPLE)/package-lock.json
-	npm ci --prefix $(EXAMPLE) --no-audit --no-fund
+%/node_modules: %/package-lock.json
+	npm ci --prefix $* --no-audit --no-fund
 	touch $@
 
 clean:
-	rm -rf bulsa .cache $(EXAMPLE)/node_modules
+	rm -rf bulsa .cache $(APPS:%=%/node_modules)

@@ -29,7 +29,7 @@ var rooms = map[string]room{
 	"compose":           {may: []string{"spec"}, why: "it turns files into a spec and knows nothing that runs"},
 	"worker":            {may: []string{"spec"}, never: pure, why: "the life of a worker is decided, not done, here"},
 	"rollout":           {may: []string{"spec", "worker"}, never: pure, why: "plans are pure"},
-	"balance":            {never: []string{"os"}, why: "picking takes no lock and does no I/O"},
+	"balance":           {never: []string{"os"}, why: "picking takes no lock and does no I/O"},
 	"engine":            {may: []string{"spec"}, why: "the contract depends on no engine"},
 	"engine/enginetest": {may: []string{"engine", "spec"}, why: "the suite tests the contract alone"},
 	"engine/process":    {may: []string{"engine", "spec", "node", "logs"}, why: "engines do not know each other, nor who uses them"},

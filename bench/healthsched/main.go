@@ -1,6 +1,9 @@
+//go:build linux
+
 // Command healthsched measures how late health checks begin when there are very
 // many of them. It runs the real supervisor over an engine whose commands return
-// at once, so what it shows is the cost of scheduling alone.
+// at once, so what it shows is the cost of scheduling alone. Linux only: it
+// compares with nanosleep(2).
 //
 //	go run ./bench/healthsched -workers 10000 -interval 1s -for 15s
 package main
