@@ -270,6 +270,7 @@ type row struct {
 	Cause    string   `json:"cause"`
 	Address  string   `json:"address"`
 	Ports    []string `json:"ports"`
+	InFlight int      `json:"in_flight"`
 }
 
 // ps reads the workers of a project ("" for the only one).
