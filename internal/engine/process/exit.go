@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -54,18 +55,23 @@ func (r *run) exit(status syscall.WaitStatus, oomBefore int) engine.Exit {
 	if x.Code > 0 && refusal != "" {
 		x.Cause = refusal
 	} else if x.Code != 0 && r.engine.cfg.Logs != nil {
-		x.Cause = r.cause(r.lastWords())
+		last := r.lastWords()
+		x.Cause = cause(last)
+		if inUse(last) && !r.launch.Alone {
+			x.Cause = cmp.Or(r.collision(portIn(last)), x.Cause)
+		}
 	}
 	return x
 }
 
 // lastWords is the line of the output that tells most about the end. Programs
 // print more after the error itself (Node: where it was emitted, its fields), so
-// an error's own line is looked for a little further up.
+// an error's own line is looked for a little further up; the fields of one that
+// has no such line are better than nothing.
 func (r *run) lastWords() string {
 	last := r.engine.cfg.Logs.Last(r.launch.Worker)
 	named := regexp.MustCompile(`^\W*[\w.]*(Error|Exception)( \[\w+\])?: `)
-	if named.MatchString(last) || inUse(last) {
+	if named.MatchString(last) {
 		return last
 	}
 	lines, err := r.engine.cfg.Logs.Tail(lastLines, r.launch.Worker)
@@ -76,18 +82,18 @@ func (r *run) lastWords() string {
 		if l.At.Before(r.began) {
 			break
 		}
-		if named.MatchString(l.Text) || inUse(l.Text) {
+		if named.MatchString(l.Text) {
 			return l.Text
+		}
+		if inUse(l.Text) && !inUse(last) {
+			last = l.Text
 		}
 	}
 	return last
 }
 
 // cause makes the last line of the output a cause, if it looks like one.
-func (r *run) cause(last string) string {
-	if inUse(last) && !r.launch.Alone {
-		return r.fixedPort(portIn(last))
-	}
+func cause(last string) string {
 	if !tellsError(last) {
 		return ""
 	}

@@ -62,6 +62,7 @@ type run struct {
 	channel   *node.Channel
 	servers   map[string]server // what it listens on through bulsa, by key
 	asked     bool              // it asked to listen
+	serving   bool              // it was said to listen, or to need no port
 	online    bool
 	voluntary bool
 	refusal   string // why the last port it asked for was refused
@@ -379,6 +380,7 @@ func (r *run) emit(f engine.Fact) {
 	if r.over {
 		return
 	}
+	r.serving = r.serving || f.Kind == engine.Listening || f.Kind == engine.Settled
 	f.Instance, f.At = r.launch.ID, time.Now()
 	r.engine.facts.send(f)
 }
