@@ -18,4 +18,7 @@ app.get('/workerKiller', (req, res) => {
   res.send(`process ${process.pid} is dead\n`);
 });
 
-app.listen(3000, () => console.log(`process ${process.pid} listens on 3000`));
+app.listen(3000, (error) => {
+  if (error) throw error;
+  console.log(`process ${process.pid} listens on 3000`);
+});

@@ -58,5 +58,8 @@ function worker() {
     res.send(`worker ${me.id} is dead\n`);
   });
 
-  app.listen(3000, () => console.log(`worker ${me.id} listens on 3000`));
+  app.listen(3000, (error) => {
+    if (error) throw error;
+    console.log(`worker ${me.id} listens on 3000`);
+  });
 }
