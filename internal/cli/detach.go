@@ -19,6 +19,7 @@ import (
 const (
 	readyPoll  = 200 * time.Millisecond // between looks at a start that has not answered yet
 	slowStart  = 10 * time.Second       // after which the wait says what it waits for
+	lastWord   = time.Second            // in which a project that cannot go on ends by itself
 	logExcerpt = 4096                   // bytes of a dead bulsa's last words
 )
 
@@ -56,6 +57,11 @@ func (p *program) detach(ctx context.Context, l launch) error {
 		}
 		line := strings.Join(r.Waiting, "; ")
 		if r.Failing {
+			select {
+			case o := <-decided:
+				return p.report(ctx, name, o)
+			case <-time.After(lastWord):
+			}
 			return fmt.Errorf("%s; project %s is left running: see bulsa logs -p %s, end it with bulsa down -p %s", line, name, name, name)
 		}
 		if !said && time.Since(started) > slowStart {
