@@ -23,9 +23,10 @@ import (
 // patience bounds every wait for a fact. It is long: these machines are shared.
 const patience = 60 * time.Second
 
-// binary is the bulsa under test: $BULSA_E2E_BINARY, or one that TestMain builds
-// with the race detector.
-var binary string
+// binary is the bulsa under test, built with the race detector, and plain the
+// one that users have, for tests in which its speed matters. $BULSA_E2E_BINARY
+// stands for both.
+var binary, plain string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	binary = os.Getenv("BULSA_E2E_BINARY")
-	if binary != "" {
+	if plain = binary; binary != "" {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "bulsa-e2e")
@@ -42,12 +43,14 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "bulsa")
-	build := exec.Command("go", "build", "-race", "-o", binary, "../cmd/bulsa")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "cannot build bulsa:", err)
-		return 1
+	binary, plain = filepath.Join(dir, "bulsa-race"), filepath.Join(dir, "bulsa")
+	for _, args := range [][]string{{"-race", "-o", binary}, {"-o", plain}} {
+		build := exec.Command("go", append(append([]string{"build"}, args...), "../cmd/bulsa")...)
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "cannot build bulsa:", err)
+			return 1
+		}
 	}
 	return m.Run()
 }
@@ -55,9 +58,10 @@ func run(m *testing.M) int {
 // world is one user's machine: a runtime folder of its own, so that projects of
 // other tests are not seen.
 type world struct {
-	t   *testing.T
-	dir string // working folder of the commands
-	env []string
+	t      *testing.T
+	binary string
+	dir    string // working folder of the commands
+	env    []string
 }
 
 func newWorld(t *testing.T) *world {
@@ -67,7 +71,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(runtime) })
-	return &world{t: t, dir: t.TempDir(), env: append(os.Environ(), "BULSA_RUNTIME_DIR="+runtime, "GORACE=atexit_sleep_ms=0")}
+	return &world{t: t, binary: binary, dir: t.TempDir(), env: append(os.Environ(), "BULSA_RUNTIME_DIR="+runtime, "GORACE=atexit_sleep_ms=0")}
 }
 
 // example is the folder of one of the examples.
@@ -104,7 +108,7 @@ func (w *world) do(args ...string) result {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, w.binary, args...)
 	cmd.Dir, cmd.Env = w.dir, w.env
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -139,7 +143,7 @@ type server struct {
 func (w *world) start(args ...string) *server {
 	w.t.Helper()
 	s := &server{w: w, stdout: &transcript{}, stderr: &transcript{}, exited: make(chan struct{})}
-	s.cmd = exec.Command(binary, args...)
+	s.cmd = exec.Command(w.binary, args...)
 	s.cmd.Dir, s.cmd.Env = w.dir, w.env
 	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.stderr
 	s.cmd.WaitDelay = 5 * time.Second

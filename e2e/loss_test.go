@@ -24,11 +24,17 @@ func kills(usual int) int {
 	return usual
 }
 
-const killClients = 64
+// Each of the clients waits a little between two requests, so that they ask
+// some 600 times a second: more would only leave no time to boot workers in.
+const (
+	killClients = 64
+	killPause   = 100 * time.Millisecond
+)
 
 // zombie runs the example with four workers and returns its address.
 func zombie(t *testing.T, script string, args ...string) (*world, string) {
 	w := newWorld(t)
+	w.binary = plain
 	port := freePort(t)
 	args = append([]string{"run", "--name", "app", "-w", "4", "-p", "127.0.0.1:" + port, "--admin", "off"}, args...)
 	w.ready(append(args, filepath.Join(example(t, "zombie-server"), script))...)
@@ -102,7 +108,7 @@ func killRandomWorkers(t *testing.T, w *world, n int) {
 // that never retry.
 func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) {
 	w, address := zombie(t, "app.js")
-	l := startLoad(address, "/", killClients, 20*time.Millisecond)
+	l := startLoad(address, "/", killClients, killPause)
 	killRandomWorkers(t, w, kills(1000))
 	l.end()
 	l.report(t)
@@ -120,7 +126,7 @@ func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) {
 // whose worker kills itself after its answer.
 func TestNoRequestIsLostWhenClientsKillWorkers(t *testing.T) {
 	_, address := zombie(t, "cluster.js")
-	l := startLoad(address, "/", killClients, 20*time.Millisecond)
+	l := startLoad(address, "/", killClients, killPause)
 	client := http.Client{Timeout: patience}
 	for range kills(300) {
 		res, err := client.Get("http://" + address + "/workerKiller")
@@ -153,6 +159,7 @@ http.createServer((req, res) => {
 // client must see a broken transfer, never a short 200.
 func TestAnAnswerThatBreaksOffIsSeenAsBroken(t *testing.T) {
 	w := newWorld(t)
+	w.binary = plain
 	port := freePort(t)
 	w.write("drip.js", dripping)
 	w.ready("run", "--name", "app", "-w", "4", "-p", "127.0.0.1:"+port, "--admin", "off", "drip.js")
