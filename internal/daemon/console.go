@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -14,14 +15,22 @@ import (
 	"bulsa/internal/supervisor"
 )
 
+// maxUnsaid is how many lines of bulsa's own wait for a terminal that stands
+// still; what comes then is lost.
+const maxUnsaid = 4096
+
 // console is the foreground's terminal: the workers' lines on standard output,
-// bulsa's own on standard error. It may be slow; nothing waits for it but its
-// own goroutines.
+// bulsa's own on standard error. It may be slow, or stand still (Ctrl-S, a pipe
+// that nobody reads); nothing waits for it but its own goroutines.
 type console struct {
-	mu  sync.Mutex
 	out io.Writer
 	err io.Writer
 	wg  sync.WaitGroup
+
+	mu      sync.Mutex
+	unsaid  []string
+	unheard int           // lines lost since the terminal stood still
+	silent  chan struct{} // closed when all is said; nil while nobody speaks
 }
 
 func newConsole(out, err io.Writer) *console {
@@ -31,11 +40,48 @@ func newConsole(out, err io.Writer) *console {
 	return &console{out: out, err: err}
 }
 
-// say prints one line of bulsa's own.
+// say prints one line of bulsa's own, soon.
 func (c *console) say(format string, args ...any) {
+	line := fmt.Sprintf("bulsa: "+format+"\n", args...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fmt.Fprintf(c.err, "bulsa: "+format+"\n", args...)
+	if len(c.unsaid) >= maxUnsaid {
+		c.unheard++
+		return
+	}
+	c.unsaid = append(c.unsaid, line)
+	if c.silent == nil {
+		c.silent = make(chan struct{})
+		go c.speak(c.silent)
+	}
+}
+
+// speak prints until nothing is left to say.
+func (c *console) speak(silent chan<- struct{}) {
+	defer close(silent)
+	for {
+		lines, unheard := c.takeUnsaid()
+		if len(lines) == 0 {
+			return
+		}
+		for _, line := range lines {
+			io.WriteString(c.err, line)
+		}
+		if unheard > 0 {
+			fmt.Fprintf(c.err, "bulsa: %d lines were not shown: nobody read them\n", unheard)
+		}
+	}
+}
+
+func (c *console) takeUnsaid() (lines []string, unheard int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lines, unheard = c.unsaid, c.unheard
+	c.unsaid, c.unheard = nil, 0
+	if len(lines) == 0 {
+		c.silent = nil
+	}
+	return lines, unheard
 }
 
 // handler writes log records as lines of bulsa's own.
@@ -71,13 +117,18 @@ func (c *console) follow(ctx context.Context, store *logs.Store, s *supervisor.S
 		return
 	}
 	lines := store.Follow(ctx)
-	c.wg.Add(1)
-	go func() {
-		defer c.wg.Done()
-		for l := range lines {
-			fmt.Fprintf(c.out, "%s | %s\n", l.Worker, l.Text)
+	c.wg.Go(func() { c.print(lines) })
+}
+
+// print writes workers' lines, several at once where they come fast.
+func (c *console) print(lines <-chan logs.Line) {
+	out := bufio.NewWriterSize(c.out, 64<<10)
+	for l := range lines {
+		fmt.Fprintf(out, "%s | %s\n", l.Worker, l.Text)
+		if len(lines) == 0 {
+			out.Flush() // what a closed terminal does not take is in the logs
 		}
-	}()
+	}
 }
 
 // quiet reports a step on the way to something that is said; `bulsa events` has it.
@@ -104,15 +155,34 @@ func eventLine(e supervisor.Event) string {
 
 // flush waits, not for long, until what was said is printed.
 func (c *console) flush() {
-	done := make(chan struct{})
+	patience := time.NewTimer(time.Second)
+	defer patience.Stop()
+	printed := make(chan struct{})
 	go func() {
 		c.wg.Wait()
-		close(done)
+		close(printed)
 	}()
 	select {
-	case <-done:
-	case <-time.After(time.Second):
+	case <-printed:
+	case <-patience.C:
+		return
 	}
+	select {
+	case <-c.speaking(): // the events' goroutine has said its last by now
+	case <-patience.C:
+	}
+}
+
+// speaking is closed when all that was said up to now is printed.
+func (c *console) speaking() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.silent != nil {
+		return c.silent
+	}
+	silence := make(chan struct{})
+	close(silence)
+	return silence
 }
 
 // summary is a service in one line: "4 workers of node app.js on 0.0.0.0:3333".

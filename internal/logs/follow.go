@@ -31,27 +31,31 @@ func newFollower(names []string) *follower {
 	return &follower{names: names, wake: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
-func publish(followers []*follower, l Line) {
+// publish offers one line, whose Text is still to be made of raw, to every
+// follower that wants it.
+func publish(followers []*follower, l Line, raw []byte) {
 	for _, f := range followers {
-		if matches(f.names, l.Worker) {
-			f.offer(l)
+		if len(f.names) == 0 || matches(f.names, l.Worker) {
+			f.offer(l, raw)
 		}
 	}
 }
 
-// offer queues a line, or counts it when the reader is too slow.
-func (f *follower) offer(l Line) {
+// offer queues a line, or counts it when the reader is too slow. In a flood most
+// lines are only counted, so nothing is made of them before.
+func (f *follower) offer(l Line, raw []byte) {
 	f.mu.Lock()
-	if f.dropped > 0 || len(f.waiting) >= maxWaitingLines || f.bytes+len(l.Text) > maxWaitingBytes {
+	defer f.mu.Unlock()
+	if f.dropped > 0 || len(f.waiting) >= maxWaitingLines || f.bytes+len(raw) > maxWaitingBytes {
 		if f.dropped == 0 {
 			f.gap = l.At
 		}
 		f.dropped++
-	} else {
-		f.waiting = append(f.waiting, l)
-		f.bytes += len(l.Text)
+		return
 	}
-	f.mu.Unlock()
+	l.Text = clean(raw)
+	f.waiting = append(f.waiting, l)
+	f.bytes += len(raw)
 	select {
 	case f.wake <- struct{}{}:
 	default:

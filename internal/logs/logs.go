@@ -72,6 +72,9 @@ const (
 	closePatience = 2 * time.Second
 )
 
+// readerBatch is how many lines a reader can take without a switch of goroutines.
+const readerBatch = 64
+
 // Store keeps the output of all workers of a project under one folder.
 type Store struct {
 	dir     string
@@ -257,7 +260,7 @@ func matches(names []string, worker string) bool {
 func (s *Store) Follow(ctx context.Context, workers ...string) <-chan Line {
 	f := newFollower(workers)
 	s.subscribe(f)
-	out := make(chan Line)
+	out := make(chan Line, readerBatch)
 	go func() {
 		defer close(out)
 		defer s.unsubscribe(f)
@@ -276,7 +279,7 @@ func (s *Store) TailAndFollow(ctx context.Context, n int, workers ...string) (<-
 		s.unsubscribe(f)
 		return nil, err
 	}
-	out := make(chan Line)
+	out := make(chan Line, readerBatch)
 	go func() {
 		defer close(out)
 		defer s.unsubscribe(f)

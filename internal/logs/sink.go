@@ -88,7 +88,7 @@ func (k *sink) append(r *run, stream string, lines []byte, partial bool) {
 		k.keep(at, letter(stream, partial), text)
 		r.note(stream, text)
 		if len(followers) > 0 {
-			publish(followers, Line{At: at, Worker: k.worker, Stream: stream, Text: clean(text), Partial: partial})
+			publish(followers, Line{At: at, Worker: k.worker, Stream: stream, Partial: partial}, text)
 		}
 	}
 	begins := k.dropped > before && !k.losing
