@@ -215,20 +215,6 @@ func (d *Daemon) Restart(ctx context.Context, names []string, wait bool) error {
 	return d.await(ctx, wait, names, asked, supervisor.ServiceStatus.Current)
 }
 
-// servicesOf names the services that names, of services or workers, belong to.
-func (d *Daemon) servicesOf(names []string) []string {
-	var out []string
-	for _, sv := range d.supervisor.Status().Services {
-		named := func(name string) bool {
-			return name == sv.Name || slices.ContainsFunc(sv.Workers, func(w supervisor.WorkerStatus) bool { return w.Name == name })
-		}
-		if slices.ContainsFunc(names, named) {
-			out = append(out, sv.Name)
-		}
-	}
-	return out
-}
-
 // await waits, when wanted, until all named services, or those of the named
 // workers, satisfy done. What failed before it was asked is no answer.
 func (d *Daemon) await(ctx context.Context, wait bool, names []string, asked time.Time, done func(supervisor.ServiceStatus) bool) error {

@@ -24,7 +24,7 @@ func exiting(pid int) bool {
 	}
 	// Field 2, the command, may hold spaces and parentheses; fields[0] is field 3, proc(5).
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const state, flags = 3 - 3, 9 - 3
+	const state, flags = 0, 6 // fields 3 and 9
 	if len(fields) <= flags {
 		return true
 	}
