@@ -18,9 +18,11 @@ process.send({ cmd: 'MASTER_ID', worker_id: 1 });
 // serves checks that the worker behind a wrapper serves as one that joined at once.
 func serves(t *testing.T, r *rig) {
 	t.Helper()
-	if _, body := get(t, r.connect(r.key(":3000")), "/", `Forwarded: for="192.0.2.7:4711"`); body != "worker 7 192.0.2.7" {
+	conn := r.connect(r.key(":3000"))
+	if _, body := get(t, conn, "/", `Forwarded: for="192.0.2.7:4711"`); body != "worker 7 192.0.2.7" {
 		t.Errorf("body %q", body)
 	}
+	conn.Close() // Node 18 does not end while a connection is idle, for 5 s
 	r.prints(`got {"cmd":"MASTER_ID","master_id":"the-primary"}`)
 	if pid := r.channel.PID(); pid == 0 {
 		t.Error("the worker's pid is not known")
