@@ -317,31 +317,9 @@ func Advise(p Project) []Warning {
 				})
 			}
 		}
-		if used, unused := overlappingChecks(s.Health); unused != "" {
-			warnings = append(warnings, Warning{Where: where + ".x-bulsa.probe", Message: fmt.Sprintf("%s of service %s is not used: %s is given as well and counts", unused, s.Name, used)})
-		}
 		if s.Engine == EngineExternal && len(s.Ports) == 0 {
 			warnings = append(warnings, Warning{Where: where, Message: fmt.Sprintf("service %s has servers but no ports: nothing is balanced", s.Name)})
 		}
 	}
 	return warnings
-}
-
-// overlappingChecks names the check that runs and the first that does not: a
-// command stands before http, and http before tcp.
-func overlappingChecks(h Health) (used, unused string) {
-	var given []string
-	if len(h.Test) > 0 {
-		given = append(given, "healthcheck.test")
-	}
-	if h.HTTP != "" {
-		given = append(given, "probe.http")
-	}
-	if h.TCP {
-		given = append(given, "probe.tcp")
-	}
-	if len(given) < 2 {
-		return "", ""
-	}
-	return given[0], given[1]
 }
