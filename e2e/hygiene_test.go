@@ -234,6 +234,7 @@ func TestAFloodHoldsUpNobody(t *testing.T) {
 	w := newWorld(t)
 	w.write("flood.sh", "yes $(head -c 1000 /dev/zero | tr '\\0' x) | head -c 100000000; touch flooded; exec sleep 1000\n")
 	w.up(`
+name: flood
 services:
   app:
     command: sh flood.sh
@@ -242,15 +243,13 @@ services:
 	w.there()
 	slowest, began := time.Duration(0), time.Now()
 	eventually(t, "the worker has written everything", func() bool {
-		asked := time.Now()
-		w.must("ps")
-		slowest = max(slowest, time.Since(asked))
+		slowest = max(slowest, w.answerTimes("flood", 5))
 		_, err := os.Stat(filepath.Join(w.dir, "flooded"))
 		return err == nil
 	})
-	t.Logf("100 MB in %s; the slowest ps took %s", time.Since(began).Round(time.Millisecond), slowest.Round(time.Millisecond))
+	t.Logf("100 MB in %s; the slowest answer of ps took %s", time.Since(began).Round(time.Millisecond), slowest.Round(time.Millisecond))
 	if slowest > 2*time.Second {
-		t.Errorf("ps took %s", slowest)
+		t.Errorf("an answer took %s", slowest)
 	}
 	files, err := filepath.Glob(filepath.Join(w.runtime(), "*", "logs", "app.1.log*"))
 	if err != nil || len(files) == 0 || len(files) > 3 {
