@@ -110,11 +110,13 @@ func TestAPortIsNotGivenTwiceInAMinute(t *testing.T) {
 
 func TestAPortIsReadFromTheLineThatNamesIt(t *testing.T) {
 	for line, want := range map[string]int{
-		"Error: listen EADDRINUSE: address already in use :::3000":       3000,
-		"listen tcp :8000: bind: address already in use":                 8000,
-		"listen tcp 127.0.0.1:8080: bind: address already in use":        8080,
-		"OSError: [Errno 98] Address already in use":                     0,
-		"Error: listen EADDRINUSE: address already in use 0.0.0.0:65000": 65000,
+		"Error: listen EADDRINUSE: address already in use :::3000":           3000,
+		"listen tcp :8000: bind: address already in use":                     8000,
+		"2026/01/02 08:25:21 listen tcp :8000: bind: address already in use": 8000,
+		"08:25:21.123 OSError: [Errno 98] Address already in use":            0,
+		"listen tcp 127.0.0.1:8080: bind: address already in use":            8080,
+		"OSError: [Errno 98] Address already in use":                         0,
+		"Error: listen EADDRINUSE: address already in use 0.0.0.0:65000":     65000,
 	} {
 		if got := portIn(line); got != want || !inUse(line) {
 			t.Errorf("%q: port %d, in use %v; want %d", line, got, inUse(line), want)

@@ -105,13 +105,15 @@ func inUse(line string) bool {
 }
 
 // portIn reads the port of a line as Node ("... in use :::3000") and Go
-// ("listen tcp :8000: bind: ...") write it; 0 when it names none.
+// ("listen tcp :8000: bind: ...") write it; 0 when it names none. The time of day
+// that a logger puts in front is none.
 func portIn(line string) int {
-	m := regexp.MustCompile(`:(\d{2,5})\b`).FindStringSubmatch(line)
-	if m == nil {
+	line = regexp.MustCompile(`\b\d{1,2}:\d{2}:\d{2}\b`).ReplaceAllString(line, "")
+	all := regexp.MustCompile(`:(\d{2,5})\b`).FindAllStringSubmatch(line, -1)
+	if len(all) == 0 {
 		return 0
 	}
-	port, _ := strconv.Atoi(m[1])
+	port, _ := strconv.Atoi(all[len(all)-1][1])
 	return port
 }
 
