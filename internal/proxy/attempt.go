@@ -36,6 +36,8 @@ type attempt struct {
 	began time.Time
 	took  time.Duration // to the head of the answer
 
+	inOnePiece bool // the whole request was one write
+
 	sender sync.WaitGroup
 	sent   chan struct{} // closed when the request has gone out, or cannot
 	whole  bool          // all of it has; valid after sent
@@ -138,7 +140,7 @@ func (a *attempt) judge(err error) (result, bool) {
 	case errors.Is(err, errMalformed), errors.Is(err, errHeadTooLarge):
 		a.failed(a.ep, "gave an answer that is not HTTP/1.1")
 		return malformed, false
-	case !a.up.wrote.Load():
+	case !a.up.wrote.Load(), a.inOnePiece && a.up.leftUnread(err):
 		return unsent, false
 	}
 	a.unanswered++
@@ -152,6 +154,7 @@ func (a *attempt) send() {
 	}
 	head := append(a.appendHead(make([]byte, 0, 1024)), a.exchange.whole...)
 	_, err := a.up.Write(head)
+	a.inOnePiece = err == nil && a.body == nil && len(head) <= onePiece
 	if a.body == nil || err != nil {
 		a.hasSent(err == nil)
 		return

@@ -57,6 +57,10 @@ type exchange struct {
 // what kills them.
 const maxUnanswered = 10
 
+// behindHead is how long a short body may lag behind its head and still be sent
+// with it: most clients write the two one right after the other.
+const behindHead = 20 * time.Millisecond
+
 // result is how an attempt ended.
 type result int
 
@@ -130,7 +134,7 @@ func (x *exchange) takeBody() *refusal {
 		return x.bodyRefusal(errBodyTooLarge)
 	case req.ContentLength == 0:
 		return nil
-	case req.ContentLength > 0 && req.ContentLength <= int64(x.client.br.Buffered()):
+	case x.bodyAtHand():
 		x.expects = false // it did not wait
 		x.whole = make([]byte, req.ContentLength)
 		_, _ = io.ReadFull(req.Body, x.whole)
@@ -142,6 +146,23 @@ func (x *exchange) takeBody() *refusal {
 	}
 	x.startReader()
 	return nil
+}
+
+// bodyAtHand waits a moment for a short body that comes right behind its head.
+func (x *exchange) bodyAtHand() bool {
+	c, length := x.client, x.req.ContentLength
+	switch {
+	case length < 0 || length > int64(c.br.Size()):
+		return false
+	case length <= int64(c.br.Buffered()):
+		return true
+	case x.expects:
+		return false
+	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(behindHead))
+	_, err := c.br.Peek(int(length))
+	_ = c.conn.SetReadDeadline(time.Time{})
+	return err == nil
 }
 
 func (x *exchange) chunked() bool { return x.req.ContentLength < 0 }

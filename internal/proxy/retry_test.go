@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -462,4 +463,56 @@ func TestNoGETIsLostWhileWorkersAreKilled(t *testing.T) {
 		m.kill()
 	}
 	t.Logf("%d requests, %d lost, %d retries, p99 %v", done.Load(), lost.Load(), h.stats().Retries, h.stats().Duration.Quantile(0.99))
+}
+
+// deaf is a worker that takes connections and requests, and closes them unread.
+type deaf struct{ knows bool }
+
+func (d deaf) Connect(context.Context) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	go func() { _, _ = io.Copy(io.Discard, theirs) }()
+	return deafConn{ours, d.knows}, nil
+}
+
+type deafConn struct {
+	net.Conn
+	knows bool
+}
+
+func (deafConn) Read([]byte) (int, error)        { return 0, syscall.ECONNRESET }
+func (c deafConn) LeftUnread(err error) bool     { return c.knows && errors.Is(err, syscall.ECONNRESET) }
+func (deafConn) SetReadDeadline(time.Time) error { return nil }
+
+func TestWhatAWorkerLeftUnreadGoesToAnotherWhateverTheMethod(t *testing.T) {
+	for _, c := range []struct {
+		knows bool
+		size  int
+		want  int
+	}{
+		{true, 10, 200}, {true, 0, 200}, {true, 30_000, 502}, {false, 10, 502},
+	} {
+		h := open(t, settings(), endpoint("app.1", deaf{c.knows}), app(t, "app.2", hello("app.2")))
+		resp, err := browser().Post(h.url("/"), "text/plain", strings.NewReader(strings.Repeat("x", c.size)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := all(t, resp); resp.StatusCode != c.want {
+			t.Errorf("%+v: %d %s", c, resp.StatusCode, body)
+		}
+	}
+}
+
+func TestAShortBodyRightBehindItsHeadIsSentWithIt(t *testing.T) {
+	h := open(t, settings(), endpoint("app.1", deaf{true}), app(t, "app.2", hello("app.2")))
+	c, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+	_, _ = io.WriteString(c, "body")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(err, resp)
+	}
 }

@@ -17,7 +17,13 @@ const (
 	maxIdle       = 4 * time.Second
 	maxIdleConns  = 256 // per endpoint
 	maxAnswerHead = 32 << 10
+	// onePiece is how much one write may be so that LeftUnread speaks of all of it.
+	onePiece = 32 << 10
 )
+
+// leftUnread is a connection whose end tells whether the worker left unread what
+// was written in one piece.
+type leftUnread interface{ LeftUnread(error) bool }
 
 // upstreamConn is one connection to a worker. One request at a time uses it.
 type upstreamConn struct {
@@ -41,6 +47,13 @@ func (u *upstreamConn) Write(p []byte) (int, error) {
 		u.wrote.Store(true)
 	}
 	return n, err
+}
+
+// leftUnread says whether err shows that the worker has read nothing of a
+// request that was written in one piece.
+func (u *upstreamConn) leftUnread(err error) bool {
+	c, ok := u.Conn.(leftUnread)
+	return ok && c.LeftUnread(err)
 }
 
 // upstreams holds the idle connections, per endpoint.
