@@ -107,15 +107,35 @@ func TestNothingOutlivesItsWorker(t *testing.T) {
 			if took := time.Since(began); took < c.took {
 				t.Errorf("took %s: the grace of %s was not given", took, c.took)
 			}
-			if c.name == "bulsa itself is killed" {
-				// The kernel ends the worker with bulsa; the rest is ended by the next one.
-				allGone(t, "bulsa was killed", family[:1])
-				next := w.ready("run", "--name", "app", "--admin", "off", "--", "sleep", "1000")
-				defer next.stop()
-			}
 			allGone(t, c.name, family)
 		})
 	}
+}
+
+// TestTheNextBulsaCleansUp what one left whose guard was killed with it.
+func TestTheNextBulsaCleansUp(t *testing.T) {
+	w := newWorld(t)
+	w.write("worker.sh", stubborn)
+	s := w.start("run", "--name", "app", "--admin", "off", "--", "sh", "worker.sh")
+	eventually(t, "the worker and its children run", func() bool { return len(w.pids("pids")) >= 4 })
+	eventually(t, "bulsa has written down what runs", func() bool {
+		files, _ := filepath.Glob(filepath.Join(w.runtime(), "app", "processes.json"))
+		return len(files) == 1 && strings.Contains(read(t, filepath.Dir(files[0]), "processes.json"), fmt.Sprint(w.pids("pids")[0]))
+	})
+	for _, p := range below(t, s.cmd.Process.Pid) {
+		if p.parent == s.cmd.Process.Pid && strings.Contains(commandLine(p.pid), "__guard") {
+			syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
+	s.cmd.Process.Kill()
+	<-s.exited
+	w.ready("run", "--name", "app", "--admin", "off", "--", "sleep", "1000")
+	allGone(t, "the next bulsa is there", w.pids("pids")[:4])
+}
+
+func commandLine(pid int) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return strings.ReplaceAll(string(b), "\x00", " ")
 }
 
 // TestNoZombieStays below bulsa, however many orphans its workers leave.
@@ -277,7 +297,7 @@ func TestLogsFollowOverARespawn(t *testing.T) {
 	w := newWorld(t)
 	w.ready("run", "--name", "app", "--admin", "off", "--", "sh", "-c", "echo run of $$; exec sleep 1000")
 	follower := w.start("logs", "-f", "app")
-	first := w.worker("app.1").PID
+	first := w.row("app.1").PID
 	follower.prints(fmt.Sprintf("run of %d", first))
 	syscall.Kill(first, syscall.SIGKILL)
 	eventually(t, "the successor is followed", func() bool { return strings.Count(follower.stdout.String(), "run of ") == 2 })
@@ -306,7 +326,7 @@ func TestAFullDiskLosesLinesNotTheService(t *testing.T) {
 		}
 	}
 	s.says("no space left on device")
-	if r := w.worker("app.1"); r.State != "ready" || r.Restarts != 0 {
+	if r := w.row("app.1"); r.State != "ready" || r.Restarts != 0 {
 		t.Errorf("the worker is %+v", r)
 	}
 }

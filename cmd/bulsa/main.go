@@ -9,8 +9,12 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "__exec" {
+	command := append(os.Args[1:], "")[0]
+	switch command {
+	case "__exec":
 		os.Exit(daemon.ExecShim(os.Args[2:]))
+	case "__guard":
+		os.Exit(daemon.Guard(os.Args[2:]))
 	}
 	os.Exit(cli.Main(os.Args[1:]))
 }

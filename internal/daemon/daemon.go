@@ -48,6 +48,9 @@ const drainAtExit = 30 * time.Second
 // process.ExecShim.
 func ExecShim(args []string) int { return process.ExecShim(args) }
 
+// Guard is the process that ends what is left when bulsa is killed; see process.Guard.
+func Guard(args []string) int { return process.Guard(args) }
+
 // Daemon runs one project.
 type Daemon struct {
 	options    Options
@@ -132,6 +135,7 @@ func (d *Daemon) buildEngines() error {
 	processes, err := process.New(process.Config{
 		Project: d.options.Project.Name, RuntimeDir: runtimeDir(d.options.Project.Name),
 		Sockets: d.ports, Logs: d.logs, Logger: d.logger, MasterID: newID(),
+		Guard: []string{"/proc/self/exe", "__guard"},
 	})
 	if err != nil {
 		return fmt.Errorf("cannot run processes: %w", err)

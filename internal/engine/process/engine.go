@@ -40,6 +40,7 @@ type Config struct {
 	Logger     *slog.Logger   // nil: silent
 	MasterID   string         // uuid that tells this bulsa from others; MASTER_ID questions are answered with it
 	Shim       []string       // argv prefix that leads to ExecShim; nil: /proc/self/exe __exec
+	Guard      []string       // argv prefix that leads to Guard; nil: nobody ends what workers leave when bulsa is killed, until the next one starts
 }
 
 // Engine runs workers as processes. Make one with New.
@@ -50,6 +51,7 @@ type Engine struct {
 	children *children
 	table    *processTable
 	state    *stateFile
+	guard    *guard // nil: none
 	ports    portPicker
 	oom      oomCounter
 
@@ -95,6 +97,11 @@ func New(c Config) (*Engine, error) {
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.killLeftovers()
+	if len(c.Guard) > 0 {
+		if e.guard, err = startGuard(c.Guard, c.MasterID); err != nil {
+			c.Logger.Warn("cannot start the guard; what workers leave when bulsa is killed stays until its next start", "error", err)
+		}
+	}
 	e.helpers.Go(func() { e.state.keep(e.ctx, e.log) })
 	e.helpers.Go(func() { e.reapOrphans(e.ctx) })
 	return e, nil
@@ -206,6 +213,7 @@ func (e *Engine) Close() error {
 		return err // what still lives may still need the rest
 	}
 	e.helpers.Wait()
+	e.guard.dismiss()
 	e.children.close()
 	e.state.discard()
 	e.facts.close(closeGrace)
