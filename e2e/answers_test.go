@@ -91,7 +91,7 @@ http.createServer((q, s) => { s.end(Buffer.alloc(q.url === '/big' ? 32 << 20 : 2
 
 	w.becomes("app.2", "ready")
 	w.becomes("app.3", "ready")
-	stopped := w.row("app.1").PID
+	stopped := w.worker("app.1").PID
 	if err := syscall.Kill(stopped, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

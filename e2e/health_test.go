@@ -109,7 +109,7 @@ services:
     x-bulsa: {on_unhealthy: none}
 `, c.test))
 			w.there()
-			eventually(t, "its health is "+c.health, func() bool { return w.row("app.1").Health == c.health })
+			eventually(t, "its health is "+c.health, func() bool { return w.worker("app.1").Health == c.health })
 			in := w.inspect("app.1")
 			if in.Health.Status != c.health {
 				t.Errorf("inspect says %q", in.Health.Status)
@@ -145,7 +145,7 @@ services:
     x-bulsa: {on_unhealthy: none}
 `)
 	w.there()
-	eventually(t, "it is unhealthy", func() bool { return w.row("app.1").Health == "unhealthy" })
+	eventually(t, "it is unhealthy", func() bool { return w.worker("app.1").Health == "unhealthy" })
 	in := w.inspect("app.1")
 	last := in.Health.Log[len(in.Health.Log)-1]
 	if last.ExitCode != -1 || !strings.Contains(last.Output, "exceeded timeout (300ms)") || !strings.Contains(last.Output, "begun") {
@@ -254,7 +254,7 @@ services:
     healthcheck: {interval: 100ms, retries: 2, timeout: 5s, start_period: 60s}
     x-bulsa: {probe: {http: /health}}
 `, port)).says("ready after")
-	old := w.row("app.1").PID
+	old := w.worker("app.1").PID
 	l := startLoad("127.0.0.1:"+port, "/", 4, 5*time.Millisecond)
 	w.write("sick."+strconv.Itoa(old), "")
 	eventually(t, "another process is ready in its place", func() bool {
@@ -309,7 +309,7 @@ services:
     healthcheck: {interval: 100ms, retries: 2, timeout: 5s, start_period: 60s}
     x-bulsa: {on_unhealthy: none, probe: {http: /health, passes: 3}, balance: round_robin}
 `, port)).says("ready after")
-	first, second := w.row("app.1").PID, w.row("app.2").PID
+	first, second := w.worker("app.1").PID, w.worker("app.2").PID
 	sick := "sick." + strconv.Itoa(first)
 	w.write(sick, "")
 	w.becomes("app.1", "unhealthy")
@@ -363,12 +363,12 @@ services:
 			t.Errorf("%s: %+v", name, in.Health)
 		}
 	}
-	old := w.row("http.1").PID
+	old := w.worker("http.1").PID
 	if err := syscall.Kill(old, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the worker that hangs is replaced", func() bool {
-		r := w.row("http.1")
+		r := w.worker("http.1")
 		return r.State == "ready" && r.PID != old && !lives(old)
 	})
 	res, err := http.Get("http://127.0.0.1:" + ports[1] + "/")

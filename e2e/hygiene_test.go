@@ -297,7 +297,7 @@ func TestLogsFollowOverARespawn(t *testing.T) {
 	w := newWorld(t)
 	w.ready("run", "--name", "app", "--admin", "off", "--", "sh", "-c", "echo run of $$; exec sleep 1000")
 	follower := w.start("logs", "-f", "app")
-	first := w.row("app.1").PID
+	first := w.worker("app.1").PID
 	follower.prints(fmt.Sprintf("run of %d", first))
 	syscall.Kill(first, syscall.SIGKILL)
 	eventually(t, "the successor is followed", func() bool { return strings.Count(follower.stdout.String(), "run of ") == 2 })
@@ -326,7 +326,7 @@ func TestAFullDiskLosesLinesNotTheService(t *testing.T) {
 		}
 	}
 	s.says("no space left on device")
-	if r := w.row("app.1"); r.State != "ready" || r.Restarts != 0 {
+	if r := w.worker("app.1"); r.State != "ready" || r.Restarts != 0 {
 		t.Errorf("the worker is %+v", r)
 	}
 }

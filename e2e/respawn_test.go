@@ -36,8 +36,8 @@ func (w *world) events(worker string) []happening {
 	return out
 }
 
-// row is one row of ps.
-func (w *world) row(name string) row {
+// worker is one row of ps.
+func (w *world) worker(name string) row {
 	w.t.Helper()
 	for _, r := range w.ps("") {
 		if r.Name == name {
@@ -53,7 +53,7 @@ func (w *world) becomes(name, state string) row {
 	w.t.Helper()
 	var last row
 	eventually(w.t, name+" is "+state, func() bool {
-		last = w.row(name)
+		last = w.worker(name)
 		return last.State == state
 	})
 	return last
@@ -70,7 +70,7 @@ func (w *world) up(file string) *server {
 func TestADeadWorkerIsBackAtOnce(t *testing.T) {
 	w := newWorld(t)
 	w.ready("run", "--name", "app", "-w", "2", "--admin", "off", "--", "sleep", "1000")
-	sibling := w.row("app.2").PID
+	sibling := w.worker("app.2").PID
 	for i := range 3 {
 		old := w.becomes("app.1", "ready").PID
 		killed := time.Now()
@@ -78,7 +78,7 @@ func TestADeadWorkerIsBackAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "app.1 has another process", func() bool {
-			r := w.row("app.1")
+			r := w.worker("app.1")
 			return r.State == "ready" && r.PID != old
 		})
 		var back time.Time
@@ -89,11 +89,11 @@ func TestADeadWorkerIsBackAtOnce(t *testing.T) {
 		}
 		t.Logf("kill %d: ready again after %s", i+1, back.Sub(killed).Round(time.Millisecond))
 	}
-	r := w.row("app.1")
+	r := w.worker("app.1")
 	if r.Restarts != 3 {
 		t.Errorf("%d restarts, want 3", r.Restarts)
 	}
-	if now := w.row("app.2").PID; now != sibling {
+	if now := w.worker("app.2").PID; now != sibling {
 		t.Errorf("app.2 was %d and is %d: the sibling was touched", sibling, now)
 	}
 	for _, e := range w.events("app.1") {
@@ -113,7 +113,7 @@ services:
     x-bulsa: {restart: {delay: 50ms, max_delay: 400ms, jitter: 0, budget: 7}}
 `)
 	eventually(t, "app.1 has failed", func() bool {
-		return w.do("ps").status == 0 && w.row("app.1").State == "failed"
+		return w.do("ps").status == 0 && w.worker("app.1").State == "failed"
 	})
 	var delays []time.Duration
 	var died time.Time
@@ -177,13 +177,13 @@ services:
 					t.Errorf("inspect lacks %q", part)
 				}
 			}
-			if now := w.row("sibling.1"); now.PID != sibling || now.Restarts != 0 {
+			if now := w.worker("sibling.1"); now.PID != sibling || now.Restarts != 0 {
 				t.Errorf("the sibling was touched: %+v", now)
 			}
 			w.write("mended", "")
 			w.must("restart", "app")
 			w.becomes("app.1", "ready")
-			if now := w.row("sibling.1"); now.PID != sibling {
+			if now := w.worker("sibling.1"); now.PID != sibling {
 				t.Errorf("the sibling was touched by the restart: %+v", now)
 			}
 		})
