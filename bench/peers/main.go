@@ -34,8 +34,8 @@ func main() {
 	flag.StringVar(&o.results, "results", "bench/results", "folder for the report")
 	flag.IntVar(&o.rounds, "rounds", 7, "runs of each proxy")
 	flag.DurationVar(&o.span, "span", 2*time.Second, "length of one run")
-	flag.IntVar(&o.kills, "kills", 60, "workers killed, for each of the loss tests; 0: no loss test")
-	flag.DurationVar(&o.every, "every", 250*time.Millisecond, "between two kills")
+	flag.IntVar(&o.kills, "kills", 40, "workers killed, for each of the loss tests; 0: no loss test")
+	flag.DurationVar(&o.every, "every", 500*time.Millisecond, "between two kills")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
