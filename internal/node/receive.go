@@ -191,8 +191,8 @@ func (c *Channel) receiveOwn(frame []byte) {
 		c.pid.Store(int64(m.PID))
 	case "listening": // listen mode
 		a := m.ask()
-		c.held[a.Address] = held{ask: a}
-		c.handler.Listening(a.Address, a)
+		c.held[m.Key] = held{ask: a}
+		c.handler.Listening(m.Key, a)
 	case "close":
 		if _, ok := c.held[m.Key]; ok {
 			delete(c.held, m.Key)

@@ -25,11 +25,11 @@ exports.rewrite = function rewrite(path) {
     names.set(this, wish.name);
     this.once('listening', () => {
       open.add(this);
-      report('listening', own, wish.name.port);
+      report('listening', own, wish);
     });
     this.once('close', () => {
       open.delete(this);
-      report('close', own, wish.name.port);
+      report('close', own, wish);
     });
     const { backlog, signal } = wish;
     return Reflect.apply(listen, this, [{ path: own, backlog, signal, exclusive: true }, ...wish.callback]);
@@ -65,10 +65,13 @@ function isPort(p) {
 function wishOf({ port = 0, host, backlog, signal }, callback) {
   const v4 = host && net.isIPv4(host);
   const name = { address: v4 || (host && net.isIPv6(host)) ? host : '::', family: v4 ? 'IPv4' : 'IPv6', port: Number(port) };
-  return { name, callback, signal, backlog: typeof backlog === 'number' ? backlog : undefined };
+  return { name, host, callback, signal, backlog: typeof backlog === 'number' ? backlog : undefined };
 }
 
-function report(act, path, port) {
+// report tells where the server is reached (key), and what it was to listen on.
+function report(act, path, { name, host }) {
   if (!process.connected) return;
-  process.send({ cmd: 'NODE_BULSA', act, key: path, address: path, port, addressType: -1, fd: -1 }, undefined, undefined, () => {});
+  const addressType = host && net.isIPv6(host) ? 6 : 4;
+  const message = { cmd: 'NODE_BULSA', act, key: path, address: host || null, port: name.port, addressType, fd: -1 };
+  process.send(message, undefined, undefined, () => {});
 }
