@@ -1,6 +1,7 @@
 'use strict';
 // Answers with what it knows of itself, of its client and of its primary.
-// LISTEN is what its server is told to listen on, as JSON: a port, or options.
+// LISTEN is what its server is told to listen on, as JSON: a port, a path, or
+// options; without it PORT is.
 
 const cluster = require('node:cluster');
 const http = require('node:http');
@@ -60,6 +61,6 @@ function echo(req, res) {
   req.on('end', () => res.end(Buffer.concat(parts)));
 }
 
-server.listen(JSON.parse(process.env.LISTEN || '3000'), () => {
+server.listen(JSON.parse(process.env.LISTEN || process.env.PORT || '3000'), () => {
   console.log(`listening on ${JSON.stringify(server.address())}`);
 });
