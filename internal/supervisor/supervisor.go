@@ -232,21 +232,41 @@ func (s *Supervisor) Stop(names []string) error {
 }
 
 // Restart replaces all workers of the named services, or the named workers
-// alone, gracefully.
+// alone, gracefully. Services that want to be restarted with one of them
+// (depends_on.restart) follow.
 func (s *Supervisor) Restart(names []string) error {
 	services, workers, err := s.resolve(names)
 	if err != nil {
 		return err
 	}
+	whole := map[string]bool{}
 	for _, sv := range services {
 		only := workers[sv.name]
-		sv.ask(func(x *service) { x.restart(only) })
+		whole[sv.name] = len(only) == 0
+		sv.ask(func(x *service) { x.restart(only, "asked") })
+	}
+	for _, sv := range s.all() {
+		if cause := follows(sv.status.Load().Service, whole); cause != "" && !slices.Contains(services, sv) {
+			whole[sv.name] = true
+			sv.ask(func(x *service) { x.restart(nil, cause) })
+		}
 	}
 	return nil
 }
 
+// follows says why a service restarts with those that were restarted; "" when
+// it does not.
+func follows(sv spec.Service, restarted map[string]bool) string {
+	for _, d := range sv.DependsOn {
+		if d.Restart && restarted[d.Service] {
+			return d.Service + " was restarted"
+		}
+	}
+	return ""
+}
+
 // restart asks for a new generation of the slots in only, or of all when it is empty.
-func (s *service) restart(only []int) {
+func (s *service) restart(only []int, cause string) {
 	s.stopped = false
 	s.restartsAsked++ // one number for all slots: a failing one then stops the rest of this restart
 	for n := 1; n <= s.desired(time.Time{}).Replicas; n++ {
@@ -254,8 +274,8 @@ func (s *service) restart(only []int) {
 			s.generation[n] = s.restartsAsked
 		}
 	}
-	s.reason = "restart asked"
-	s.emit("", "restart", "restarts", "asked")
+	s.reason = "restart " + cause
+	s.emit("", "restart", "restarts", cause)
 }
 
 // each runs f in the loops of the named services, of all when none is named.
@@ -297,6 +317,9 @@ func (s *Supervisor) resolve(names []string) ([]*service, map[string][]int, erro
 		if !slices.Contains(found, sv) {
 			found = append(found, sv)
 		}
+	}
+	for _, name := range names {
+		delete(workers, name) // a service that is named itself is meant as a whole
 	}
 	return found, workers, nil
 }

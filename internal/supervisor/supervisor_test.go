@@ -299,6 +299,27 @@ func TestOneWorkerCanBeRestarted(t *testing.T) {
 	})
 }
 
+func TestAServiceRestartsWithWhatItWantsToFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, app, other := aService("db", 1), aService("app", 1), aService("other", 1)
+		app.DependsOn = []spec.Dependency{{Service: "db", Condition: "service_started", Required: true, Restart: true}}
+		other.DependsOn = []spec.Dependency{{Service: "db", Condition: "service_started", Required: true}}
+		w := start(t, db, app, other)
+		defer w.finish()
+		if err := w.sup.Restart([]string{"db"}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		starts := map[string]int{}
+		for _, l := range w.engine.started {
+			starts[l.Worker]++
+		}
+		if starts["db.1"] != 2 || starts["app.1"] != 2 || starts["other.1"] != 1 {
+			t.Errorf("starts %v, want two of db.1 and app.1", starts)
+		}
+	})
+}
+
 func checked(sv spec.Service) spec.Service {
 	sv.Health = spec.Health{Test: []string{"CMD", "true"}, Interval: time.Second, Timeout: time.Second, Retries: 3, Passes: 1,
 		Replace: true, StartInterval: time.Second}
