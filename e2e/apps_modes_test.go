@@ -60,6 +60,14 @@ func TestModes(t *testing.T) {
 			everybody(t, "http://127.0.0.1:"+port, 2)
 		})
 	}
+	t.Run("shared cannot change the port", func(t *testing.T) {
+		w := newWorld(t)
+		r := w.do("run", "-d", "--name", "app", "--admin", "off", "--node", "shared", "-p", "127.0.0.1:"+freePort(t)+":3000", app(t, "whoami.js"))
+		w.do("down", "-p", "app")
+		if r.status != 1 || !strings.Contains(r.stderr, "publish 3000:3000") {
+			t.Errorf("status %d, %q", r.status, r.stderr)
+		}
+	})
 	t.Run("in the file", func(t *testing.T) {
 		w := newWorld(t)
 		port := freePort(t)
