@@ -167,7 +167,7 @@ func (a *attempt) answerBody(resp *http.Response) (body io.Reader, atHand func()
 	return &trailed{chunks, &resp.Trailer}, chunks.atHand
 }
 
-// trailed puts the trailer, once it has come, where net/http has it.
+// trailed puts the trailer, once it has come, where others look for it.
 type trailed struct {
 	chunks  *chunkReader
 	trailer *http.Header

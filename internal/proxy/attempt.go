@@ -193,7 +193,7 @@ func (a *attempt) sendBody() error {
 		}
 		switch {
 		case err == io.EOF && a.chunked():
-			_, err := a.up.Write(appendTrailer(nil, a.req.Trailer))
+			_, err := a.up.Write(appendTrailer(nil, a.trailer))
 			return err
 		case err == io.EOF:
 			return nil

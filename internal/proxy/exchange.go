@@ -27,11 +27,13 @@ type exchange struct {
 	expects bool   // the client waits for 100 before it sends the body
 	keep    bool   // the client's connection may carry another request
 
-	whole  []byte // the whole body, when it came with the head
-	body   *body  // else, when there is one
-	began  time.Time
-	until  time.Time // end of the hold
-	status int       // of the answer that was begun; 0: none
+	whole    []byte      // the whole body, when it came with the head
+	body     *body       // else, when there is one
+	promised string      // names of the fields that the client wants to send after the body
+	trailer  http.Header // those that came; written before body tells its end
+	began    time.Time
+	until    time.Time // end of the hold
+	status   int       // of the answer that was begun; 0: none
 
 	tried    []*balance.Endpoint
 	attempts int
@@ -140,7 +142,7 @@ func (x *exchange) takeBody() *refusal {
 		_, _ = io.ReadFull(req.Body, x.whole)
 		return nil
 	}
-	x.body = newBody()
+	x.body, x.promised = newBody(), trailerNames(req.Trailer)
 	if !x.expects {
 		x.startBody()
 	}
@@ -196,7 +198,7 @@ func (x *exchange) readBody() bool {
 	}
 	src := io.Reader(x.req.Body)
 	if x.chunked() {
-		src = &trailed{&chunkReader{br: x.client.br}, &x.req.Trailer}
+		src = &trailed{&chunkReader{br: x.client.br}, &x.trailer}
 	}
 	err := x.body.fill(src, x.route.Settings.MaxBody, func() { x.armRead(deadline(x.client.idle)) })
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {

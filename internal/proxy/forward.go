@@ -46,8 +46,8 @@ func (x *exchange) appendFraming(b []byte) []byte {
 	switch {
 	case x.chunked():
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-		if names := trailerNames(req.Trailer); names != "" {
-			b = appendField(b, "Trailer", names)
+		if x.promised != "" {
+			b = appendField(b, "Trailer", x.promised)
 		}
 	case req.Header.Get("Content-Length") != "":
 		b = append(b, "Content-Length: "...)

@@ -93,14 +93,17 @@ func TestARequestThatAWorkerFailedGoesToAnother(t *testing.T) {
 	}
 }
 
+// Its trailer is declared and sent again, too.
 func TestAChunkedBodyIsSentAgain(t *testing.T) {
 	h := open(t, settings(), failing[1].worker(t), app(t, "app.2", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(w, r.Body)
+		_, _ = io.WriteString(w, r.Trailer.Get("X-Sum"))
 	}))
 	for range 2 {
 		req, _ := http.NewRequest("PUT", h.url("/"), io.NopCloser(strings.NewReader("in chunks")))
+		req.Trailer = http.Header{"X-Sum": {", 42"}}
 		resp, err := browser().Do(req)
-		if err != nil || all(t, resp) != "in chunks" {
+		if err != nil || all(t, resp) != "in chunks, 42" {
 			t.Fatal(err)
 		}
 	}
