@@ -49,6 +49,9 @@ func newClient(s *Server, id string, conn net.Conn) *client {
 func (c *client) run() {
 	defer c.server.dismiss(c)
 	defer c.conn.Close()
+	if divert := c.server.divert; divert != nil && divert(c.id, c.conn) {
+		return
+	}
 	route := c.server.route(c.id)
 	if route == nil {
 		return

@@ -44,12 +44,17 @@ type Table map[string]*Route
 type Config struct {
 	Logger  *slog.Logger
 	Version string // told in the Server field of answers that the proxy gives itself
+
+	// Divert may take a connection that a listener has accepted, and then sees it
+	// through and closes it; false leaves it to the proxy. nil: takes none.
+	Divert func(id string, conn net.Conn) bool
 }
 
 // Server forwards the requests of any number of listeners.
 type Server struct {
 	log     limitedLog
 	version string
+	divert  func(id string, conn net.Conn) bool
 	table   atomic.Pointer[map[string]*target]
 	closing atomic.Bool
 	stats   registry
@@ -79,6 +84,7 @@ func New(c Config) *Server {
 	return &Server{
 		log:       limitedLog{out: logger},
 		version:   c.Version,
+		divert:    c.Divert,
 		clients:   make(map[*client]struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		quiet:     make(chan struct{}),

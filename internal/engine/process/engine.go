@@ -16,6 +16,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -66,6 +67,10 @@ type Engine struct {
 	plans   map[string]*plan
 	cluster map[string]*cluster // by service
 	preload string              // path, once it is written
+
+	commands   atomic.Int32 // in flight
+	executions map[*execution]struct{}
+	doors      map[int]*door // by port
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -94,6 +99,7 @@ func New(c Config) (*Engine, error) {
 		cfg: c, log: c.Logger, facts: newStream(), state: state,
 		children: newChildren(), table: &processTable{},
 		runs: map[engine.InstanceID]*run{}, plans: map[string]*plan{}, cluster: map[string]*cluster{},
+		executions: map[*execution]struct{}{}, doors: map[int]*door{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.killLeftovers()

@@ -32,6 +32,7 @@ func (e *Engine) Exec(ctx context.Context, id engine.InstanceID, c engine.Comman
 		return engine.Result{ExitCode: -1}, fmt.Errorf("cannot run a command in %s: %w", r.launch.Worker, err)
 	}
 	x := &execution{run: r, began: time.Now()}
+	defer e.expect(x)()
 	if err := x.start(path, c); err != nil {
 		return engine.Result{ExitCode: -1}, fmt.Errorf("cannot run a command in %s: cannot execute %s: %w", r.launch.Worker, path, err)
 	}
@@ -53,6 +54,19 @@ func (e *Engine) begin(r *run) bool {
 	e.working.Add(1)
 	r.helpers.Add(1)
 	return true
+}
+
+// expect makes ready for what x may connect to; the end is called when it has ended.
+func (e *Engine) expect(x *execution) (end func()) {
+	e.commands.Add(1)
+	closeDoors := e.openDoors(x.run)
+	return func() {
+		e.mu.Lock()
+		delete(e.executions, x)
+		e.mu.Unlock()
+		e.commands.Add(-1)
+		closeDoors()
+	}
 }
 
 // execution is one command that runs.
@@ -87,6 +101,9 @@ func (x *execution) start(path string, c engine.Command) error {
 		read.Close()
 		return err
 	}
+	x.run.engine.mu.Lock()
+	x.run.engine.executions[x] = struct{}{}
+	x.run.engine.mu.Unlock()
 	x.output, x.kept.max = read, c.MaxOutput
 	x.ended, x.read = make(chan struct{}), make(chan struct{})
 	go func() {

@@ -60,16 +60,17 @@ type run struct {
 	killed    bool
 	stopped   time.Time // when it was asked to end
 	channel   *node.Channel
-	servers   map[string]server // what it listens on through bulsa, by key
-	asked     bool              // it asked to listen
-	serving   bool              // it was said to listen, or to need no port
+	servers   map[string]server   // what it listens on through bulsa, by key
+	lines     map[engine.Port]any // connectors of what it listens on
+	asked     bool                // it asked to listen
+	serving   bool                // it was said to listen, or to need no port
 	online    bool
 	voluntary bool
 	refusal   string // why the last port it asked for was refused
 }
 
 func newRun(e *Engine, l engine.Launch, p *plan) *run {
-	r := &run{engine: e, launch: l, plan: p, servers: map[string]server{}}
+	r := &run{engine: e, launch: l, plan: p, servers: map[string]server{}, lines: map[engine.Port]any{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -381,6 +382,12 @@ func (r *run) emit(f engine.Fact) {
 		return
 	}
 	r.serving = r.serving || f.Kind == engine.Listening || f.Kind == engine.Settled
+	switch f.Kind {
+	case engine.Listening:
+		r.lines[f.Port] = f.Connector
+	case engine.Closed:
+		delete(r.lines, f.Port)
+	}
 	f.Instance, f.At = r.launch.ID, time.Now()
 	r.engine.facts.send(f)
 }

@@ -120,3 +120,38 @@ func closesOnExec(info string) bool {
 	}
 	return false
 }
+
+// socketBetween is the inode of the socket on this machine that is bound to
+// local and connected to remote; 0: none.
+func socketBetween(local, remote *net.TCPAddr) uint64 {
+	for _, file := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+		if inode := findSocket(file, local, remote); inode != 0 {
+			return inode
+		}
+	}
+	return 0
+}
+
+func findSocket(file string, local, remote *net.TCPAddr) uint64 {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 {
+			continue
+		}
+		a, ok := parseAddress(fields[1])
+		b, ok2 := parseAddress(fields[2])
+		if ok && ok2 && a.is(local) && b.is(remote) {
+			inode, _ := strconv.ParseUint(fields[9], 10, 64) // none: 0
+			return inode
+		}
+	}
+	return 0
+}
+
+func (a address) is(t *net.TCPAddr) bool { return a.port == t.Port && a.ip.Equal(t.IP) }
