@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bulsa/internal/compose"
 	"bulsa/internal/spec"
 )
 
@@ -27,12 +26,7 @@ func (p *program) config(ctx context.Context, format string, services []string) 
 	if err := checkFormat(format, "yaml", "json"); err != nil {
 		return err
 	}
-	o, err := p.loadOptions()
-	if err != nil {
-		return err
-	}
-	o.Services, o.NoInherit = services, true
-	project, warnings, err := compose.Load(ctx, o)
+	project, warnings, err := p.loadOwn(ctx, services)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,17 @@ func (p *program) load(ctx context.Context, services []string) (spec.Project, []
 	return compose.Load(ctx, o)
 }
 
+// loadOwn is load without the environment of this command: it is neither part of the
+// configuration nor that of the workers of a project that runs.
+func (p *program) loadOwn(ctx context.Context, services []string) (spec.Project, []spec.Warning, error) {
+	o, err := p.loadOptions()
+	if err != nil {
+		return spec.Project{}, nil, err
+	}
+	o.Services, o.NoInherit = services, true
+	return compose.Load(ctx, o)
+}
+
 func (p *program) loadOptions() (compose.Options, error) {
 	dir, err := os.Getwd()
 	if err != nil {

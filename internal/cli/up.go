@@ -98,13 +98,13 @@ func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions)
 	return p.waitReady(ctx, running)
 }
 
-// loadKnown loads the wanted services; of those that merely run, only the ones that
-// are still in the file.
+// loadKnown loads the wanted services for a project that runs; of those that
+// merely run, only the ones that are still in the file.
 func (p *program) loadKnown(ctx context.Context, services, named []string) (spec.Project, []spec.Warning, error) {
 	if len(services) == 0 {
-		return p.load(ctx, nil)
+		return p.loadOwn(ctx, nil)
 	}
-	all, _, err := p.load(ctx, nil)
+	all, _, err := p.loadOwn(ctx, nil)
 	if err != nil {
 		return spec.Project{}, nil, err
 	}
@@ -112,7 +112,7 @@ func (p *program) loadKnown(ctx context.Context, services, named []string) (spec
 		return !slices.Contains(named, name) && !hasService(all, name)
 	})
 	slices.Sort(kept)
-	return p.load(ctx, slices.Compact(kept))
+	return p.loadOwn(ctx, slices.Compact(kept))
 }
 
 func hasService(p spec.Project, name string) bool {

@@ -25,7 +25,7 @@ type converter struct {
 }
 
 func (c *converter) project(model *types.Project, files []string) (spec.Project, error) {
-	p := spec.Project{Name: model.Name, Dir: c.dir, Files: files}
+	p := spec.Project{Name: model.Name, Dir: c.dir, Files: files, Places: map[string]string{}}
 	if err := c.extensionPlaces(model); err != nil {
 		return p, err
 	}
@@ -35,6 +35,7 @@ func (c *converter) project(model *types.Project, files []string) (spec.Project,
 			return p, err
 		}
 		p.Services = append(p.Services, s)
+		c.places(p.Places, model.Services[name])
 	}
 	if len(p.Services) == 0 {
 		return p, &spec.Problem{Where: "services", What: "no service to run", Fix: "add one under services, or activate a profile"}
@@ -45,6 +46,26 @@ func (c *converter) project(model *types.Project, files []string) (spec.Project,
 	}
 	p.Services = sorted
 	return p, spec.Validate(p)
+}
+
+// places notes where a service says what only its start can find wrong.
+func (c *converter) places(places map[string]string, from types.ServiceConfig) {
+	path := "services." + from.Name
+	for _, key := range []string{"", ".entrypoint", ".command", ".working_dir", ".user"} {
+		if at, known := c.source.values[path+key]; known {
+			places[path+key] = at.String()
+		}
+	}
+	if at := places[path+".entrypoint"]; at != "" {
+		places[path+".command"] = at // it is what is executed
+	}
+	n := 0
+	for i, p := range from.Ports {
+		if balanced(p) {
+			places[fmt.Sprintf("%s.ports.%d", path, n)] = c.source.where(fmt.Sprintf("%s.ports.%d", path, i))
+			n++
+		}
+	}
 }
 
 func (c *converter) warn(path, format string, args ...any) {
@@ -162,7 +183,7 @@ func (c *converter) dependencies(from types.ServiceConfig, s *spec.Service) {
 func (c *converter) ports(path string, from types.ServiceConfig, s *spec.Service) error {
 	for i, p := range from.Ports {
 		where := fmt.Sprintf("%s.ports.%d", path, i)
-		if p.Protocol != "" && p.Protocol != "tcp" {
+		if !balanced(p) {
 			c.warn(where, "port %d/%s is ignored: only tcp is balanced", p.Target, p.Protocol)
 			continue
 		}
@@ -178,6 +199,8 @@ func (c *converter) ports(path string, from types.ServiceConfig, s *spec.Service
 	}
 	return nil
 }
+
+func balanced(p types.ServicePortConfig) bool { return p.Protocol == "" || p.Protocol == "tcp" }
 
 // health is Docker's: a duration of zero means the default (moby
 // api/types/container/health.go).

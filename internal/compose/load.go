@@ -27,7 +27,7 @@ type Options struct {
 	Environ     []string  // KEY=VALUE: for interpolation, and passed on to the workers below `environment`
 	Services    []string  // only these and all they depend on; empty: all
 	CPUs        int       // what workers: auto stands for; 0: CPUs()
-	NoInherit   bool      // leave Environ out of the workers' environment, as `bulsa config` does
+	NoInherit   bool      // leave Environ out of the workers' environment: for `bulsa config`, and for a project that runs
 	Stdin       io.Reader // read for the file name "-"
 }
 

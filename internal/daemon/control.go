@@ -271,16 +271,18 @@ func (d *Daemon) Apply(_ context.Context, raw json.RawMessage) (string, error) {
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return "", admin.Invalid(fmt.Sprintf("cannot read the project: %v", err))
 	}
-	for _, sv := range p.Services {
-		if err := check(sv); err != nil {
-			return "", admin.Invalid(err.Error())
-		}
+	// Workers inherit from the bulsa that runs them, not from whoever changes them.
+	for i, sv := range p.Services {
+		p.Services[i].Command.Env = spec.Inherit(sv.Command.Env, os.Environ())
+	}
+	if err := check(p); err != nil {
+		return "", admin.Invalid(err.Error())
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	retire, err := d.ports.publish(p)
 	if err != nil {
-		return "", admin.Conflict(err.Error())
+		return "", admin.Invalid(err.Error())
 	}
 	changes, err := d.supervisor.Apply(p)
 	if err != nil {

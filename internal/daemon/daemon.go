@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -77,10 +78,8 @@ type Daemon struct {
 // gracefully, the second at once. A *spec.Problem means that the configuration
 // cannot work and nothing was started.
 func Run(ctx context.Context, o Options) error {
-	for _, sv := range o.Project.Services {
-		if err := check(sv); err != nil {
-			return err
-		}
+	if err := check(o.Project); err != nil {
+		return err
 	}
 	control, err := admin.ListenControl(o.Project.Name)
 	if err != nil {
@@ -95,14 +94,26 @@ func Run(ctx context.Context, o Options) error {
 }
 
 // check finds what can be known to be wrong before anything is started.
-func check(sv spec.Service) error {
-	if sv.Engine != spec.EngineProcess {
-		return nil
-	}
-	if err := process.Check(sv); err != nil {
-		return &spec.Problem{Where: "service " + sv.Name, What: err.Error()}
+func check(p spec.Project) error {
+	for _, sv := range p.Services {
+		if sv.Engine != spec.EngineProcess {
+			continue
+		}
+		if err := process.Check(sv); err != nil {
+			return placed(p, sv.Name, err)
+		}
 	}
 	return nil
+}
+
+// placed says where in the file a service is wrong, or, where there is no file,
+// which service. The problem's Where is a key of the service.
+func placed(p spec.Project, service string, err error) error {
+	key, what := "", err.Error()
+	if problem, ok := errors.AsType[*spec.Problem](err); ok {
+		key, what = problem.Where, problem.What
+	}
+	return &spec.Problem{Where: p.Place("services." + service + "." + key), What: "service " + service + ": " + what}
 }
 
 func build(o Options) (*Daemon, error) {
@@ -117,7 +128,7 @@ func build(o Options) (*Daemon, error) {
 		d.logs.Close()
 		return nil, err
 	}
-	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version})
+	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, Divert: d.ports.divert})
 	d.supervisor = supervisor.New(o.Project.Name, d.engines)
 	d.ports.server, d.ports.supervisor = d.server, d.supervisor
 	d.sampler = newSampler(d.server)
@@ -140,6 +151,7 @@ func (d *Daemon) buildEngines() error {
 	if err != nil {
 		return fmt.Errorf("cannot run processes: %w", err)
 	}
+	d.ports.visitors = processes
 	d.engines = map[spec.Engine]engine.Engine{
 		spec.EngineProcess:  processes,
 		spec.EngineExternal: external.New(),
@@ -230,7 +242,7 @@ func (d *Daemon) begin() error {
 		if adminListener != nil {
 			adminListener.Close()
 		}
-		return &spec.Problem{What: err.Error()}
+		return err
 	}
 	if adminListener != nil {
 		go d.admin.ServeTCP(adminListener)

@@ -24,6 +24,7 @@ import (
 type ports struct {
 	server     *proxy.Server
 	supervisor *supervisor.Supervisor
+	visitors   visitors
 	notice     func(service, message string)
 	ctx        context.Context // ends the listeners
 
@@ -31,6 +32,25 @@ type ports struct {
 	services map[string]spec.Service
 	open     map[string]*socket // by id
 	serving  sync.WaitGroup
+}
+
+// visitors tells connections of workers' own commands (health checks) from those
+// of clients.
+type visitors interface {
+	Visiting() bool
+	Visit(service string, p engine.Port, conn net.Conn) bool
+}
+
+// divert leads a worker's own command past the balancer, to this very worker:
+// while no worker is ready, its check is what makes it so.
+func (b *ports) divert(id string, conn net.Conn) bool {
+	if !b.visitors.Visiting() {
+		return false
+	}
+	b.mu.Lock()
+	s := b.open[id]
+	b.mu.Unlock()
+	return s != nil && b.visitors.Visit(s.service, s.port, conn)
 }
 
 // socket is one public socket.
@@ -75,9 +95,9 @@ func (s *socket) number() int {
 	return s.packet.LocalAddr().(*net.UDPAddr).Port
 }
 
-// publish opens what p publishes and is not open yet. Either all of it opens, or
-// nothing changes. It returns a function that closes what p no longer
-// publishes; call it when p is in force.
+// publish opens what p publishes and is not open yet, and gives what is open to
+// the services of p. Either all of it opens, or nothing changes. It returns a
+// function that closes what p no longer publishes; call it when p is in force.
 func (b *ports) publish(p spec.Project) (retire func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -87,8 +107,7 @@ func (b *ports) publish(p spec.Project) (retire func(), err error) {
 		for i, port := range sv.Ports {
 			id := publishedID(sv.Name, port)
 			wanted[id] = true
-			if old := b.open[id]; old != nil {
-				old.port = portKey(sv, i)
+			if b.open[id] != nil {
 				continue
 			}
 			s, err := b.openPublished(id, sv, i)
@@ -96,7 +115,7 @@ func (b *ports) publish(p spec.Project) (retire func(), err error) {
 				for _, o := range opened {
 					o.close()
 				}
-				return nil, err
+				return nil, placed(p, sv.Name, &spec.Problem{Where: fmt.Sprintf("ports.%d", i), What: err.Error()})
 			}
 			opened = append(opened, s)
 		}
@@ -104,24 +123,36 @@ func (b *ports) publish(p spec.Project) (retire func(), err error) {
 	for _, s := range opened {
 		b.open[s.id] = s
 	}
+	b.assign(p)
 	return func() { b.retire(p, wanted) }, nil
 }
 
-// publishedID is the same for the same public address. Ports that were left to
-// the system are told apart by their targets.
-func publishedID(service string, p spec.Port) string {
-	id := fmt.Sprintf("%s/%s", service, net.JoinHostPort(p.Host, strconv.Itoa(p.Published)))
-	if p.Published == 0 {
-		id += "->" + strconv.Itoa(p.Target)
+// assign gives each published socket to its service, which may be another one
+// than before, and lets the workers of new services ask. b.mu is held.
+func (b *ports) assign(p spec.Project) {
+	for _, sv := range p.Services {
+		b.services[sv.Name] = sv
+		for i, port := range sv.Ports {
+			s := b.open[publishedID(sv.Name, port)]
+			s.service, s.port, s.published = sv.Name, portKey(sv, i), port
+		}
 	}
-	return id
+}
+
+// publishedID is the same for the same public address, whichever service is
+// behind it. Ports that were left to the system are told apart by service and target.
+func publishedID(service string, p spec.Port) string {
+	if p.Published == 0 {
+		return fmt.Sprintf("%s/%s->%d", service, net.JoinHostPort(p.Host, "0"), p.Target)
+	}
+	return "published/" + net.JoinHostPort(p.Host, strconv.Itoa(p.Published))
 }
 
 func (b *ports) openPublished(id string, sv spec.Service, i int) (*socket, error) {
 	port := sv.Ports[i]
 	ln, err := listen.Open(b.ctx, "tcp", port.Host, port.Published)
 	if err != nil {
-		return nil, fmt.Errorf("service %s: %w", sv.Name, err)
+		return nil, err
 	}
 	return &socket{id: id, service: sv.Name, port: portKey(sv, i), published: port, listener: ln, shared: sv.NodeMode == spec.NodeShared}, nil
 }
@@ -209,6 +240,9 @@ func (b *ports) Claim(ctx context.Context, a engine.Ask) (engine.Grant, error) {
 		return engine.Grant{}, syscall.EADDRNOTAVAIL
 	}
 	if s := b.publishedFor(sv, a); s != nil {
+		if s.shared && a.Port != 0 && a.Port != s.number() { // Node would take it for another program's
+			return engine.Grant{}, fmt.Errorf("in mode shared the published port must be the one that the app asks for: publish %d:%d, or choose another x-bulsa.node", a.Port, a.Port)
+		}
 		return grant(s, a), nil
 	}
 	id := askID(a)

@@ -31,7 +31,7 @@ func (e *InUse) Error() string {
 	if e.Network == "unix" {
 		return fmt.Sprintf("socket %s is in use%s; choose another path or stop it", e.Address, who)
 	}
-	return fmt.Sprintf("port %s is in use%s; choose another with -p or stop it", e.Address, who)
+	return fmt.Sprintf("port %s is in use%s; choose another port or stop it", e.Address, who)
 }
 
 func (e *InUse) Unwrap() error { return e.err }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -221,6 +222,13 @@ func Environment(lines []string) map[string]string {
 		}
 	}
 	return env
+}
+
+// Inherit is the environment own on top of what is inherited, sorted by key.
+func Inherit(own, inherited []string) []string {
+	env := Environment(inherited)
+	maps.Copy(env, Environment(own))
+	return SortEnvironment(env)
 }
 
 // SortEnvironment turns a map into KEY=VALUE lines, sorted by key.

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,22 @@ type Project struct {
 	Dir      string    `json:"dir"`      // absolute folder that relative paths start from
 	Files    []string  `json:"files"`    // configuration files, in order; empty for `bulsa run`
 	Services []Service `json:"services"` // in start order: a service stands after all it depends on
+
+	// Places tells where in the files a value stands: file:line by path
+	// (services.app.ports.0), for those that only the start finds wrong.
+	Places map[string]string `json:"places,omitempty"`
+}
+
+// Place is file:line of the value at a path, or of the nearest one around it;
+// empty when p came from no file.
+func (p Project) Place(path string) string {
+	for at := path; at != ""; {
+		if place := p.Places[at]; place != "" {
+			return place
+		}
+		at = at[:max(0, strings.LastIndexByte(at, '.'))]
+	}
+	return ""
 }
 
 // Engine names what runs a service's workers.

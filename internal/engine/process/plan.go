@@ -70,36 +70,48 @@ func (e *Engine) dropPlan(r spec.Release) {
 }
 
 // Check finds what keeps every worker of a service from being started: its
-// command, working directory, user or stop signal. Errors are one line.
+// command, working directory, user or stop signal. The error is a *spec.Problem
+// whose Where is the key of the service.
 func Check(s spec.Service) error {
 	_, err := newPlan(s)
+	if m, ok := errors.AsType[*mistake](err); ok {
+		return &spec.Problem{Where: m.key, What: m.Error()}
+	}
 	return err
 }
+
+// mistake is an error about one key of a service.
+type mistake struct {
+	key string
+	error
+}
+
+func (m *mistake) Unwrap() error { return m.error }
 
 func newPlan(s spec.Service) (*plan, error) {
 	c := s.Command
 	if len(c.Args) == 0 {
-		return nil, errors.New("the service has no command")
+		return nil, &mistake{"command", errors.New("the service has no command")}
 	}
 	if info, err := os.Stat(c.Dir); c.Dir != "" && (err != nil || !info.IsDir()) {
-		return nil, fmt.Errorf("its working directory does not exist: %s", c.Dir)
+		return nil, &mistake{"working_dir", fmt.Errorf("its working directory does not exist: %s", c.Dir)}
 	}
 	command, err := node.Resolve(c.Args, c.Dir, c.Env)
 	if err != nil {
-		return nil, err
+		return nil, &mistake{"command", err}
 	}
 	p := &plan{service: s, command: command, env: unique(c.Env, command.Env)}
 	if p.path, err = lookPath(command.Args[0], command.Dir, p.env); err != nil {
-		return nil, err
+		return nil, &mistake{"command", err}
 	}
 	if p.credential, err = credential(c.User); err != nil {
-		return nil, err
+		return nil, &mistake{"user", err}
 	}
 	if p.stop = syscall.SIGTERM; s.Stop.Signal != "" {
 		p.stop = unix.SignalNum(s.Stop.Signal)
 	}
 	if p.stop == 0 {
-		return nil, fmt.Errorf("unknown stop signal %q (use a name as SIGTERM)", s.Stop.Signal)
+		return nil, &mistake{"stop_signal", fmt.Errorf("unknown stop signal %q (use a name as SIGTERM)", s.Stop.Signal)}
 	}
 	return p, nil
 }
