@@ -142,11 +142,13 @@ func (m *monitor) record(now time.Time, r CheckResult) bool {
 	return true
 }
 
+// pass: one success is enough for a worker that has not been unhealthy, as in
+// Docker; Passes is for those that have.
 func (m *monitor) pass() {
 	m.graced = true
 	m.failures = 0
 	m.passes++
-	if m.passes >= m.health.Passes {
+	if m.status != healthUnhealthy || m.passes >= m.health.Passes {
 		m.status = healthHealthy
 	}
 }

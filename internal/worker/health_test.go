@@ -69,8 +69,8 @@ func TestHealthFollowsDocker(t *testing.T) {
 			"5s:1 starting 0, 11s:1 starting 0, 17s:1 starting 0, 23s:1 starting 1, 54s:1 starting 2, 1m25s:1 unhealthy 3"},
 		{"the first success ends the start period", started, []int{1, 0, 1, 1, 1},
 			"5s:1 starting 0, 11s:0 healthy 0, 42s:1 healthy 1, 1m13s:1 healthy 2, 1m44s:1 unhealthy 3"},
-		{"as many passes as asked for", twice, []int{0, 1, 0, 0},
-			"30s:0 starting 0, 1m1s:1 starting 1, 1m32s:0 starting 0, 2m3s:0 healthy 0"},
+		{"an unhealthy worker needs as many passes as asked for, a new one needs one", twice, []int{0, 1, 1, 1, 0, 1, 0, 0},
+			"30s:0 healthy 0, 1m1s:1 healthy 1, 1m32s:1 healthy 2, 2m3s:1 unhealthy 3, 2m34s:0 unhealthy 0, 3m5s:1 unhealthy 1, 3m36s:0 unhealthy 0, 4m7s:0 healthy 0"},
 		{"Docker's defaults", spec.Health{Test: []string{"CMD", "check"}, StartPeriod: 6 * time.Second}, []int{1, 1, 1},
 			"5s:1 starting 0, 36s:1 starting 1, 1m7s:1 starting 2"},
 	}
