@@ -66,6 +66,7 @@ func portOf(v verdict) int {
 
 func TestWhoeverPublishesNothingSettles(t *testing.T) {
 	w := watcher{joins: true, began: time.Now()}
+	w.decide(w.began, sighting{}, true, false)
 	if v := w.decide(w.began.Add(joinedGrace+time.Millisecond), sighting{}, true, false); !v.settled || !v.done {
 		t.Errorf("verdict = %+v; want settled", v)
 	}
@@ -131,5 +132,20 @@ func TestTheLastOfTwoValuesStays(t *testing.T) {
 	}
 	if v, ok := variable([]string{"A=1", "A=3"}, "A"); v != "3" || !ok {
 		t.Errorf("variable = %q, %v", v, ok)
+	}
+}
+
+func TestAWrapperHasTimeToStartItsApplication(t *testing.T) {
+	w := watcher{joins: true, wrapped: true, began: time.Now()}
+	late := w.began.Add(joinedGrace + time.Second)
+	if v := w.decide(late, sighting{}, false, false); v.settled {
+		t.Error("settled before the application has joined")
+	}
+	w.decide(late, sighting{}, true, false)
+	if v := w.decide(late.Add(joinedGrace/2), sighting{}, true, false); v.settled {
+		t.Error("settled when the application has just joined")
+	}
+	if v := w.decide(late.Add(joinedGrace+time.Second), sighting{}, true, false); !v.settled {
+		t.Error("not settled though the application asks for nothing")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bulsa/internal/engine"
+	"bulsa/internal/node"
 )
 
 const (
@@ -17,6 +18,8 @@ const (
 	// worker that is a member of the cluster, and may still be booting.
 	otherGrace  = time.Second
 	joinedGrace = 3 * time.Second
+	// wrapperGrace is how long a wrapper (npx) may take to start the application itself.
+	wrapperGrace = 15 * time.Second
 	// inspectorPort is where `node --inspect` listens.
 	inspectorPort = 9229
 )
@@ -53,8 +56,10 @@ type watcher struct {
 	publish  bool // the service has published ports
 	alone    bool
 	joins    bool // may join the cluster
+	wrapped  bool // joins late: what was started leads to the application
 
 	began  time.Time
+	joined time.Time // since when it is a member
 	other  time.Time // since when it listens elsewhere
 	warned bool
 }
@@ -69,7 +74,8 @@ func (w *watcher) decide(now time.Time, s sighting, online, asked bool) verdict 
 		return verdict{done: true, taken: true}
 	}
 	if !w.publish {
-		return verdict{done: now.Sub(w.began) > joinedGrace, settled: now.Sub(w.began) > joinedGrace}
+		settled := w.settled(now, online)
+		return verdict{done: settled, settled: settled}
 	}
 	for _, known := range []int{w.private, w.fixed, w.expected} {
 		if i := slices.IndexFunc(s.open, func(a address) bool { return a.port == known }); known != 0 && i >= 0 {
@@ -77,6 +83,21 @@ func (w *watcher) decide(now time.Time, s sighting, online, asked bool) verdict 
 		}
 	}
 	return w.elsewhere(now, s, online)
+}
+
+// settled reports whether a worker has had its time to ask for a port. It counts
+// from when it joined: what stands before it may be slow.
+func (w *watcher) settled(now time.Time, online bool) bool {
+	if online && w.joined.IsZero() {
+		w.joined = now
+	}
+	switch {
+	case online:
+		return now.Sub(w.joined) > joinedGrace
+	case w.wrapped:
+		return now.Sub(w.began) > wrapperGrace
+	}
+	return now.Sub(w.began) > joinedGrace
 }
 
 // elsewhere: it listens, but nowhere where it was expected.
@@ -122,7 +143,7 @@ func (r *run) watch(before map[uint64]address) {
 }
 
 func (r *run) newWatcher(publish bool) *watcher {
-	w := &watcher{publish: publish, alone: r.launch.Alone, joins: r.plan.joins(), began: time.Now()}
+	w := &watcher{publish: publish, alone: r.launch.Alone, joins: r.plan.joins(), wrapped: r.plan.command.Kind == node.KindWrapper, began: time.Now()}
 	if publish {
 		if p := r.plan.service.Ports[0]; r.port != 0 && !r.private {
 			w.expected = r.port
