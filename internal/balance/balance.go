@@ -19,6 +19,12 @@ type Connector interface {
 	Connect(ctx context.Context) (net.Conn, error)
 }
 
+// Begun is an interim answer by which a worker says that its application now
+// gets the request at hand. It is meant for the proxy, not for the client. On a
+// connection whose Tells() is true it comes for every request that must not
+// happen twice, but for upgrades.
+const Begun = "HTTP/1.1 102 Processing\r\nBulsa: begun\r\n\r\n"
+
 // Passer is a Connector that can hand a whole client connection to the worker,
 // who then owns it: for TLS and HTTP/2 that the application speaks itself.
 type Passer interface {

@@ -102,7 +102,7 @@ func (c *Channel) Connect(ctx context.Context, key string) (net.Conn, error) {
 		conn.Close() // a worker that accepts it later finds it ended
 		return nil, c.explain(a.err)
 	}
-	return &upstream{conn.(*net.UnixConn), c}, nil
+	return &upstream{UnixConn: conn.(*net.UnixConn), channel: c}, nil
 }
 
 // Pass hands over a client's connection; see balance.Passer. fd is duplicated.

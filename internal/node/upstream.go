@@ -1,9 +1,12 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
+	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,9 +21,53 @@ var errCutOff = errors.New("the worker died with the connection open")
 type upstream struct {
 	*net.UnixConn
 	channel *Channel
+	opened  bool   // the first bytes have been looked at
+	first   []byte // of them, what was not given out yet
+	tells   bool
 }
 
+// greeting are the first bytes of a connection on which the worker tells of what
+// it begins: preload/begun.cjs.
+const greeting = "bulsa: tells\n"
+
+// Tells says whether the worker gives an interim answer (balance.Begun) to every
+// request that must not happen twice, but for upgrades, right before its
+// application gets it. It is known once the worker may have read anything.
+func (u *upstream) Tells() bool { return u.tells }
+
 func (u *upstream) Read(b []byte) (int, error) {
+	if !u.opened {
+		if err := u.open(); err != nil {
+			return 0, err
+		}
+	}
+	if len(u.first) > 0 {
+		n := copy(b, u.first)
+		u.first = u.first[n:]
+		return n, nil
+	}
+	return u.read(b)
+}
+
+// open takes the greeting off the connection, if there is one.
+func (u *upstream) open() error {
+	buf := make([]byte, 512)
+	for len(u.first) < len(greeting) && strings.HasPrefix(greeting, string(u.first)) {
+		n, err := u.read(buf)
+		u.first = append(u.first, buf[:n]...)
+		if err != nil && n == 0 {
+			if len(u.first) == 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+				return err
+			}
+			break // the next read meets the same end
+		}
+	}
+	u.first, u.tells = bytes.CutPrefix(u.first, []byte(greeting))
+	u.opened = true
+	return nil
+}
+
+func (u *upstream) read(b []byte) (int, error) {
 	n, err := u.UnixConn.Read(b)
 	if err == io.EOF && (exiting(u.channel.PID()) || u.channel.hungUp()) {
 		err = errCutOff

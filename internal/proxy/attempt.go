@@ -37,6 +37,7 @@ type attempt struct {
 	took  time.Duration // to the head of the answer
 
 	inOnePiece bool // the whole request was one write
+	begun      bool // the worker gave an interim answer, be it balance.Begun
 
 	sender sync.WaitGroup
 	sent   chan struct{} // closed when the request has gone out, or cannot
@@ -71,7 +72,7 @@ func (a *attempt) overIdle() (r result, ok bool) {
 	}
 	r, ok = a.run()
 	if r == unanswered {
-		a.lastFail = a.ep.Config().Worker + " closed the connection before it answered" + a.what()
+		a.lastFail = a.ep.Config().Worker + " closed the connection before it answered" + a.about()
 	}
 	return r, ok
 }
@@ -98,7 +99,7 @@ func (a *attempt) overNew() (result, bool) {
 // worker is without blame.
 func (a *attempt) run() (r result, ok bool) {
 	a.use(a.up)
-	a.sent = make(chan struct{})
+	a.sent, a.begun = make(chan struct{}), false
 	reusable := false
 	a.send()
 	resp, err := a.awaitAnswer()
@@ -144,7 +145,16 @@ func (a *attempt) judge(err error) (result, bool) {
 		return unsent, false
 	}
 	a.unanswered++
+	if a.neverBegun() {
+		return unsent, false
+	}
 	return unanswered, false
+}
+
+// neverBegun: the worker has read some or all of the request, but ended before
+// its application got it.
+func (a *attempt) neverBegun() bool {
+	return a.up.tells() && !a.begun && !idempotent(a.req.Method) && a.upgrade == ""
 }
 
 // send writes the head, and with it or in a goroutine the body.
@@ -226,6 +236,11 @@ func (a *attempt) awaitAnswer() (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
+		if string(head) == balance.Begun {
+			_, _ = a.up.br.Discard(len(head))
+			a.begun = true
+			continue
+		}
 		if ambiguousAnswer(head) {
 			return nil, errMalformed
 		}
@@ -238,9 +253,11 @@ func (a *attempt) awaitAnswer() (*http.Response, error) {
 		case resp.StatusCode >= http.StatusOK, resp.StatusCode == http.StatusSwitchingProtocols:
 			a.took = time.Since(a.began)
 			return resp, nil
-		case resp.StatusCode == http.StatusContinue:
+		}
+		a.begun = true
+		if resp.StatusCode == http.StatusContinue {
 			err = a.letContinue()
-		default:
+		} else {
 			err = a.passInterim(resp)
 		}
 		if err != nil {

@@ -309,19 +309,22 @@ func (x *exchange) desert() {
 }
 
 // mayRepeat says whether another attempt cannot make anything happen twice, and
-// rewinds the body for it. RFC 9110, section 9.2.2, has the idempotent methods.
+// rewinds the body for it.
 func (x *exchange) mayRepeat(r result) bool {
 	switch {
-	case r == malformed, x.unanswered > maxUnanswered:
+	case r == malformed, x.unanswered > maxUnanswered, r == unanswered && !idempotent(x.req.Method):
 		return false
-	case r == unanswered:
-		switch x.req.Method {
-		case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		default:
-			return false
-		}
 	}
 	return x.body == nil || x.body.rewind()
+}
+
+// idempotent is RFC 9110, section 9.2.2.
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
 }
 
 // pick acquires an endpoint; nil when the hold has ended or the client has left.
@@ -368,14 +371,22 @@ func (x *exchange) rest(changed <-chan struct{}, pause time.Duration) bool {
 func (x *exchange) failed(ep *balance.Endpoint, reason string) {
 	x.tried = append(x.tried, ep)
 	x.attempts++
-	x.lastFail = ep.Config().Worker + " " + reason + x.what()
+	x.lastFail = ep.Config().Worker + " " + reason + x.about()
 }
 
+// what is the request, for messages; "" for a connection that is passed on.
 func (x *exchange) what() string {
 	if x.req == nil {
 		return ""
 	}
-	return fmt.Sprintf(" (%s %.200s)", x.req.Method, requestTarget(x.req))
+	return fmt.Sprintf("%s %.200s", x.req.Method, requestTarget(x.req))
+}
+
+func (x *exchange) about() string {
+	if what := x.what(); what != "" {
+		return " (" + what + ")"
+	}
+	return ""
 }
 
 // why tells what kept the request from being answered.
@@ -390,7 +401,7 @@ func (x *exchange) why() *refusal {
 	if x.route.Settings.Hold > 0 {
 		reason += fmt.Sprintf("; waited %v", x.route.Settings.Hold)
 	}
-	return &refusal{status: http.StatusServiceUnavailable, reason: reason + x.what(), retryAfter: time.Second}
+	return &refusal{status: http.StatusServiceUnavailable, reason: reason + x.about(), retryAfter: time.Second}
 }
 
 func (x *exchange) bodyRefusal(err error) *refusal {

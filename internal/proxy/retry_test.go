@@ -519,3 +519,47 @@ func TestAShortBodyRightBehindItsHeadIsSentWithIt(t *testing.T) {
 		t.Fatal(err, resp)
 	}
 }
+
+// telling is a worker's address on whose connections balance.Begun is given.
+type telling struct{ dialer }
+
+func (d telling) Connect(ctx context.Context) (net.Conn, error) {
+	c, err := d.dialer.Connect(ctx)
+	return tells{c}, err
+}
+
+type tells struct{ net.Conn }
+
+func (tells) Tells() bool { return true }
+
+func TestARequestThatAWorkerHasReadButNotBegunGoesToAnother(t *testing.T) {
+	for name, c := range map[string]struct {
+		method string
+		begins bool
+		want   int
+	}{
+		"never begun": {"POST", false, 200}, "begun": {"POST", true, 502}, "begun, but may happen twice": {"PUT", true, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			worker := wire(t, "app.1", func(n int, conn net.Conn, br *bufio.Reader) {
+				_, _ = readWhole(br)
+				if n == 1 && !c.begins {
+					return
+				}
+				_, _ = io.WriteString(conn, balance.Begun)
+				if n > 1 {
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+				}
+			})
+			h := open(t, settings(), endpoint("app.1", telling{worker.Config().Connector.(dialer)}))
+			req, _ := http.NewRequest(c.method, h.url("/"), io.NopCloser(strings.NewReader("body")))
+			resp, err := browser().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body := all(t, resp); resp.StatusCode != c.want {
+				t.Errorf("%d %s", resp.StatusCode, body)
+			}
+		})
+	}
+}

@@ -25,6 +25,9 @@ const (
 // was written in one piece.
 type leftUnread interface{ LeftUnread(error) bool }
 
+// teller is a connection that knows whether the worker gives balance.Begun.
+type teller interface{ Tells() bool }
+
 // upstreamConn is one connection to a worker. One request at a time uses it.
 type upstreamConn struct {
 	net.Conn
@@ -54,6 +57,11 @@ func (u *upstreamConn) Write(p []byte) (int, error) {
 func (u *upstreamConn) leftUnread(err error) bool {
 	c, ok := u.Conn.(leftUnread)
 	return ok && c.LeftUnread(err)
+}
+
+func (u *upstreamConn) tells() bool {
+	c, ok := u.Conn.(teller)
+	return ok && c.Tells()
 }
 
 // upstreams holds the idle connections, per endpoint.

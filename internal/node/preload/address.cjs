@@ -5,19 +5,24 @@
 // becomes what req.socket.remoteAddress, remotePort and remoteFamily say.
 
 const diagnostics = require('diagnostics_channel');
+const begun = require('./begun.cjs');
 
 // install watches connections that bulsa made (newconn with its mark, or
 // accepted by one of servers, sockets that nobody else can reach). What a
 // client says about itself on any other connection is not believed.
 exports.install = function install(servers) {
   const handles = new WeakSet();
+  const tell = begun.install();
   process.prependListener('internalMessage', (message, handle) => {
     if (!message || message.cmd !== 'NODE_CLUSTER') return;
     if (message.act === 'newconn' && message.bulsa && handle) handles.add(handle);
     if (message.act === 'disconnect') closeAfterAnswers();
   });
   diagnostics.subscribe('net.server.socket', ({ socket }) => {
-    if (handles.has(socket._handle) || servers.has(socket.server)) watch(socket);
+    const passed = handles.has(socket._handle);
+    if (!passed && !servers.has(socket.server)) return;
+    watch(socket);
+    if (passed) tell(socket);
   });
 };
 

@@ -1,0 +1,30 @@
+'use strict';
+// Telling bulsa that the application now gets a request, by an interim answer
+// that bulsa keeps for itself. When the worker dies, a request that must not
+// happen twice can then be given to another if this one had not begun it.
+
+const diagnostics = require('diagnostics_channel');
+
+const GREETING = 'bulsa: tells\n'; // the first bytes of a connection on which it is told
+const BEGUN = 'HTTP/1.1 102 Processing\r\nBulsa: begun\r\n\r\n';
+
+// What may happen twice (RFC 9110, section 9.2.2) need not be told of.
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+// install returns what begins to tell of the requests on a new connection. The
+// channel speaks right before 'request', 'checkContinue' and 'checkExpectation'.
+exports.install = function install() {
+  const telling = new WeakSet();
+  diagnostics.subscribe('http.server.request.start', ({ request, socket }) => {
+    if (!IDEMPOTENT.has(request.method) && telling.has(socket) && socket.writable) socket.write(BEGUN);
+  });
+  return (socket) => {
+    if (!SPEAKS || !socket.parser || !socket.writable || socket.bytesWritten > 0) return;
+    telling.add(socket);
+    socket.write(GREETING);
+  };
+};
+
+// Node has the channel since 18.8 and 16.18.
+const [MAJOR, MINOR] = process.versions.node.split('.').map(Number);
+const SPEAKS = MAJOR > 18 || (MAJOR === 18 && MINOR >= 8) || (MAJOR === 16 && MINOR >= 18);
