@@ -288,11 +288,12 @@ func (e *Engine) find(id engine.InstanceID) *run {
 // cluster is one service's side of Node's cluster protocol.
 type cluster struct {
 	primary *node.Primary
-	lastID  int // cluster.worker.id given last; never used twice
+	lastID  int         // cluster.worker.id given last; never used twice
+	asks    atomic.Bool // a worker has asked for a port: the others will, however slowly they boot
 }
 
-// join gives the service's primary and a new worker id.
-func (e *Engine) join(service string) (*node.Primary, int) {
+// join gives the service's side of the protocol and a new worker id.
+func (e *Engine) join(service string) (*cluster, int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c := e.cluster[service]
@@ -301,7 +302,7 @@ func (e *Engine) join(service string) (*node.Primary, int) {
 		e.cluster[service] = c
 	}
 	c.lastID++
-	return c.primary, c.lastID
+	return c, c.lastID
 }
 
 // preloadPath writes the preload for Node once and returns its path.

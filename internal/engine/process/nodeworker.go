@@ -41,13 +41,11 @@ func (r *run) prepareNode() (node.Start, *net.UnixConn, error) {
 	if err != nil {
 		return node.Start{}, nil, err
 	}
-	primary, id := r.engine.join(r.plan.service.Name)
-	r.primary = primary
-	r.nodeID = id
+	r.cluster, r.nodeID = r.engine.join(r.plan.service.Name)
 	mode := r.plan.service.NodeMode
-	o := node.PrepareOptions{ID: id, Instance: r.launch.Number - 1, Env: r.env, Preload: preload}
+	o := node.PrepareOptions{ID: r.nodeID, Instance: r.launch.Number - 1, Env: r.env, Preload: preload}
 	if mode == spec.NodeListen {
-		o.Socket = filepath.Join(r.engine.cfg.RuntimeDir, "w"+strconv.Itoa(id)+"-"+strconv.Itoa(r.launch.Number)+".sock")
+		o.Socket = filepath.Join(r.engine.cfg.RuntimeDir, "w"+strconv.Itoa(r.nodeID)+"-"+strconv.Itoa(r.launch.Number)+".sock")
 		if r.socket = o.Socket; len(o.Socket) > maxSocketPath {
 			return node.Start{}, nil, fmt.Errorf("the path of its socket is too long: %s (set BULSA_RUNTIME_DIR to a shorter folder)", o.Socket)
 		}
@@ -63,7 +61,7 @@ func (r *run) attach(conn *net.UnixConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock() // the handler waits until the channel is known
 	r.down = make(chan struct{})
-	r.channel = r.primary.Attach(r.nodeID, conn, line{r})
+	r.channel = r.cluster.primary.Attach(r.nodeID, conn, line{r})
 }
 
 // closeChannel ends the line and waits until nothing more comes from it.
@@ -125,6 +123,7 @@ func (l line) claim(a node.Ask) (engine.Grant, bool, error) {
 	first := !r.asked
 	r.asked = true
 	r.mu.Unlock()
+	r.cluster.asks.Store(true)
 	if r.engine.cfg.Sockets == nil {
 		return engine.Grant{}, false, errors.New("no public sockets here")
 	}

@@ -50,7 +50,7 @@ type run struct {
 	ctx     context.Context // ends when the leader has ended
 	cancel  context.CancelFunc
 	helpers sync.WaitGroup // watch and commands
-	primary *node.Primary  // of the service; nil: the worker cannot join
+	cluster *cluster       // of the service; nil: the worker cannot join
 	nodeID  int            // cluster.worker.id
 	down    chan struct{}  // closed when the channel is
 	socket  string         // mode listen: path of its own socket

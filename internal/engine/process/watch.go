@@ -57,6 +57,7 @@ type watcher struct {
 	alone    bool
 	joins    bool // may join the cluster
 	wrapped  bool // joins late: what was started leads to the application
+	patient  bool // workers of this service ask for ports: it will, too
 
 	began  time.Time
 	joined time.Time // since when it is a member
@@ -74,7 +75,7 @@ func (w *watcher) decide(now time.Time, s sighting, online, asked bool) verdict 
 		return verdict{done: true, taken: true}
 	}
 	if !w.publish {
-		settled := w.settled(now, online)
+		settled := !w.patient && w.settled(now, online)
 		return verdict{done: settled, settled: settled}
 	}
 	for _, known := range []int{w.private, w.fixed, w.expected} {
@@ -173,6 +174,7 @@ func (r *run) keepWatching(w *watcher, before map[uint64]address) {
 		r.mu.Lock()
 		online, asked := r.online, r.asked
 		r.mu.Unlock()
+		w.patient = r.cluster != nil && r.cluster.asks.Load()
 		v := w.decide(time.Now(), r.look(before), online, asked)
 		r.tell(v)
 		if v.done {
