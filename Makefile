@@ -1,9 +1,7 @@
 # bulsa: build, run, test. Everything else: `bulsa help`.
-GO          ?= go
-EXAMPLE     := examples/zombie-server
-APPS        := $(EXAMPLE) e2e/testdata/apps
-PORT        ?= 3333
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GO      ?= go
+EXAMPLE := examples/zombie-server
+PORT    ?= 3333
 
 .PHONY: build run test e2e bench check lint clean
 
@@ -13,10 +11,12 @@ build:
 run: build $(EXAMPLE)/node_modules
 	./bulsa run -w 4 -p $(PORT) $(EXAMPLE)/cluster.js
 
-test: check $(APPS:%=%/node_modules)
+test:
+	scripts/test-deps.sh
+	$(MAKE) --no-print-directory check
 	scripts/test.sh
 
-e2e: $(APPS:%=%/node_modules)
+e2e:
 	$(GO) test -race -count=1 -timeout 15m ./e2e
 
 bench: build
@@ -29,11 +29,11 @@ check:
 	GOOS=darwin $(GO) build ./...
 
 lint:
-	$(GO) run $(STATICCHECK) ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 %/node_modules: %/package-lock.json
 	npm ci --prefix $* --no-audit --no-fund
 	touch $@
 
 clean:
-	rm -rf bulsa .cache $(APPS:%=%/node_modules)
+	rm -rf bulsa .cache examples/*/node_modules e2e/testdata/*/node_modules
