@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"bulsa/internal/daemon"
 	"bulsa/internal/engine"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
@@ -30,6 +31,7 @@ func main() {
 	length := flag.Duration("for", 15*time.Second, "how long to measure")
 	most := flag.Duration("max", 0, "exit with 1 when the 99th percentile is above this; 0: never")
 	flag.Parse()
+	daemon.TuneCollector() // as bulsa does
 	late, err := measure(*workers, *interval, *length)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -81,6 +81,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := check(o.Project); err != nil {
 		return err
 	}
+	TuneCollector()
 	control, err := admin.ListenControl(o.Project.Name)
 	if err != nil {
 		return err
