@@ -50,7 +50,7 @@ type attempt struct {
 // nothing about the worker, who is asked again over a new one.
 func (x *exchange) attempt(ep *balance.Endpoint) result {
 	a := &attempt{exchange: x, ep: ep, began: time.Now()}
-	a.idle = x.client.server.pools.of(ep, x.route.Pool, x.route.counters)
+	a.idle = x.client.server.pools.of(ep, x.route.counters)
 	r, ok := a.overIdle()
 	if r == unsent || r == unanswered && a.mayRepeat(r) {
 		if a.up != nil {

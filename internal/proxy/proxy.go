@@ -100,6 +100,20 @@ func (s *Server) SetTable(t Table) {
 		m[id] = &target{Route: r, counters: s.stats.service(r.Service)}
 	}
 	s.table.Store(&m)
+	s.pools.sweep(s.routedPools(), time.Now())
+}
+
+// routedPools are the pools that requests can come to.
+func (s *Server) routedPools() []*balance.Pool {
+	m := s.table.Load()
+	if m == nil {
+		return nil
+	}
+	pools := make([]*balance.Pool, 0, len(*m))
+	for _, r := range *m {
+		pools = append(pools, r.Pool)
+	}
+	return pools
 }
 
 func (s *Server) route(id string) *target {
@@ -269,7 +283,7 @@ func (s *Server) sweep(ctx context.Context, id string) {
 		var changed <-chan struct{}
 		if r := s.route(id); r != nil {
 			changed = r.Pool.Changed()
-			s.pools.sweep(r.Pool, time.Now())
+			s.pools.sweep(s.routedPools(), time.Now())
 		}
 		select {
 		case <-ctx.Done():

@@ -322,16 +322,28 @@ func TestAClientThatLeavesAStreamEndsIt(t *testing.T) {
 }
 
 func TestIdleConnectionsOfAnEndpointThatLeftAreClosed(t *testing.T) {
-	closed := make(chan struct{})
-	h := open(t, settings(), wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
-		_, _ = readWhole(br)
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		_, _ = br.ReadByte()
-		close(closed)
-	}))
-	h.get("/")
-	h.pool.Publish(nil)
-	<-closed
+	for name, leave := range map[string]func(h *house){
+		"its pool": func(h *house) { h.pool.Publish(nil) },
+		"with its service, which nobody asks for any more": func(h *house) { h.server.SetTable(nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			closed := make(chan struct{})
+			h := open(t, settings(), wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+				_, _ = readWhole(br)
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				_, _ = br.ReadByte()
+				close(closed)
+			}))
+			h.get("/")
+			leave(h)
+			<-closed
+			eventually(t, "the endpoint is forgotten", func() bool {
+				known := 0
+				h.server.pools.byEndpoint.Range(func(any, any) bool { known++; return true })
+				return known == 0
+			})
+		})
+	}
 }
 
 // fleet is a service whose workers are killed and replaced all the time.

@@ -67,33 +67,33 @@ func (u *upstreamConn) tells() bool {
 // upstreams holds the idle connections, per endpoint.
 type upstreams struct{ byEndpoint sync.Map } // *balance.Endpoint to *idleConns
 
-func (u *upstreams) of(ep *balance.Endpoint, pool *balance.Pool, s *service) *idleConns {
+func (u *upstreams) of(ep *balance.Endpoint, s *service) *idleConns {
 	if i, ok := u.byEndpoint.Load(ep); ok {
 		return i.(*idleConns)
 	}
-	fresh := &idleConns{endpoint: ep, pool: pool, worker: s.worker(ep.Config().Worker)}
+	fresh := &idleConns{endpoint: ep, worker: s.worker(ep.Config().Worker)}
 	i, _ := u.byEndpoint.LoadOrStore(ep, fresh)
 	return i.(*idleConns)
 }
 
-// sweep closes what must not be used again. Endpoints that have left the pool
+// sweep closes what must not be used again. Endpoints that have left the pools
 // are forgotten.
-func (u *upstreams) sweep(pool *balance.Pool, now time.Time) {
+func (u *upstreams) sweep(pools []*balance.Pool, now time.Time) {
 	live := make(map[*balance.Endpoint]bool)
-	for _, ep := range pool.Endpoints() {
-		live[ep] = true
+	for _, p := range pools {
+		for _, ep := range p.Endpoints() {
+			live[ep] = true
+		}
 	}
 	u.byEndpoint.Range(func(key, value any) bool {
 		i := value.(*idleConns)
-		switch {
-		case i.pool != pool:
-		case live[i.endpoint]:
+		if live[i.endpoint] {
 			i.closeOlder(now.Add(-maxIdle))
-		default:
-			i.end()
-			if i.endpoint.InFlight() == 0 {
-				u.byEndpoint.Delete(key)
-			}
+			return true
+		}
+		i.end()
+		if i.endpoint.InFlight() == 0 {
+			u.byEndpoint.Delete(key)
 		}
 		return true
 	})
@@ -108,7 +108,6 @@ func (u *upstreams) closeAll() {
 
 type idleConns struct {
 	endpoint *balance.Endpoint
-	pool     *balance.Pool
 	worker   *worker
 
 	mu    sync.Mutex
@@ -169,8 +168,11 @@ func (i *idleConns) connect(timeout time.Duration) (*upstreamConn, error) {
 	return newUpstreamConn(c), nil
 }
 
+// closeOlder is for an endpoint in use. It may have been ended by a sweep that
+// had looked before the endpoint was published.
 func (i *idleConns) closeOlder(than time.Time) {
 	i.mu.Lock()
+	i.ended = false
 	n := 0
 	for n < len(i.conns) && i.conns[n].since.Before(than) {
 		_ = i.conns[n].Close()
