@@ -129,12 +129,20 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 		}
 		wait = d
 	}
+	settled, err := boolean(r, "settled")
+	if err != nil {
+		return err
+	}
 	end := time.NewTimer(wait)
 	defer end.Stop()
 	tick := time.NewTicker(readyPolling)
 	defer tick.Stop()
 	for {
-		state := s.cfg.Control.Project().Readiness()
+		project := s.cfg.Control.Project()
+		state := project.Readiness()
+		if settled {
+			state = project.Settled()
+		}
 		if state.Ready || state.Failing || wait == 0 {
 			writeJSON(w, http.StatusOK, state)
 			return nil

@@ -55,6 +55,7 @@ type Service struct {
 	Ready   int      `json:"ready"`
 	State   string   `json:"state"` // running waiting stopped completed failed
 	Cause   string   `json:"cause"`
+	Changes bool     `json:"changes"` // workers are being started, replaced or stopped
 	Ports   []string `json:"ports"`
 	Workers []Worker `json:"workers,omitempty"`
 }

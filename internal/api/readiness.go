@@ -1,6 +1,9 @@
 package api
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // failingRestarts is how many restarts without ever getting ready tell a
 // crash loop from a slow start.
@@ -20,6 +23,32 @@ func (p Project) Readiness() Readiness {
 		r.Failing = r.Failing || s.failing()
 	}
 	return r
+}
+
+// Settled is Readiness after a change: it also waits for all that the change
+// has yet to replace or to stop.
+func (p Project) Settled() Readiness {
+	r := p.Readiness()
+	for _, s := range p.Services {
+		if !s.Changes || !s.stands() {
+			continue
+		}
+		r.Ready = false
+		r.Waiting = append(r.Waiting, s.changing())
+		r.Failing = r.Failing || slices.ContainsFunc(s.Workers, func(w Worker) bool { return w.Release == s.Release && w.State == "failed" })
+	}
+	return r
+}
+
+// changing is one line: how far a change is, and what keeps it.
+func (s Service) changing() string {
+	line := fmt.Sprintf("%s: its workers are being replaced", s.Name)
+	for _, w := range s.Workers {
+		if w.Release == s.Release && w.State != "ready" && w.Cause != "" {
+			return fmt.Sprintf("%s: %s is %s: %s", line, w.Name, w.State, w.Cause)
+		}
+	}
+	return line
 }
 
 // stands reports whether nothing of the service is missing.

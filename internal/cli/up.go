@@ -119,10 +119,10 @@ func hasService(p spec.Project, name string) bool {
 	return slices.ContainsFunc(p.Services, func(s spec.Service) bool { return s.Name == name })
 }
 
-// waitReady waits until a project that was changed is ready again.
+// waitReady waits until a change is carried out and all is ready again.
 func (p *program) waitReady(ctx context.Context, c *api.Client) error {
 	for {
-		r, err := c.Ready(ctx, slowStart)
+		r, err := c.Settled(ctx, slowStart)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ func (d *Daemon) service(sv supervisor.ServiceStatus) api.Service {
 	state, cause := serviceState(sv)
 	s := api.Service{
 		Name: sv.Name, Engine: string(sv.Engine), Release: sv.Release, Desired: sv.Desired, Ready: sv.Ready,
-		State: state, Cause: cause, Ports: d.ports.list(sv.Name),
+		State: state, Cause: cause, Changes: !sv.Current(), Ports: d.ports.list(sv.Name),
 	}
 	for _, w := range sv.Workers {
 		s.Workers = append(s.Workers, d.worker(sv, w, s.Ports))

@@ -55,7 +55,7 @@ func TestATakenPortIsSaidToBeInUseAndByWhom(t *testing.T) {
 	if !errors.As(err, &inUse) {
 		t.Fatalf("got %v", err)
 	}
-	if !strings.Contains(err.Error(), "port "+strconv.Itoa(port(ln))+" is in use") || !strings.Contains(err.Error(), "-p") {
+	if !strings.Contains(err.Error(), "port "+strconv.Itoa(port(ln))+" is in use") || !strings.Contains(err.Error(), "choose another port") {
 		t.Fatal(err)
 	}
 	if pid, _ := holder("tcp", port(ln)); pid != 0 && inUse.PID != os.Getpid() {

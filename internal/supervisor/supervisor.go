@@ -75,17 +75,30 @@ func (s *Supervisor) Apply(p spec.Project) ([]string, error) {
 			return nil, fmt.Errorf("service %s: there is no engine %q", sv.Name, sv.Engine)
 		}
 	}
+	changes, adopts, err := s.apply(p)
+	for _, adopt := range adopts {
+		adopt()
+	}
+	return changes, err
+}
+
+// apply makes the new list of services, and returns what those that stay still
+// have to be told, without s.mu.
+func (s *Supervisor) apply(p spec.Project) (changes []string, adopts []func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return nil, errors.New("the project is being stopped")
+		return nil, nil, errors.New("the project is being stopped")
 	}
-	var changes []string
 	order := make([]string, 0, len(p.Services))
 	for _, sv := range p.Services {
 		order = append(order, sv.Name)
-		if change := s.applyService(sv); change != "" {
+		change, adopt := s.applyService(sv)
+		if change != "" {
 			changes = append(changes, change)
+		}
+		if adopt != nil {
+			adopts = append(adopts, adopt)
 		}
 	}
 	for _, name := range s.order {
@@ -95,11 +108,11 @@ func (s *Supervisor) Apply(p spec.Project) ([]string, error) {
 		}
 	}
 	s.order = order
-	return changes, nil
+	return changes, adopts, nil
 }
 
-// applyService starts or changes one service. s.mu is held.
-func (s *Supervisor) applyService(sv spec.Service) string {
+// applyService starts one service, or says how it changes. s.mu is held.
+func (s *Supervisor) applyService(sv spec.Service) (change string, adopt func()) {
 	old := s.services[sv.Name]
 	if old != nil && old.engine != s.engines[sv.Engine] {
 		s.remove(sv.Name)
@@ -113,19 +126,22 @@ func (s *Supervisor) applyService(sv spec.Service) string {
 			defer s.loops.Done()
 			fresh.run()
 		}()
-		return fmt.Sprintf("%s: started", sv.Name)
+		return fmt.Sprintf("%s: started", sv.Name), nil
 	}
-	before := old.status.Load().Service
-	change := describeChange(before, sv)
-	if before.Balance.Policy != sv.Balance.Policy {
+	before := old.status.Load()
+	if before.Service.Balance.Policy != sv.Balance.Policy {
 		old.newPools(sv.Balance.Policy)
 	}
-	old.do(func(x *service) { x.stopped = false; x.adopt(sv) })
-	return change
+	return describeChange(before, sv), func() {
+		old.ask(func(x *service) { x.stopped = false; x.adopt(sv) })
+	}
 }
 
-func describeChange(before, after spec.Service) string {
+func describeChange(now *ServiceStatus, after spec.Service) string {
+	before := now.Service
 	switch {
+	case now.Stopped:
+		return fmt.Sprintf("%s: started", after.Name)
 	case before.Digest() != after.Digest():
 		return fmt.Sprintf("%s: changed, its workers are replaced", after.Name)
 	case before.Replicas != after.Replicas:
