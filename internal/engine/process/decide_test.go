@@ -136,7 +136,7 @@ func TestTheLastOfTwoValuesStays(t *testing.T) {
 }
 
 func TestAWrapperHasTimeToStartItsApplication(t *testing.T) {
-	w := watcher{joins: true, wrapped: true, began: time.Now()}
+	w := watcher{joins: true, nodeRuns: true, began: time.Now()}
 	late := w.began.Add(joinedGrace + time.Second)
 	if v := w.decide(late, sighting{}, false, false); v.settled {
 		t.Error("settled before the application has joined")

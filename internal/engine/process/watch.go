@@ -3,6 +3,8 @@ package process
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,7 +20,8 @@ const (
 	// worker that is a member of the cluster, and may still be booting.
 	otherGrace  = time.Second
 	joinedGrace = 3 * time.Second
-	// wrapperGrace is how long a wrapper (npx) may take to start the application itself.
+	// wrapperGrace is how long a wrapper that is a Node program itself (npx) may take
+	// to start the application.
 	wrapperGrace = 15 * time.Second
 	// inspectorPort is where `node --inspect` listens.
 	inspectorPort = 9229
@@ -56,7 +59,7 @@ type watcher struct {
 	publish  bool // the service has published ports
 	alone    bool
 	joins    bool // may join the cluster
-	wrapped  bool // joins late: what was started leads to the application
+	nodeRuns bool // some process of a wrapper's is Node
 	patient  bool // workers of this service ask for ports: it will, too
 
 	began  time.Time
@@ -95,7 +98,7 @@ func (w *watcher) settled(now time.Time, online bool) bool {
 	switch {
 	case online:
 		return now.Sub(w.joined) > joinedGrace
-	case w.wrapped:
+	case w.nodeRuns:
 		return now.Sub(w.began) > wrapperGrace
 	}
 	return now.Sub(w.began) > joinedGrace
@@ -144,7 +147,7 @@ func (r *run) watch(before map[uint64]address) {
 }
 
 func (r *run) newWatcher(publish bool) *watcher {
-	w := &watcher{publish: publish, alone: r.launch.Alone, joins: r.plan.joins(), wrapped: r.plan.command.Kind == node.KindWrapper, began: time.Now()}
+	w := &watcher{publish: publish, alone: r.launch.Alone, joins: r.plan.joins(), began: time.Now()}
 	if publish {
 		if p := r.plan.service.Ports[0]; r.port != 0 && !r.private {
 			w.expected = r.port
@@ -174,6 +177,7 @@ func (r *run) keepWatching(w *watcher, before map[uint64]address) {
 		r.mu.Lock()
 		online, asked := r.online, r.asked
 		r.mu.Unlock()
+		w.nodeRuns = !w.publish && !online && r.plan.command.Kind == node.KindWrapper && r.runsNode()
 		w.patient = r.cluster != nil && r.cluster.asks.Load()
 		v := w.decide(time.Now(), r.look(before), online, asked)
 		r.tell(v)
@@ -223,6 +227,14 @@ func (r *run) look(before map[uint64]address) sighting {
 		}
 	}
 	return s
+}
+
+// runsNode reports whether any of the worker's processes is Node.
+func (r *run) runsNode() bool {
+	return slices.ContainsFunc(members(r.engine.table.read(tableAge), r.child.pid), func(p processInfo) bool {
+		program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
+		return err == nil && filepath.Base(program) == "node"
+	})
 }
 
 // try connects to PORT where the system does not tell who listens.
