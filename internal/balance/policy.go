@@ -12,8 +12,10 @@ const (
 	// An answer time counts as slow from twice the reference on and as at most
 	// eight times slower, so that one odd answer cannot starve a worker.
 	slowFrom, slowMax = 2, 8
-	// Answer times (µs) below this are equally good.
-	fastAnswer = 1000
+	// Answer times (µs) below this are equally good. A worker that was idle for a
+	// while is some milliseconds slower than one that is warm, on a busy machine
+	// more: less than this would let the warm one have everything.
+	fastAnswer = 10000
 )
 
 // byConns in place of a reference answer time: only requests in flight count.
