@@ -542,3 +542,42 @@ func TestHealthzTellsWhetherTheProjectStands(t *testing.T) {
 		return status == http.StatusOK
 	})
 }
+
+// TestThePageShowsTheWorkers needs a browser.
+func TestThePageShowsTheWorkers(t *testing.T) {
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium here")
+	}
+	_, address, _ := administered(t)
+	cmd := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(), "--virtual-time-budget=5000", "--dump-dom", "http://"+address+"/")
+	cmd.WaitDelay = patience
+	page, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"app.1", "app.2", "2/2", "Up "} {
+		if !strings.Contains(string(page), text) {
+			t.Errorf("the page does not show %q:\n%s", text, page)
+		}
+	}
+}
+
+// TestABrokenReleaseDoesNotTakeThePlaceOfAGoodOne: up -d says why it is not there, and
+// the workers that serve go on serving.
+func TestABrokenReleaseDoesNotTakeThePlaceOfAGoodOne(t *testing.T) {
+	w, _, port := greets(t, "hello", 2)
+	before := w.pidsOf("app")
+	w.write("greet.js", "throw new Error('this release is broken')\n")
+	w.write("compose.yaml", greeting(port, "changed", 2)+"    x-bulsa: {restart: {delay: 1ms, max_delay: 1ms, budget: 3}}\n")
+	r := w.do("up", "-d")
+	failsWith(t, r, 1, "app", "exit 1")
+	if status, text := get(t, "http://127.0.0.1:"+port); status != http.StatusOK || text != "hello" {
+		t.Errorf("it answers %d: %s", status, text)
+	}
+	for _, pid := range before {
+		if !alive(pid) {
+			t.Errorf("process %d of the good release is gone", pid)
+		}
+	}
+}

@@ -83,7 +83,7 @@ type Fact struct {
 	Connector any    // Listening: implements balance.Connector, perhaps balance.Passer
 	FixedPort bool   // Listening: the program binds this port by itself; a second run beside it would find it in use
 	Exit      Exit   // Exited
-	Message   string // Notice, Unusable
+	Message   string // Notice, Unusable; Listening: why it counts as such, where nobody saw it
 }
 
 // Command is run inside a worker's surroundings: its environment, user and folder.

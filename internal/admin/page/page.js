@@ -39,7 +39,7 @@ function bytes(n) {
 
 function service(s) {
   return [
-    cell(s.name), cell(s.engine), cell(s.state, colors[s.state]), number(`${s.ready}/${s.desired}`),
+    cell(s.name), cell(s.engine), cell(s.state, s.state === "running" && s.ready < s.desired ? "busy" : colors[s.state]), number(`${s.ready}/${s.desired}`),
     number(s.release || ""), cell((s.ports || []).join(", ")), cell(s.cause),
   ];
 }

@@ -80,7 +80,7 @@ func (e *Engine) Start(ctx context.Context, l engine.Launch) (engine.Instance, e
 	r := &run{instance: engine.Instance{ID: l.ID, Worker: l.Worker, Ref: servers[l.Number-1].Address, Started: time.Now()}}
 	r.ctx, r.end = context.WithCancel(e.ctx)
 	e.runs[l.ID] = r
-	e.send(engine.Fact{Kind: engine.Listening, Instance: l.ID, Port: engine.Main, Address: r.instance.Ref, Connector: c})
+	e.send(engine.Fact{Kind: engine.Listening, Instance: l.ID, Port: engine.Main, Address: r.instance.Ref, Connector: c, Message: "in use, not checked"})
 	return r.instance, nil
 }
 
