@@ -64,7 +64,9 @@ func (o *ordering) visit(name string, path []string) error {
 func (o *ordering) unknown(name, wanted string) error {
 	var names []string
 	for n := range o.byName {
-		names = append(names, n)
+		if n != name { // it cannot have meant itself
+			names = append(names, n)
+		}
 	}
 	slices.Sort(names)
 	fix := fmt.Sprintf("name a service of this project, or set required: false on %s", wanted)
