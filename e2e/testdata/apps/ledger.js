@@ -2,15 +2,21 @@
 // Writes down which requests it has begun, in the file LEDGER, so that a test
 // knows which of those that were lost had been seen, and which ran twice.
 
+const diagnostics = require('node:diagnostics_channel');
 const fs = require('node:fs');
 const http = require('node:http');
 
 const ledger = fs.openSync(process.env.LEDGER, 'a');
 fs.writeSync(ledger, '\n'); // the first call of everything takes longer
 
+// The first moment at which an application can know of a request.
+diagnostics.subscribe('http.server.request.start', ({ request }) => {
+  const id = request.url.split('?id=')[1];
+  if (id) fs.writeSync(ledger, id + '\n');
+});
+
 const server = http.createServer((req, res) => {
   const [path, id] = req.url.split('?id=');
-  if (id) fs.writeSync(ledger, id + '\n');
   const begun = id ? fs.readFileSync(process.env.LEDGER, 'utf8').split('\n').filter((line) => line === id).length : 0;
   const parts = [];
   req.on('data', (part) => parts.push(part));
