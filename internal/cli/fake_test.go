@@ -17,10 +17,12 @@ import (
 
 // TestMain makes this test binary stand in for bulsa where bulsa starts itself again.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "__exec" {
+	switch append(os.Args[1:], "")[0] {
+	case "__exec":
 		os.Exit(daemon.ExecShim(os.Args[2:]))
-	}
-	if len(os.Args) > 1 && os.Args[1] == daemonName {
+	case "__guard":
+		os.Exit(daemon.Guard(os.Args[2:]))
+	case daemonName:
 		os.Exit(Main(os.Args[1:]))
 	}
 	os.Exit(m.Run())
