@@ -115,7 +115,7 @@ func answers(t *testing.T, url string, texts ...string) {
 // TestTheZombieServerAsksWhoItsPrimaryIs: the exchange that the example is
 // about, as under Node's own primary: worker ids from 1, one primary for all.
 func TestTheZombieServerAsksWhoItsPrimaryIs(t *testing.T) {
-	_, address := zombie(t, "cluster.js")
+	address := four(newWorld(t), filepath.Join(example(t, "zombie-server"), "cluster.js"))
 	hello := regexp.MustCompile(`^Hello from worker (\d+) of ([0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})\n$`)
 	primaries, ids := map[string]bool{}, map[string]bool{}
 	eventually(t, "four workers have answered", func() bool {
@@ -139,7 +139,7 @@ func TestTheZombieServerAsksWhoItsPrimaryIs(t *testing.T) {
 
 // TestAnAppThatKnowsNothingOfClusters has several workers all the same.
 func TestAnAppThatKnowsNothingOfClusters(t *testing.T) {
-	_, address := zombie(t, "app.js")
+	address := four(newWorld(t), filepath.Join(example(t, "zombie-server"), "app.js"))
 	seen := map[string]bool{}
 	eventually(t, "four processes have answered", func() bool {
 		_, body := get(t, "http://"+address+"/")

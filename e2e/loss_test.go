@@ -31,14 +31,13 @@ const (
 	killPause   = 100 * time.Millisecond
 )
 
-// zombie runs the example with four workers and returns its address.
-func zombie(t *testing.T, script string, args ...string) (*world, string) {
-	w := newWorld(t)
+// four runs four workers of a script and returns their address.
+func four(w *world, script string) string {
+	w.t.Helper()
 	w.binary = plain
-	port := freePort(t)
-	args = append([]string{"run", "--name", "app", "-w", "4", "-p", "127.0.0.1:" + port, "--admin", "off"}, args...)
-	w.ready(append(args, filepath.Join(example(t, "zombie-server"), script))...)
-	return w, "127.0.0.1:" + port
+	address := "127.0.0.1:" + freePort(w.t)
+	w.ready("run", "--name", "app", "-w", "4", "-p", address, "--admin", "off", script)
+	return address
 }
 
 // control asks the project's control socket, which is quicker than the command.
@@ -104,10 +103,15 @@ func killRandomWorkers(t *testing.T, w *world, n int) {
 	}
 }
 
+// quick is an app that boots as fast as Node does, so that a thousand kills
+// take minutes, not a quarter of an hour.
+const quick = `require('http').createServer((req, res) => res.end('Hello, World!')).listen(3000)`
+
 // TestNoRequestIsLostWhenRandomWorkersAreKilled runs under 64 keep-alive clients
 // that never retry.
 func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) {
-	w, address := zombie(t, "app.js")
+	w := newWorld(t)
+	address := four(w, w.write("quick.js", quick))
 	l := startLoad(address, "/", killClients, killPause)
 	killRandomWorkers(t, w, kills(1000))
 	l.end()
@@ -125,10 +129,10 @@ func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) {
 // TestNoRequestIsLostWhenClientsKillWorkers: as in the article, by a request
 // whose worker kills itself after its answer.
 func TestNoRequestIsLostWhenClientsKillWorkers(t *testing.T) {
-	_, address := zombie(t, "cluster.js")
+	address := four(newWorld(t), filepath.Join(example(t, "zombie-server"), "cluster.js"))
 	l := startLoad(address, "/", killClients, killPause)
 	client := http.Client{Timeout: patience}
-	for range kills(300) {
+	for range kills(200) {
 		res, err := client.Get("http://" + address + "/workerKiller")
 		if err != nil {
 			t.Fatal(err)
@@ -159,13 +163,10 @@ http.createServer((req, res) => {
 // client must see a broken transfer, never a short 200.
 func TestAnAnswerThatBreaksOffIsSeenAsBroken(t *testing.T) {
 	w := newWorld(t)
-	w.binary = plain
-	port := freePort(t)
-	w.write("drip.js", dripping)
-	w.ready("run", "--name", "app", "-w", "4", "-p", "127.0.0.1:"+port, "--admin", "off", "drip.js")
+	address := four(w, w.write("drip.js", dripping))
 	var all []*load
 	for _, path := range []string{"/length", "/chunked", "/close"} {
-		l := startLoad("127.0.0.1:"+port, path, 16, 0)
+		l := startLoad(address, path, 16, 0)
 		l.body = "01234567890123456789"
 		all = append(all, l)
 	}
