@@ -241,8 +241,10 @@ func TestPOSTsUnderKills(t *testing.T) {
 	})
 	t.Logf("%d POSTs, %d lost, %d of them never begun", asked.Load(), lost.Load(), neverBegun)
 	// A kill between the worker's word that it begins and the ledger's line looks
-	// the same from outside as one a moment later. It is a matter of microseconds.
-	if neverBegun > kills(60)/10 {
+	// from outside like a request that was lost without having begun. That is a
+	// matter of microseconds in a worker that is warm, and of milliseconds for its
+	// first request on a busy machine.
+	if neverBegun > kills(60)/4 {
 		t.Errorf("%d POSTs that no worker had begun were lost", neverBegun)
 	}
 }

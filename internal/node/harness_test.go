@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 // eachNode runs a test with the node on PATH and with every binary in
 // BULSA_TEST_NODES.

@@ -112,7 +112,7 @@ func (c *chunkReader) end() error {
 			return errMalformedChunk
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
-		c.trailer.Add(http.CanonicalHeaderKey(string(name)), string(bytes.Trim(value, " \t")))
+		c.trailer.Add(string(name), string(bytes.Trim(value, " \t")))
 	}
 	_, _ = c.br.Discard(len(section))
 	return io.EOF

@@ -350,7 +350,6 @@ func TestIdleConnectionsOfAnEndpointThatLeftAreClosed(t *testing.T) {
 type fleet struct {
 	t    *testing.T
 	pool *balance.Pool
-	mu   sync.Mutex
 	live []*mortal
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a fact may take before a test fails.
-const patience = 15 * time.Second
+const patience = 60 * time.Second
 
 // Harness is one engine under test.
 type Harness struct {

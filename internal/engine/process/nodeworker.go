@@ -62,6 +62,8 @@ func (r *run) attach(conn *net.UnixConn) {
 	defer r.mu.Unlock() // the handler waits until the channel is known
 	r.down = make(chan struct{})
 	r.channel = r.cluster.primary.Attach(r.nodeID, conn, line{r})
+	channel := r.channel
+	r.helpers.Go(func() { r.disconnectLate(channel) })
 }
 
 // closeChannel ends the line and waits until nothing more comes from it.

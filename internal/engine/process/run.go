@@ -27,6 +27,8 @@ const (
 	// killPatience is how long processes may survive SIGKILL (in an uninterruptible
 	// system call) before the run counts as ended without them.
 	killPatience = 5 * time.Second
+	// signalHeadStart is how long before the disconnect the stop signal comes.
+	signalHeadStart = 100 * time.Millisecond
 	// stopSlack lets the supervisor's own kill at the end of the grace come first.
 	stopSlack = time.Second
 )
@@ -46,6 +48,8 @@ type run struct {
 	began    time.Time        // just before it was executed
 	pipes    []*os.File       // read ends of stdout and stderr
 	flushed  []func()         // wait for the logs to have read them
+
+	stopping chan struct{} // closed when it is asked to end
 
 	ctx     context.Context // ends when the leader has ended
 	cancel  context.CancelFunc
@@ -70,7 +74,7 @@ type run struct {
 }
 
 func newRun(e *Engine, l engine.Launch, p *plan) *run {
-	r := &run{engine: e, launch: l, plan: p, servers: map[string]server{}, lines: map[engine.Port]any{}}
+	r := &run{engine: e, launch: l, plan: p, servers: map[string]server{}, lines: map[engine.Port]any{}, stopping: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -401,20 +405,33 @@ func (r *run) signal(sig syscall.Signal) error {
 	return r.child.signalGroup(sig)
 }
 
-// stop sends the signal first: an application whose only work was its servers
-// ends at the disconnect, and would not see a signal that comes after it.
+// stop sends the signal; a member of the cluster is disconnected a little later.
 func (r *run) stop(now time.Time) error {
 	r.mu.Lock()
 	if r.stopped.IsZero() {
 		r.stopped = now
+		close(r.stopping)
 	}
-	channel := r.channel
 	r.mu.Unlock()
-	err := r.signal(r.plan.stop)
-	if channel != nil {
-		_ = channel.Disconnect() // a closed channel needs none
+	return r.signal(r.plan.stop)
+}
+
+// disconnectLate ends the worker's membership once it has had time to see the
+// stop signal. An application whose only work was its servers ends at the
+// disconnect: had both come at once, its handler for the signal might never run.
+func (r *run) disconnectLate(c *node.Channel) {
+	select {
+	case <-r.stopping:
+	case <-r.ctx.Done():
+		return
 	}
-	return err
+	seen := time.NewTimer(signalHeadStart)
+	defer seen.Stop()
+	select {
+	case <-seen.C:
+		_ = c.Disconnect() // a closed channel needs none
+	case <-r.ctx.Done():
+	}
 }
 
 // kill ends the group now; what escaped from it follows when the leader has ended.
