@@ -173,7 +173,7 @@ func parsePort(text string) (int, error) {
 // ParseServer reads an external server's address in nginx's words - host,
 // host:port, [::1]:port, unix:/path - and adds nginx's default port 80.
 func ParseServer(text string) (string, error) {
-	if path, isUnix := strings.CutPrefix(text, "unix:"); isUnix {
+	if scheme, path, _ := strings.Cut(text, ":"); scheme == "unix" {
 		if !strings.HasPrefix(path, "/") || len(path) < 2 {
 			return "", fmt.Errorf("%q is not an absolute socket path; write unix:/run/app.sock", text)
 		}

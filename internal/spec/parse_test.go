@@ -72,7 +72,7 @@ func TestServersAreWrittenAsInNginx(t *testing.T) {
 			t.Errorf("%q: %q, %v; want %q", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", ":80", "a:0", "a:70000", "http://a", "a/b", "unix:a", "unix:/", "::1", "[a]:1", "a b:1"} {
+	for _, text := range []string{"", ":80", "a:0", "a:70000", "http://a", "a/b", "unix", "unix:a", "unix:80", "unix:/", "::1", "[a]:1", "a b:1"} {
 		if got, err := ParseServer(text); err == nil {
 			t.Errorf("%q is read as %q", text, got)
 		}
