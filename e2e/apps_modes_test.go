@@ -68,6 +68,24 @@ func TestModes(t *testing.T) {
 			t.Errorf("status %d, %q", r.status, r.stderr)
 		}
 	})
+	t.Run("auto goes on to whole connections", func(t *testing.T) {
+		w := newWorld(t)
+		port := freePort(t)
+		w.set("LISTEN", port)
+		w.run("-w", "2", "-e", "NODE_OPTIONS=--require "+app(t, "pipeless.js"), app(t, "whoami.js"))
+		eventually(t, "a worker has answered", func() bool {
+			r, err := http.Get("http://127.0.0.1:" + port)
+			if err != nil {
+				return false
+			}
+			r.Body.Close()
+			return r.StatusCode == http.StatusOK
+		})
+		everybody(t, "http://127.0.0.1:"+port, 2)
+		if events := w.must("events", "-p", "app"); !strings.Contains(events, "connections whole") {
+			t.Errorf("no event says so: %s", events)
+		}
+	})
 	t.Run("in the file", func(t *testing.T) {
 		w := newWorld(t)
 		port := freePort(t)

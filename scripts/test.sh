@@ -5,6 +5,8 @@ set -u
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=1 # the race detector needs it
 export BULSA_TEST_NODES=${BULSA_TEST_NODES-$(scripts/test-nodes.sh)}
+export BULSA_TEST_DENO=${BULSA_TEST_DENO-$(scripts/test-nodes.sh deno)}
+export BULSA_TEST_BUN=${BULSA_TEST_BUN-$(scripts/test-nodes.sh bun)}
 fuzz_time=${FUZZ_TIME:-5s}
 failed=0
 

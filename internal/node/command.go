@@ -14,7 +14,7 @@ type Kind int
 
 const (
 	KindOther   Kind = iota // no Node application known to be behind it: it binds $PORT itself
-	KindNode                // argv[0] is node itself with a script: it joins at once
+	KindNode                // argv[0] is node itself (or deno) with a script: it joins at once
 	KindWrapper             // may lead to a Node process (npm, npx, tsx, a shell): it joins late, or never
 )
 
@@ -34,7 +34,8 @@ type Command struct {
 //
 // Programs without a script file (node -e, node -p, a script on standard
 // input), node --test, node --watch (which needs the child's channel for
-// itself), Bun and Deno are KindOther. node --run is a KindWrapper.
+// itself) and Bun are KindOther. node --run is a KindWrapper. Deno with a script
+// file speaks the protocol, too, and is KindNode.
 func Resolve(args []string, dir string, env []string) (Command, error) {
 	if len(args) == 0 || args[0] == "" {
 		return Command{}, errors.New("no command: name a program, a script or a folder with a package.json")
@@ -91,6 +92,8 @@ func (r resolver) program(args []string) (Command, error) {
 	switch {
 	case isNode(args[0]):
 		c.Kind, err = r.nodeKind(args[1:])
+	case filepath.Base(args[0]) == "deno":
+		c.Kind = r.denoKind(args[1:])
 	case isWrapper(args[0]) || leadsToNode(path):
 		c.Kind = KindWrapper
 	}

@@ -13,7 +13,7 @@ func project(t *testing.T, files map[string]string) (dir string, env []string) {
 	t.Helper()
 	dir = t.TempDir()
 	bin := filepath.Join(dir, "bin")
-	for _, name := range []string{"node", "npm", "yarn", "bash", "python3", "bun"} {
+	for _, name := range []string{"node", "npm", "yarn", "bash", "python3", "bun", "deno"} {
 		write(t, bin, name, "#!/nothing\n")
 	}
 	write(t, bin, "node", "#!/bin/sh\necho v20.20.2\n")
@@ -51,6 +51,10 @@ func TestCommandsBecomeProcesses(t *testing.T) {
 		{"a program for Node", nil, "vite-like", "vite-like", KindWrapper},
 		{"another program", nil, "python3 -m http.server", "python3 -m http.server", KindOther},
 		{"Bun", nil, "bun run x.ts", "bun run x.ts", KindOther},
+		{"Deno", map[string]string{"x.ts": ""}, "deno run -A --no-check x.ts --watch", "deno run -A --no-check x.ts --watch", KindNode},
+		{"Deno without run", map[string]string{"x.js": ""}, "deno x.js", "deno x.js", KindNode},
+		{"Deno that watches", map[string]string{"x.js": ""}, "deno run --watch x.js", "deno run --watch x.js", KindOther},
+		{"a task of Deno", nil, "deno task start", "deno task start", KindOther},
 		{"folder", start("NODE_ENV=production node --no-warnings x.js 'a b'"), ".", "node --no-warnings x.js a b", KindNode},
 		{"npm start", start("cross-env A=1 node x.js"), "npm start", "node x.js", KindNode},
 		{"npm run with arguments", start("node x.js"), "npm run start -- --port 1", "node x.js --port 1", KindNode},

@@ -143,6 +143,28 @@ func (r resolver) nodeScript(args []string) (Kind, error) {
 	return KindNode, fmt.Errorf("cannot find the script %s (no such file: %s)", args[0], path)
 }
 
+// denoKind reads the arguments of deno as far as the script: deno run FLAGS FILE,
+// or without run. Its other commands start no application, or, like deno task
+// and --watch, another process, which finds no channel.
+func (r resolver) denoKind(args []string) Kind {
+	if len(args) > 0 && args[0] == "run" {
+		args = args[1:]
+	}
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "--watch") {
+			return KindOther
+		}
+		if strings.HasPrefix(arg, "-") {
+			continue
+		}
+		if info, err := os.Stat(r.path(arg)); err == nil && !info.IsDir() {
+			return KindNode
+		}
+		return KindOther
+	}
+	return KindOther
+}
+
 // hasNoScript knows the ways to run node without an application (node(1)).
 func hasNoScript(flag string) bool {
 	const flags = "-e --eval -p --print -pe -i --interactive -c --check --test --test-only --watch --watch-path -v --version -h --help --v8-options --prof-process --build-sea --completion-bash"

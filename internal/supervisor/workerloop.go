@@ -166,8 +166,12 @@ func (w *workerLoop) observe(f engine.Fact) {
 	}
 }
 
-// opened notes one more address; a worker that is in rotation already joins with it at once.
+// opened notes one more address, or another way to one; a worker that is in
+// rotation already joins with it at once.
 func (w *workerLoop) opened(f engine.Fact) {
+	if w.published[f.Port] != nil {
+		w.closed(f.Port)
+	}
 	connector, _ := f.Connector.(balance.Connector)
 	w.ports[f.Port] = port{address: f.Address, connector: connector}
 	if f.FixedPort {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -202,9 +203,27 @@ func (l line) Listening(key string, a node.Ask) {
 	case s.raw:
 		f.Connector = rawConnector{line: channel, key: key}
 	default:
-		f.Connector = connector{line: channel, key: key}
+		f.Connector = &connector{line: channel, key: key, refused: func() { r.passWhole(key) }, lasting: r.plan.service.NodeMode != spec.NodeAuto}
 	}
 	r.emit(f)
+}
+
+// passWhole is the next rung of mode auto: a worker that takes none of bulsa's own
+// connections may still take its clients'.
+func (r *run) passWhole(key string) {
+	r.mu.Lock()
+	s, ok := r.servers[key]
+	if ok && !s.raw {
+		s.raw = true
+		r.servers[key] = s
+	}
+	channel := r.channel
+	r.mu.Unlock()
+	if !ok {
+		return // it has closed the server meanwhile: that is why it refused
+	}
+	r.emit(engine.Fact{Kind: engine.Notice, Message: "does not take connections from bulsa: it gets its clients' connections whole, as in x-bulsa.node: rr"})
+	r.emit(engine.Fact{Kind: engine.Listening, Port: s.port, Address: "ipc", Connector: rawConnector{line: channel, key: key}})
 }
 
 // listensOn: the preload has turned listen() into a unix socket of the worker's own.
@@ -260,10 +279,26 @@ func (l line) Down(error) {
 type connector struct {
 	line *node.Channel
 	key  string
+
+	lasting bool   // the mode was chosen by hand
+	refused func() // called once, when the worker refuses the first connection
+
+	first sync.Once // decides, by the first answer, whether the worker takes them at all
 }
 
-func (c connector) Connect(ctx context.Context) (net.Conn, error) { return c.line.Connect(ctx, c.key) }
-func (c connector) Pass(ctx context.Context, fd uintptr) error    { return c.line.Pass(ctx, c.key, fd) }
+func (c *connector) Connect(ctx context.Context) (net.Conn, error) {
+	conn, err := c.line.Connect(ctx, c.key)
+	if err == nil || errors.Is(err, node.ErrRefused) {
+		c.first.Do(func() {
+			if err != nil && !c.lasting {
+				c.refused()
+			}
+		})
+	}
+	return conn, err
+}
+
+func (c *connector) Pass(ctx context.Context, fd uintptr) error { return c.line.Pass(ctx, c.key, fd) }
 
 // rawConnector is for servers that must get the client's own connection.
 type rawConnector struct {
