@@ -197,7 +197,7 @@ func (b *ports) route() {
 		if err != nil {
 			continue // the service is on its way out
 		}
-		table[id] = &proxy.Route{Service: s.service, Port: string(s.port), Pool: pool, Settings: settings(b.services[s.service])}
+		table[id] = proxy.NewListener(proxy.Route{Service: s.service, Port: string(s.port), Pool: pool, Settings: settings(b.services[s.service])})
 	}
 	b.server.SetTable(table)
 	for id, s := range b.open {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -52,32 +53,32 @@ func (c *client) run() {
 	if divert := c.server.divert; divert != nil && divert(c.id, c.conn) {
 		return
 	}
-	route := c.server.route(c.id)
-	if route == nil {
+	e := c.server.entrance(c.id)
+	if e == nil {
 		return
 	}
-	route.counters.openClients.Add(1)
-	defer route.counters.openClients.Add(-1)
-	if c.passRaw(route) {
+	e.owner.counters.openClients.Add(1)
+	defer e.owner.counters.openClients.Add(-1)
+	if len(e.targets) == 1 && c.passRaw(e.owner) {
 		return
 	}
 	defer c.releaseBuffers()
-	for c.awaitRequest(route) && c.serveRequest() {
+	for c.awaitRequest(e.Settings.IdleTimeout) && c.serveRequest() {
 	}
 }
 
 // awaitRequest waits for the first byte of the next request; false when there
 // will be none. No buffer is held meanwhile.
-func (c *client) awaitRequest(route *target) bool {
+func (c *client) awaitRequest(idle time.Duration) bool {
 	if c.br != nil && c.br.Buffered() > 0 {
 		return true
 	}
 	c.releaseBuffers()
 	if c.raw == nil {
-		_ = c.conn.SetReadDeadline(deadline(route.Settings.IdleTimeout))
+		_ = c.conn.SetReadDeadline(deadline(idle))
 		return !c.server.closing.Load()
 	}
-	c.startWaiting(route.Settings.IdleTimeout)
+	c.startWaiting(idle)
 	err := waitReadable(c.raw)
 	c.mu.Lock()
 	c.waiting = false
@@ -119,24 +120,36 @@ func deadline(d time.Duration) time.Time {
 // serveRequest reads one request and answers it; false when the connection is
 // to be closed.
 func (c *client) serveRequest() bool {
-	route := c.server.route(c.id)
-	if route == nil {
+	e := c.server.entrance(c.id)
+	if e == nil {
 		return false
 	}
-	c.idle = route.Settings.IdleTimeout
-	c.takeBuffers(route.Settings.MaxHeader)
-	_ = c.conn.SetReadDeadline(deadline(route.Settings.HeaderTimeout))
+	c.idle = e.Settings.IdleTimeout
+	c.takeBuffers(e.Settings.MaxHeader)
+	_ = c.conn.SetReadDeadline(deadline(e.Settings.HeaderTimeout))
 	req, bad, err := c.readRequest()
 	if err != nil {
 		return false
 	}
 	if bad != nil {
-		c.refuse(route, bad)
+		c.refuse(e.owner, bad, false)
 		return false
 	}
 	_ = c.conn.SetReadDeadline(time.Time{})
+	route := e.target([]byte(req.Host), requestPath(req))
+	if route == nil {
+		c.refuse(e.owner, e.noRoute([]byte(req.Host), requestPath(req), false), req.Method == http.MethodHead)
+		return false
+	}
+	c.idle = route.Settings.IdleTimeout
 	x := newExchange(c, route, req)
 	return x.run()
+}
+
+// requestPath is the path as the client wrote it, without the query.
+func requestPath(req *http.Request) []byte {
+	path, _, _ := strings.Cut(requestTarget(req), "?")
+	return []byte(path)
 }
 
 // readRequest returns the next request, or what is wrong with it, or an error
@@ -164,10 +177,11 @@ func (c *client) readRequest() (*http.Request, *refusal, error) {
 	return req, nil, nil
 }
 
-// refuse answers a request that was not understood, and ends the connection.
-func (c *client) refuse(route *target, r *refusal) {
+// refuse answers a request that was not understood or that no route takes, and
+// ends the connection.
+func (c *client) refuse(route *target, r *refusal, headOnly bool) {
 	route.counters.count(r.status, 0)
-	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, false))
+	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, headOnly))
 	c.linger()
 }
 

@@ -14,7 +14,7 @@ func (x *exchange) appendHead(b []byte) []byte {
 	req := x.req
 	b = append(b, req.Method...)
 	b = append(b, ' ')
-	b = append(b, requestTarget(req)...)
+	b = x.route.appendTarget(b, requestTarget(req))
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, req.Host...)
 	b = append(b, "\r\n"...)
@@ -38,6 +38,15 @@ func requestTarget(req *http.Request) string {
 		return req.RequestURI
 	}
 	return req.URL.RequestURI()
+}
+
+// appendTarget writes the target that the worker gets.
+func (r *Route) appendTarget(b []byte, target string) []byte {
+	path, _, _ := strings.Cut(target, "?")
+	if n := prefixLength(r.Path, []byte(path)); r.Strip && n > 0 {
+		return withoutPrefix(b, target, n)
+	}
+	return append(b, target...)
 }
 
 // appendFraming writes what is about this connection and this body.
@@ -96,6 +105,11 @@ func (x *exchange) appendOrigin(b []byte) []byte {
 	said("X-Forwarded-Proto", "http")
 	said("X-Forwarded-Host", x.req.Host)
 	said("X-Forwarded-Port", x.client.port)
+	if x.route.Strip {
+		b = appendField(b, "X-Forwarded-Prefix", join(before("X-Forwarded-Prefix"), x.route.Path))
+	} else {
+		said("X-Forwarded-Prefix", "")
+	}
 	return appendField(b, "Forwarded", join(before("Forwarded"), element))
 }
 
@@ -170,7 +184,7 @@ func aboutConnection(name string) bool {
 // them when nobody vouches for them.
 func aboutOrigin(name string, trusted bool) bool {
 	switch name {
-	case "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port":
+	case "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix":
 		return true
 	}
 	return !trusted && strings.HasPrefix(name, "X-Forwarded-")

@@ -282,7 +282,7 @@ func TestTheTableChangesBetweenTwoRequests(t *testing.T) {
 	_ = all(t, h.ask(c, "GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
 	pool, _ := balance.NewPool("round_robin")
 	pool.Publish([]*balance.Endpoint{app(t, "web.1", hello("web.1"))})
-	h.server.SetTable(Table{"app:80": {Service: "web", Pool: pool, Settings: settings()}})
+	h.server.SetTable(Table{"app:80": NewListener(Route{Service: "web", Pool: pool, Settings: settings()})})
 	if body := all(t, h.ask(c, "GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n")); body != "hello from web.1" {
 		t.Fatal(body)
 	}

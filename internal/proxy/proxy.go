@@ -14,31 +14,32 @@ import (
 	"bulsa/internal/balance"
 )
 
-// Settings says how one service's requests are forwarded. A zero duration or
-// size means no limit, except where the field says otherwise.
+// Settings says how one service's requests are forwarded. A zero duration, size
+// or number means no limit, except where the field says otherwise.
 type Settings struct {
-	HeaderTimeout  time.Duration  // from the first byte of a request to the end of its head: 408
-	IdleTimeout    time.Duration  // between requests, and for a stalled body or a client that does not read
+	// About connections; where routes share a listener, see NewListener.
+	HeaderTimeout         time.Duration // from the first byte of a request to the end of its head: 408
+	IdleTimeout           time.Duration // between requests, and for a stalled body or a client that does not read
+	MaxHeader             int           // bytes of a request's head: 431; 0: 16 KiB
+	Connections           int           // of clients at a time: 503
+	ConnectionsPerAddress int           // of one client, an IPv4 address or an IPv6 /64, at a time: 503
+	ProxyProtocol         bool          // connections begin with a PROXY header; those of others than Trusted are closed
+
 	ConnectTimeout time.Duration  // to open one upstream connection
 	AnswerTimeout  time.Duration  // from the request sent to the head of the answer: 504
+	WriteTimeout   time.Duration  // for a client that reads nothing of its answer: cut; 0: IdleTimeout
+	MinRate        int64          // bytes per second of the time that was spent waiting for a client's body, or for it to read: 408, cut
 	Hold           time.Duration  // how long a request waits for a usable worker: 503, or 502 after failures; 0: not at all
+	Queue          int            // requests that wait while every worker is full: 503; 0: any number, for Hold
+	QueueTimeout   time.Duration  // how long they wait: 503; 0: Hold
+	RetryTimeout   time.Duration  // from the request to the last moment at which a retry begins
 	MaxBody        int64          // bytes of a request's body: 413
-	MaxHeader      int            // bytes of a request's head: 431; 0: 16 KiB
-	Trusted        []netip.Prefix // direct peers whose X-Forwarded-* and Forwarded are believed
+	Trusted        []netip.Prefix // direct peers whose X-Forwarded-*, Forwarded and PROXY header are believed
 	Sticky         string         // name of the sticky cookie; "": none
 }
 
-// Route is what one listener's requests meet. It does not change once it is in
-// a Table.
-type Route struct {
-	Service  string
-	Port     string // for messages
-	Pool     *balance.Pool
-	Settings Settings
-}
-
-// Table maps a listener's id to its route. It does not change after SetTable.
-type Table map[string]*Route
+// Table maps a listener's id to what it serves. It does not change after SetTable.
+type Table map[string]*Listener
 
 // Config is what a Server needs from its surroundings.
 type Config struct {
@@ -55,7 +56,7 @@ type Server struct {
 	log     limitedLog
 	version string
 	divert  func(id string, conn net.Conn) bool
-	table   atomic.Pointer[map[string]*target]
+	table   atomic.Pointer[map[string]*entrance]
 	closing atomic.Bool
 	stats   registry
 	pools   upstreams
@@ -73,6 +74,33 @@ type Server struct {
 type target struct {
 	*Route
 	counters *service
+}
+
+// entrance is a Listener with its targets.
+type entrance struct {
+	*Listener
+	targets []target // one for each of Routes
+	owner   *target  // the default route, or else the first: connections that have asked for nothing yet are its
+}
+
+func newEntrance(l *Listener, counters *registry) *entrance {
+	e := &entrance{Listener: l, targets: make([]target, len(l.Routes))}
+	for i := range l.Routes {
+		r := &l.Routes[i]
+		e.targets[i] = target{Route: r, counters: counters.service(r.Service)}
+		if e.owner == nil || r.Host == "" && r.Path == "" {
+			e.owner = &e.targets[i]
+		}
+	}
+	return e
+}
+
+// target is nil when no route takes the request.
+func (e *entrance) target(host, path []byte) *target {
+	if i := e.match(host, path); i >= 0 {
+		return &e.targets[i]
+	}
+	return nil
 }
 
 // New makes a server with an empty table.
@@ -95,9 +123,11 @@ func New(c Config) *Server {
 // SetTable publishes a new table by one atomic store. Requests that have
 // started keep the route they started with.
 func (s *Server) SetTable(t Table) {
-	m := make(map[string]*target, len(t))
-	for id, r := range t {
-		m[id] = &target{Route: r, counters: s.stats.service(r.Service)}
+	m := make(map[string]*entrance, len(t))
+	for id, l := range t {
+		if len(l.Routes) > 0 {
+			m[id] = newEntrance(l, &s.stats)
+		}
 	}
 	s.table.Store(&m)
 	s.pools.sweep(s.routedPools(), time.Now())
@@ -109,14 +139,17 @@ func (s *Server) routedPools() []*balance.Pool {
 	if m == nil {
 		return nil
 	}
-	pools := make([]*balance.Pool, 0, len(*m))
-	for _, r := range *m {
-		pools = append(pools, r.Pool)
+	var pools []*balance.Pool
+	for _, e := range *m {
+		for i := range e.targets {
+			pools = append(pools, e.targets[i].Pool)
+		}
 	}
 	return pools
 }
 
-func (s *Server) route(id string) *target {
+// entrance is nil for a listener that the table does not have.
+func (s *Server) entrance(id string) *entrance {
 	if m := s.table.Load(); m != nil {
 		return (*m)[id]
 	}
@@ -281,8 +314,8 @@ func (s *Server) sweep(ctx context.Context, id string) {
 	defer tick.Stop()
 	for {
 		var changed <-chan struct{}
-		if r := s.route(id); r != nil {
-			changed = r.Pool.Changed()
+		if e := s.entrance(id); e != nil {
+			changed = e.owner.Pool.Changed()
 			s.pools.sweep(s.routedPools(), time.Now())
 		}
 		select {

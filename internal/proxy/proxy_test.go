@@ -74,7 +74,7 @@ func openOn(t *testing.T, ln net.Listener, s Settings, endpoints ...*balance.End
 	pool.Publish(endpoints)
 	h := &house{t: t, pool: pool, addr: ln.Addr().String(), log: new(lines)}
 	h.server = New(Config{Logger: slog.New(slog.NewTextHandler(h.log, nil)), Version: "test"})
-	h.server.SetTable(Table{"app:80": {Service: "app", Port: "80", Pool: pool, Settings: s}})
+	h.server.SetTable(Table{"app:80": NewListener(Route{Service: "app", Port: "80", Pool: pool, Settings: s})})
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- h.server.Serve(ctx, "app:80", ln) }()

@@ -18,15 +18,37 @@ type refusal struct {
 	status     int
 	reason     string
 	retryAfter time.Duration
+	unrouted   bool // no service is meant
 }
 
 func badRequest(reason string) *refusal {
 	return &refusal{status: http.StatusBadRequest, reason: reason}
 }
 
+// noRoute says why no route takes the request. Over TLS a client that meant
+// another server is told so (RFC 9110, section 15.5.20).
+func (e *entrance) noRoute(host, path []byte, overTLS bool) *refusal {
+	r := &refusal{status: http.StatusNotFound, unrouted: true}
+	switch {
+	case !e.knows(host):
+		r.reason = fmt.Sprintf("no service for host %.100q on this port", host)
+		if overTLS {
+			r.status = http.StatusMisdirectedRequest
+		}
+	case e.segments && dotted(path):
+		r.status, r.reason = http.StatusBadRequest, "a path with segments . or .. is not routed"
+	default:
+		r.reason = fmt.Sprintf("no service for path %.200q on this port", path)
+	}
+	return r
+}
+
 // append writes the whole answer; headOnly leaves the body out, for HEAD.
 func (r *refusal) append(b []byte, service, version string, closing, headOnly bool) []byte {
 	text := fmt.Sprintf("%d %s: %s\n", r.status, service, r.reason)
+	if r.unrouted {
+		text = fmt.Sprintf("%d: %s\n", r.status, r.reason)
+	}
 	b = fmt.Appendf(b, "HTTP/1.1 %d %s\r\n", r.status, http.StatusText(r.status))
 	b = append(b, "Date: "+time.Now().UTC().Format(http.TimeFormat)+"\r\n"...)
 	if version != "" {
