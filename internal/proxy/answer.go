@@ -5,166 +5,120 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"bulsa/internal/balance"
 )
 
-// delimiter is what tells the client where the answer's body ends.
-type delimiter int
-
-const (
-	noBody delimiter = iota
-	byLength
-	byChunks
-	byClose
-)
+// answerBody is the body of a worker's answer.
+type answerBody struct {
+	io.Reader
+	atHand func() bool // a read would return at once
+}
 
 // answer passes the answer on. reusable: the worker's connection may carry
 // another request. ok: the worker has given all that it promised.
-func (a *attempt) answer(resp *http.Response) (reusable, ok bool) {
+func (a *attempt) answer(resp *http.Response, body answerBody) (reusable, ok bool) {
 	a.status = resp.StatusCode
 	a.idle.worker.requests.Add(1)
 	a.idle.worker.answerTime.add(a.took)
-	_ = a.up.SetReadDeadline(time.Time{})
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		a.switchProtocols(resp)
-		return false, true
-	}
-	by := a.delimit(resp)
-	a.decideKeep(by)
-	bw := a.client.bw
-	_, _ = bw.Write(a.appendAnswerHead(make([]byte, 0, 1024), resp, by))
-	readErr, writeErr := a.copyBody(resp, by)
+	w := a.asker.begin(a, resp)
+	readErr, writeErr := a.copyBody(w, resp, body)
 	if writeErr == nil && readErr == nil {
-		writeErr = bw.Flush()
+		writeErr = w.Flush()
 	}
 	switch {
 	case a.isDeserted() || writeErr != nil:
 		a.keep = false
 		return false, true
 	case readErr != nil:
-		a.breakOff(by, readErr)
+		a.keep = false
+		a.client.server.log.warn("answer broken off", "service", a.route.Service, "worker", a.ep.Config().Worker,
+			"request", a.what(), "error", readErr)
+		w.breakOff()
 		return false, false
 	}
-	return a.reusable(resp), true
+	return true, true
 }
 
-func (a *attempt) delimit(resp *http.Response) delimiter {
-	switch {
-	case a.req.Method == http.MethodHead, resp.StatusCode == http.StatusNoContent, resp.StatusCode == http.StatusNotModified:
-		return noBody
-	case resp.ContentLength >= 0:
-		return byLength
-	case a.req.ProtoAtLeast(1, 1):
-		return byChunks
-	}
-	return byClose
+// bodyless: the answer ends with its head, whatever that says (RFC 9110, sections
+// 9.3.2, 15.3.5 and 15.4.5).
+func (a *attempt) bodyless(resp *http.Response) bool {
+	return a.req.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
 }
 
-// decideKeep is the last moment to tell the client that the connection ends.
-func (a *attempt) decideKeep(by delimiter) {
-	if by == byClose || a.client.server.closing.Load() {
-		a.keep = false
+// stickyCookie is the field that binds the client to the worker at hand, or "".
+func (a *attempt) stickyCookie() string {
+	name := a.route.Settings.Sticky
+	if name == "" {
+		return ""
 	}
-	if a.body != nil {
-		if done, err := a.body.state(); !done || err != nil {
-			a.keep = false
-		}
+	id := balance.StickyID(a.ep)
+	if id == a.sticky {
+		return ""
 	}
+	return name + "=" + id + "; Path=/; HttpOnly; SameSite=Lax"
 }
 
-func (a *attempt) appendAnswerHead(b []byte, resp *http.Response, by delimiter) []byte {
-	b = append(b, "HTTP/1.1 "...)
-	b = append(b, resp.Status...)
-	b = append(b, "\r\n"...)
-	b = a.appendAnswerFields(b, resp.Header)
-	switch by {
-	case byLength:
-		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, resp.ContentLength, 10)
-		b = append(b, "\r\n"...)
-	case byChunks:
-		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-		if names := trailerNames(resp.Trailer); names != "" {
-			b = appendField(b, "Trailer", names)
-		}
-	case noBody:
-		if v := resp.Header["Content-Length"]; len(v) > 0 && resp.StatusCode != http.StatusNoContent {
-			b = appendField(b, "Content-Length", v[0])
-		}
-	}
-	if name := a.route.Settings.Sticky; name != "" {
-		if id := balance.StickyID(a.ep); id != a.sticky {
-			b = appendField(b, "Set-Cookie", name+"="+id+"; Path=/; HttpOnly; SameSite=Lax")
-		}
-	}
-	switch {
-	case !a.keep:
-		b = append(b, "Connection: close\r\n"...)
-	case !a.req.ProtoAtLeast(1, 1):
-		b = append(b, "Connection: keep-alive\r\n"...)
-	}
-	return append(b, "\r\n"...)
-}
-
-// appendAnswerFields writes the worker's fields but those about its connection.
-func (a *attempt) appendAnswerFields(b []byte, h http.Header) []byte {
+// forClient calls field for the worker's fields but those about its connection.
+func forClient(h http.Header, field func(name string, values []string)) {
 	listed := listedInConnection(h)
 	for name, values := range h {
 		if aboutConnection(name) || name == "Content-Length" || listed.has(name) {
 			continue
 		}
-		for _, v := range values {
-			b = appendField(b, name, v)
-		}
+		field(name, values)
 	}
-	return b
 }
 
 // copyBody sends what has come as soon as nothing more is at hand, so that
 // streams are not held back and small answers leave in one piece.
-func (a *attempt) copyBody(resp *http.Response, by delimiter) (readErr, writeErr error) {
-	if by == noBody || resp.ContentLength == 0 {
+func (a *attempt) copyBody(w answerer, resp *http.Response, body answerBody) (readErr, writeErr error) {
+	if !w.hasBody() {
 		return nil, nil
 	}
 	buf := a.client.server.buffers.copies.take()
 	defer a.client.server.buffers.copies.give(buf)
-	src, atHand := a.answerBody(resp)
 	for {
-		if !atHand() {
+		if !body.atHand() {
 			a.startReader()
-			if writeErr = a.client.bw.Flush(); writeErr != nil {
+			if writeErr = w.Flush(); writeErr != nil {
 				return nil, writeErr
 			}
 		}
-		n, err := src.Read(*buf)
+		n, err := body.Read(*buf)
 		if n > 0 {
-			writeErr = a.writeAnswerPart((*buf)[:n], by)
+			_, writeErr = w.Write((*buf)[:n])
 		}
 		switch {
 		case writeErr != nil:
 			return nil, writeErr
-		case err == io.EOF && by == byChunks:
-			_, writeErr = a.client.bw.Write(appendTrailer(nil, resp.Trailer))
-			return nil, writeErr
 		case err == io.EOF:
-			return nil, nil
+			return nil, w.end(resp.Trailer)
 		case err != nil:
 			return err, nil
 		}
 	}
 }
 
-// answerBody reads the body, and tells whether a read would return at once.
-func (a *attempt) answerBody(resp *http.Response) (body io.Reader, atHand func() bool) {
+// answerOver1 passes on an answer that comes over an HTTP/1.1 connection.
+func (a *attempt) answerOver1(resp *http.Response) (reusable, ok bool) {
+	_ = a.up.SetReadDeadline(time.Time{})
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		a.switchProtocols(resp)
+		return false, true
+	}
+	reusable, ok = a.answer(resp, a.bodyOver1(resp))
+	return reusable && a.reusable(resp), ok
+}
+
+func (a *attempt) bodyOver1(resp *http.Response) answerBody {
 	br := a.up.br
 	if len(resp.TransferEncoding) == 0 {
-		return resp.Body, func() bool { return br.Buffered() > 0 }
+		return answerBody{resp.Body, func() bool { return br.Buffered() > 0 }}
 	}
 	chunks := &chunkReader{br: br}
-	return &trailed{chunks, &resp.Trailer}, chunks.atHand
+	return answerBody{&trailed{chunks, &resp.Trailer}, chunks.atHand}
 }
 
 // trailed puts the trailer, once it has come, where others look for it.
@@ -181,31 +135,6 @@ func (t *trailed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (a *attempt) writeAnswerPart(p []byte, by delimiter) error {
-	bw := a.client.bw
-	if by != byChunks {
-		_, err := bw.Write(p)
-		return err
-	}
-	_, _ = bw.Write(strconv.AppendInt(bw.AvailableBuffer(), int64(len(p)), 16))
-	_, _ = bw.WriteString("\r\n")
-	_, _ = bw.Write(p)
-	_, err := bw.WriteString("\r\n") // a bufio.Writer keeps its first error
-	return err
-}
-
-// breakOff makes sure that the client does not take a part for the whole.
-func (a *attempt) breakOff(by delimiter, err error) {
-	a.keep = false
-	a.client.server.log.warn("answer broken off", "service", a.route.Service, "worker", a.ep.Config().Worker,
-		"request", a.what(), "error", err)
-	if by == byClose {
-		a.client.abort()
-		return
-	}
-	_ = a.client.bw.Flush()
-}
-
 // reusable: both messages have ended where they should, and nothing follows.
 func (a *attempt) reusable(resp *http.Response) bool {
 	select {
@@ -219,9 +148,12 @@ func (a *attempt) reusable(resp *http.Response) bool {
 // switchProtocols passes a 101 on and then carries bytes both ways until both
 // directions have ended.
 func (a *attempt) switchProtocols(resp *http.Response) {
+	a.status = resp.StatusCode
+	a.idle.worker.requests.Add(1)
+	a.idle.worker.answerTime.add(a.took)
 	a.keep = false
 	b := append([]byte("HTTP/1.1 "), resp.Status...)
-	b = a.appendAnswerFields(append(b, "\r\n"...), resp.Header)
+	b = appendAnswerFields(append(b, "\r\n"...), resp.Header)
 	b = appendField(b, "Connection", "Upgrade")
 	for _, v := range resp.Header["Upgrade"] {
 		b = appendField(b, "Upgrade", v)

@@ -104,7 +104,7 @@ func (a *attempt) run() (r result, ok bool) {
 	a.send()
 	resp, err := a.awaitAnswer()
 	if err == nil {
-		reusable, ok = a.answer(resp)
+		reusable, ok = a.answerOver1(resp)
 		r = finished
 	}
 	a.use(nil)
@@ -196,7 +196,7 @@ func (a *attempt) sendBody() error {
 	for {
 		n, err := a.body.Read(p)
 		if n > 0 {
-			_ = a.up.SetWriteDeadline(deadline(a.client.idle))
+			_ = a.up.SetWriteDeadline(deadline(a.route.Settings.IdleTimeout))
 			if err := a.writePart(p[:n]); err != nil {
 				return err
 			}
@@ -314,21 +314,19 @@ func (a *attempt) letContinue() error {
 	}
 	a.expects = false
 	defer a.startBody()
-	return a.tell([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	return a.tell(http.StatusContinue, "100 Continue", nil)
 }
 
 func (a *attempt) passInterim(resp *http.Response) error {
 	if !a.req.ProtoAtLeast(1, 1) {
 		return nil
 	}
-	b := append([]byte("HTTP/1.1 "), resp.Status...)
-	b = a.appendAnswerFields(append(b, "\r\n"...), resp.Header)
-	return a.tell(append(b, "\r\n"...))
+	return a.tell(resp.StatusCode, resp.Status, resp.Header)
 }
 
-// tell writes an interim answer; a client that cannot be told has left.
-func (a *attempt) tell(b []byte) error {
-	_, err := a.client.Write(b)
+// tell gives an interim answer; a client that cannot be told has left.
+func (a *attempt) tell(status int, reason string, h http.Header) error {
+	err := a.asker.interim(status, reason, h)
 	if err != nil {
 		a.clientLeft()
 	}

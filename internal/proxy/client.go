@@ -18,13 +18,13 @@ import (
 // client is one accepted connection. Its goroutine is the only one that reads
 // requests from it; a request's own reader is waited for before the next.
 type client struct {
-	server  *Server
-	id      string
-	conn    net.Conn
-	raw     syscall.RawConn
-	peer    netip.AddrPort // invalid for a unix socket
-	port    string         // the port it came to, or ""
-	br      *bufio.Reader  // nil while idle
+	server *Server
+	id     string
+	conn   net.Conn
+	raw    syscall.RawConn // of a connection without TLS
+	ear    ear             // nil: nothing can be known without reading
+	origin
+	br      *bufio.Reader // nil while idle
 	bw      *bufio.Writer
 	idle    time.Duration // Settings.IdleTimeout of the request at hand
 	held    bool          // the wait for a first worker is already spent
@@ -36,7 +36,10 @@ type client struct {
 func past() time.Time { return time.Unix(1, 0) }
 
 func newClient(s *Server, id string, conn net.Conn) *client {
-	c := &client{server: s, id: id, conn: conn, raw: rawConn(conn)}
+	c := &client{server: s, id: id, conn: conn, raw: rawConn(conn), origin: origin{scheme: "http"}}
+	if c.raw != nil {
+		c.ear = socketEar{c.raw}
+	}
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		c.peer = netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
@@ -74,16 +77,16 @@ func (c *client) awaitRequest(idle time.Duration) bool {
 		return true
 	}
 	c.releaseBuffers()
-	if c.raw == nil {
+	if c.ear == nil {
 		_ = c.conn.SetReadDeadline(deadline(idle))
 		return !c.server.closing.Load()
 	}
 	c.startWaiting(idle)
-	err := waitReadable(c.raw)
+	err := c.ear.awaitSome()
 	c.mu.Lock()
 	c.waiting = false
 	c.mu.Unlock()
-	return err == nil || c.server.closing.Load() && readableNow(c.raw)
+	return err == nil || c.server.closing.Load() && c.ear.someNow()
 }
 
 func (c *client) startWaiting(idle time.Duration) {
@@ -102,7 +105,7 @@ func (c *client) startWaiting(idle time.Duration) {
 func (c *client) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiting || c.raw == nil {
+	if c.waiting || c.ear == nil {
 		_ = c.conn.SetReadDeadline(past())
 	}
 }
@@ -142,8 +145,7 @@ func (c *client) serveRequest() bool {
 		return false
 	}
 	c.idle = route.Settings.IdleTimeout
-	x := newExchange(c, route, req)
-	return x.run()
+	return newExchange(c, c, route, req).run()
 }
 
 // requestPath is the path as the client wrote it, without the query.
@@ -200,10 +202,14 @@ func (c *client) linger() {
 // abort resets the connection, so that an answer that only the connection's end
 // would complete is not taken for whole.
 func (c *client) abort() {
-	if t, ok := c.conn.(interface{ SetLinger(int) error }); ok {
+	conn := c.conn
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = t.NetConn() // or TLS would say that this is the end
+	}
+	if t, ok := conn.(interface{ SetLinger(int) error }); ok {
 		_ = t.SetLinger(0)
 	}
-	_ = c.conn.Close()
+	_ = conn.Close()
 }
 
 // Write sends to the client, who may not stall for longer than the idle timeout.

@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"bulsa/internal/balance"
@@ -19,6 +17,7 @@ import (
 // exchange is one request and its answer, over as many attempts as it takes.
 type exchange struct {
 	client  *client
+	asker   asker
 	route   *target
 	req     *http.Request
 	address netip.Addr // what balancing goes by
@@ -50,9 +49,9 @@ type exchange struct {
 	left    sync.Once
 
 	mu       sync.Mutex
-	up       *upstreamConn // that the client's leaving cuts off
-	deserted bool          // the client has left
-	over     bool          // the reader is being stopped
+	up       io.Closer // the attempt that the client's leaving cuts off
+	deserted bool      // the client has left
+	over     bool      // the reader is being stopped
 }
 
 // maxUnanswered bounds how many workers one request can take down that is itself
@@ -75,9 +74,9 @@ const (
 	refused                  // the client's body is at fault
 )
 
-func newExchange(c *client, route *target, req *http.Request) *exchange {
+func newExchange(c *client, from asker, route *target, req *http.Request) *exchange {
 	x := &exchange{
-		client: c, route: route, req: req, began: time.Now(),
+		client: c, asker: from, route: route, req: req, began: time.Now(),
 		keep:  !req.Close && !c.server.closing.Load(),
 		start: make(chan struct{}),
 		gone:  make(chan struct{}),
@@ -92,7 +91,7 @@ func newExchange(c *client, route *target, req *http.Request) *exchange {
 			x.sticky = cookie.Value
 		}
 	}
-	if hasToken(req.Header["Connection"], "upgrade") && req.ProtoAtLeast(1, 1) {
+	if hasToken(req.Header["Connection"], "upgrade") && req.ProtoMajor == 1 && req.ProtoMinor == 1 {
 		if p := req.Header.Get("Upgrade"); !strings.EqualFold(p, "h2c") {
 			x.upgrade = p
 		}
@@ -136,10 +135,9 @@ func (x *exchange) takeBody() *refusal {
 		return x.bodyRefusal(errBodyTooLarge)
 	case req.ContentLength == 0:
 		return nil
-	case x.bodyAtHand():
+	}
+	if x.whole = x.asker.shortBody(req, x.expects); x.whole != nil {
 		x.expects = false // it did not wait
-		x.whole = make([]byte, req.ContentLength)
-		_, _ = io.ReadFull(req.Body, x.whole)
 		return nil
 	}
 	x.body, x.promised = newBody(), trailerNames(req.Trailer)
@@ -150,23 +148,6 @@ func (x *exchange) takeBody() *refusal {
 	return nil
 }
 
-// bodyAtHand waits a moment for a short body that comes right behind its head.
-func (x *exchange) bodyAtHand() bool {
-	c, length := x.client, x.req.ContentLength
-	switch {
-	case length < 0 || length > int64(c.br.Size()):
-		return false
-	case length <= int64(c.br.Buffered()):
-		return true
-	case x.expects:
-		return false
-	}
-	_ = c.conn.SetReadDeadline(time.Now().Add(behindHead))
-	_, err := c.br.Peek(int(length))
-	_ = c.conn.SetReadDeadline(time.Time{})
-	return err == nil
-}
-
 func (x *exchange) chunked() bool { return x.req.ContentLength < 0 }
 
 // startBody lets the client's body be read.
@@ -175,15 +156,15 @@ func (x *exchange) startBody() { x.started.Do(func() { close(x.start) }) }
 // startReader starts the one goroutine that reads from the client while the
 // request is on its way: its body, then the end of the stream.
 func (x *exchange) startReader() {
-	if x.reading || x.req == nil || x.client.raw == nil && x.body == nil {
+	if x.reading || x.req == nil || !x.asker.hears() && x.body == nil {
 		return
 	}
 	x.reading = true
 	x.reader.Go(func() {
-		if x.body != nil && !x.readBody() || x.client.raw == nil || x.client.br.Buffered() > 0 {
+		if x.body != nil && !x.readBody() || !x.asker.hears() {
 			return
 		}
-		if x.armRead(time.Time{}) && waitGone(x.client.raw) {
+		if x.armRead(time.Time{}) && x.asker.awaitEnd(x.gone) {
 			x.clientLeft()
 		}
 	})
@@ -196,12 +177,9 @@ func (x *exchange) readBody() bool {
 	case <-x.gone:
 		return false
 	}
-	src := io.Reader(x.req.Body)
-	if x.chunked() {
-		src = &trailed{&chunkReader{br: x.client.br}, &x.trailer}
-	}
-	err := x.body.fill(src, x.route.Settings.MaxBody, func() { x.armRead(deadline(x.client.idle)) })
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
+	idle := x.route.Settings.IdleTimeout
+	err := x.body.fill(x.asker.bodyOf(x.req, &x.trailer), x.route.Settings.MaxBody, func() { x.armRead(deadline(idle)) })
+	if err != nil && x.asker.leftBy(err) {
 		x.clientLeft()
 	}
 	return err == nil
@@ -214,7 +192,7 @@ func (x *exchange) armRead(until time.Time) bool {
 	if x.over {
 		return false
 	}
-	_ = x.client.conn.SetReadDeadline(until)
+	x.asker.setReadDeadline(until)
 	return true
 }
 
@@ -232,11 +210,11 @@ func (x *exchange) stopReader() {
 	}
 	x.mu.Lock()
 	x.over = true
-	_ = x.client.conn.SetReadDeadline(past())
+	x.asker.setReadDeadline(past())
 	x.mu.Unlock()
 	x.left.Do(func() { close(x.gone) })
 	x.reader.Wait()
-	_ = x.client.conn.SetReadDeadline(time.Time{})
+	x.asker.setReadDeadline(time.Time{})
 }
 
 // clientLeft cuts off the attempt at hand: nobody waits for its answer.
@@ -259,8 +237,8 @@ func (x *exchange) isDeserted() bool {
 	return x.deserted
 }
 
-// use makes up the connection that the client's leaving closes.
-func (x *exchange) use(up *upstreamConn) {
+// use makes up what the client's leaving closes; nil: nothing.
+func (x *exchange) use(up io.Closer) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.up = up
@@ -416,18 +394,10 @@ func (x *exchange) bodyRefusal(err error) *refusal {
 
 // refuse answers in the worker's place.
 func (x *exchange) refuse(r *refusal) {
-	c := x.client
 	x.status = r.status
 	x.stopReader()
-	unread := x.req.ContentLength != 0 && x.whole == nil && x.body == nil
-	x.keep = x.keep && !unread && r.status != http.StatusBadRequest && !c.server.closing.Load()
 	if r.status >= http.StatusInternalServerError {
-		c.server.log.warn("request not answered", "service", x.route.Service, "status", r.status, "error", r.reason)
+		x.client.server.log.warn("request not answered", "service", x.route.Service, "status", r.status, "error", r.reason)
 	}
-	answer := r.append(nil, x.route.Service, c.server.version, !x.keep, x.req.Method == http.MethodHead)
-	if _, err := c.Write(answer); err != nil {
-		x.keep = false
-	} else if !x.keep {
-		c.linger()
-	}
+	x.asker.decline(x, r)
 }

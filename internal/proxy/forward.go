@@ -80,7 +80,8 @@ func (x *exchange) appendFraming(b []byte) []byte {
 // untrusted client sent are replaced. The last element of Forwarded is always
 // ours, with the peer's port.
 func (x *exchange) appendOrigin(b []byte) []byte {
-	h, peer := x.req.Header, x.client.peer
+	h, from := x.req.Header, x.client.origin
+	peer := from.peer
 	trusted := x.peerTrusted()
 	before := func(name string) string {
 		if !trusted {
@@ -96,15 +97,15 @@ func (x *exchange) appendOrigin(b []byte) []byte {
 			b = appendField(b, name, ours)
 		}
 	}
-	element := "for=" + forwardedNode(peer) + ";host=" + quoted(x.req.Host) + ";proto=http"
+	element := "for=" + forwardedNode(peer) + ";host=" + quoted(x.req.Host) + ";proto=" + from.scheme
 	if peer.IsValid() {
 		b = appendField(b, "X-Forwarded-For", join(before("X-Forwarded-For"), peer.Addr().String()))
 	} else if v := before("X-Forwarded-For"); v != "" {
 		b = appendField(b, "X-Forwarded-For", v)
 	}
-	said("X-Forwarded-Proto", "http")
+	said("X-Forwarded-Proto", from.scheme)
 	said("X-Forwarded-Host", x.req.Host)
-	said("X-Forwarded-Port", x.client.port)
+	said("X-Forwarded-Port", from.port)
 	if x.route.Strip {
 		b = appendField(b, "X-Forwarded-Prefix", join(before("X-Forwarded-Prefix"), x.route.Path))
 	} else {

@@ -35,6 +35,20 @@ func rawConn(c net.Conn) syscall.RawConn {
 	return rc
 }
 
+// ear tells what comes from a client without taking it.
+type ear interface {
+	awaitSome() error // returns when bytes or the end of the stream have come, or with the read deadline's error
+	someNow() bool    // bytes are there
+	awaitEnd() bool   // blocks until the end of the stream (true), or until bytes or the read deadline (false)
+}
+
+// socketEar listens at a socket. It needs no buffer, so an idle client costs none.
+type socketEar struct{ raw syscall.RawConn }
+
+func (e socketEar) awaitSome() error { return waitReadable(e.raw) }
+func (e socketEar) someNow() bool    { return readableNow(e.raw) }
+func (e socketEar) awaitEnd() bool   { return waitGone(e.raw) }
+
 // waitReadable returns when bytes or the end of the stream have come, or with
 // the read deadline's error. It needs no buffer while it waits, so an idle
 // client costs none. The first look is needed because readiness that was seen
