@@ -1,0 +1,356 @@
+package h1
+
+// Name is a header field that the proxy knows by name.
+type Name uint8
+
+// The names. Those before hopByHop are sent on as they came.
+const (
+	Other Name = iota
+	Authorization
+	Cookie
+	Date
+	XForwardedOther // X-Forwarded-*, but for the ones below
+
+	hopByHop // what follows is removed or written anew
+	Connection
+	KeepAlive
+	ProxyConnection
+	ProxyAuthenticate
+	ProxyAuthorization
+	HTTP2Settings
+	TE
+	Trailer
+	TransferEncoding
+	Upgrade
+	ContentLength
+	Host
+	Expect
+	Forwarded
+	XForwardedFor
+	XForwardedProto
+	XForwardedHost
+	XForwardedPort
+)
+
+// field is one line of a head. Positions are within the head.
+type field struct {
+	at, value, end uint32 // of the name, and of the value without white space around it
+	nameLen        uint16
+	name           Name
+	verbatim       bool // the line is "name: value" and nothing else, so it can be sent on as it is
+	removed        bool // Connection lists it
+}
+
+// head is what requests and answers have in common.
+type head struct {
+	b      []byte // the head with its empty line
+	fields []field
+	seen   uint32 // bits of the Names that occur
+
+	listed    bool // Connection lists fields
+	close     bool
+	keepAlive bool
+	upgrade   bool
+
+	length    int64 // of Content-Length
+	hasLength bool
+	chunked   bool
+}
+
+func (h *head) has(n Name) bool { return h.seen&(1<<n) != 0 }
+
+func (h *head) valueOf(f *field) []byte { return h.b[f.value:f.end] }
+
+func (h *head) nameOf(f *field) []byte { return h.b[f.at : f.at+uint32(f.nameLen)] }
+
+// Value is that of the first field with this name, or nil.
+func (h *head) Value(n Name) []byte {
+	if !h.has(n) {
+		return nil
+	}
+	for i := range h.fields {
+		if h.fields[i].name == n {
+			return h.valueOf(&h.fields[i])
+		}
+	}
+	return nil
+}
+
+// Lookup is Value for any other name, which must be in lower case.
+func (h *head) Lookup(lower string) []byte {
+	for i := range h.fields {
+		if f := &h.fields[i]; equalFold(h.nameOf(f), lower) {
+			return h.valueOf(f)
+		}
+	}
+	return nil
+}
+
+// Fields gives each field in its order, without white space around the value.
+func (h *head) Fields(yield func(name, value []byte) bool) {
+	for i := range h.fields {
+		if f := &h.fields[i]; !yield(h.nameOf(f), h.valueOf(f)) {
+			return
+		}
+	}
+}
+
+// parseFields reads lines from i to the empty line. n is the length of the head,
+// 0 while it is incomplete.
+func (h *head) parseFields(b []byte, i, most, longest int) (n int, _ Fault) {
+	for {
+		start := i
+		i = endOfToken(b, i)
+		if i == len(b) {
+			return 0, tooLong(i-start, longest)
+		}
+		if i == start {
+			return emptyLine(b, i)
+		}
+		if b[i] != ':' {
+			return 0, BadFieldName
+		}
+		colon := i
+		i = control(b, colon+1)
+		if i < 0 || i+1 == len(b) && b[i] == '\r' {
+			return 0, tooLong(len(b)-start, longest)
+		}
+		switch {
+		case i-start > longest:
+			return 0, LongHead
+		case b[i] == '\n' || b[i] == '\r' && b[i+1] != '\n':
+			return 0, BadLineEnd
+		case b[i] != '\r':
+			return 0, BadFieldValue
+		case len(h.fields) == most:
+			return 0, ManyFields
+		}
+		h.add(b, start, colon, i)
+		i += 2
+	}
+}
+
+func tooLong(n, longest int) Fault {
+	if n > longest {
+		return LongHead
+	}
+	return OK
+}
+
+// emptyLine ends the head, or shows that the line at i is none that may begin so.
+func emptyLine(b []byte, i int) (n int, _ Fault) {
+	switch {
+	case b[i] == '\n':
+		return 0, BadLineEnd
+	case b[i] != '\r':
+		return 0, BadFieldName // also the white space of a folded line (RFC 9112, section 5.2)
+	case i+1 == len(b):
+		return 0, OK
+	case b[i+1] != '\n':
+		return 0, BadLineEnd
+	}
+	return i + 2, OK
+}
+
+func (h *head) add(b []byte, start, colon, end int) {
+	value := colon + 1
+	for value < end && isBlank(b[value]) {
+		value++
+	}
+	last := end
+	for last > value && isBlank(b[last-1]) {
+		last--
+	}
+	name := nameFor(b[start:colon])
+	h.seen |= 1 << name
+	h.fields = append(h.fields, field{
+		at: uint32(start), value: uint32(value), end: uint32(last),
+		nameLen: uint16(min(colon-start, 1<<16-1)), name: name,
+		verbatim: last == end && value == colon+2 && b[colon+1] == ' ',
+	})
+}
+
+// nameFor recognises a name by its length and first byte. An underscore counts as
+// a hyphen: CGI and its heirs (WSGI, Rack, PHP) cannot tell them apart.
+func nameFor(name []byte) Name {
+	switch c := folded[name[0]]; len(name) {
+	case 2:
+		return one(name, c, TE, "te")
+	case 4:
+		if c == 'd' {
+			return one(name, c, Date, "date")
+		}
+		return one(name, c, Host, "host")
+	case 6:
+		if c == 'c' {
+			return one(name, c, Cookie, "cookie")
+		}
+		return one(name, c, Expect, "expect")
+	case 7:
+		if c == 'u' {
+			return one(name, c, Upgrade, "upgrade")
+		}
+		return one(name, c, Trailer, "trailer")
+	case 9:
+		return one(name, c, Forwarded, "forwarded")
+	case 10:
+		if c == 'c' {
+			return one(name, c, Connection, "connection")
+		}
+		return one(name, c, KeepAlive, "keep-alive")
+	case 13:
+		return one(name, c, Authorization, "authorization")
+	case 14:
+		switch c {
+		case 'c':
+			return one(name, c, ContentLength, "content-length")
+		case 'h':
+			return one(name, c, HTTP2Settings, "http2-settings")
+		}
+	case 16:
+		if c == 'p' {
+			return one(name, c, ProxyConnection, "proxy-connection")
+		}
+	case 17:
+		if c == 't' {
+			return one(name, c, TransferEncoding, "transfer-encoding")
+		}
+	case 18:
+		return one(name, c, ProxyAuthenticate, "proxy-authenticate")
+	case 19:
+		return one(name, c, ProxyAuthorization, "proxy-authorization")
+	}
+	if folded[name[0]] == 'x' {
+		return xForwarded(name)
+	}
+	return Other
+}
+
+func one(name []byte, first byte, n Name, lower string) Name {
+	if first == lower[0] && sameName(name, lower) {
+		return n
+	}
+	return Other
+}
+
+// sameName compares names of the same length.
+func sameName(name []byte, lower string) bool {
+	for i, c := range name {
+		if folded[c] != lower[i] && (c != '_' || lower[i] != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+func xForwarded(name []byte) Name {
+	const prefix = "x-forwarded-"
+	if len(name) < len(prefix) || !sameName(name[:len(prefix)], prefix) {
+		return Other
+	}
+	switch rest := name[len(prefix):]; {
+	case equalFold(rest, "for"):
+		return XForwardedFor
+	case equalFold(rest, "proto"):
+		return XForwardedProto
+	case equalFold(rest, "host"):
+		return XForwardedHost
+	case equalFold(rest, "port"):
+		return XForwardedPort
+	}
+	return XForwardedOther
+}
+
+// parseConnection reads the options of all Connection fields, and marks the
+// fields that they list.
+func (h *head) parseConnection() {
+	for i := range h.fields {
+		if h.fields[i].name != Connection {
+			continue
+		}
+		for list := h.valueOf(&h.fields[i]); len(list) > 0; {
+			var option []byte
+			option, list = nextElement(list)
+			switch {
+			case equalFold(option, "close"):
+				h.close = true
+			case equalFold(option, "keep-alive"):
+				h.keepAlive = true
+			case equalFold(option, "upgrade"):
+				h.upgrade = true
+			default:
+				h.remove(option)
+			}
+		}
+	}
+}
+
+// remove marks the fields named so, but for those whose loss would change what
+// the message means to its reader.
+func (h *head) remove(name []byte) {
+	for i := range h.fields {
+		f := &h.fields[i]
+		if (f.name == Other || f.name == Date) && sameFold(h.nameOf(f), name) {
+			f.removed = true
+		}
+	}
+}
+
+func sameFold(a, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if folded[a[i]] != folded[b[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// parseFraming reads what says where the body ends (RFC 9112, section 6.3).
+func (h *head) parseFraming(http10 bool) Fault {
+	if h.seen&(1<<ContentLength|1<<TransferEncoding) == 0 {
+		return OK
+	}
+	known := true
+	for i := range h.fields {
+		f := &h.fields[i]
+		value := h.valueOf(f)
+		switch f.name {
+		case ContentLength:
+			if h.hasLength || h.nameOf(f)[7] != '-' {
+				return BadLength
+			}
+			if h.length, h.hasLength = parseLength(value); !h.hasLength {
+				return BadLength
+			}
+		case TransferEncoding:
+			if h.chunked || http10 || h.nameOf(f)[8] != '-' {
+				return BadCoding
+			}
+			h.chunked, known = true, equalFold(value, "chunked")
+		}
+	}
+	switch {
+	case h.hasLength && h.chunked:
+		return LengthAndCoding
+	case !known:
+		return UnknownCoding
+	}
+	return OK
+}
+
+// parseLength takes 1*DIGIT without leading zeros, below 10^18.
+func parseLength(b []byte) (n int64, ok bool) {
+	if len(b) == 0 || len(b) > 18 || b[0] == '0' && len(b) > 1 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
