@@ -17,7 +17,7 @@ test:
 	scripts/test.sh
 
 e2e:
-	$(GO) test -race -count=1 -timeout 15m ./e2e
+	$(GO) test -race -count=1 -parallel 4 -timeout 20m ./e2e
 
 bench: build
 	$(GO) build -o .cache/ ./bench/peers ./bench/lossload

@@ -29,6 +29,7 @@ func own(t *testing.T, what string, conn net.Conn, address string, port int) {
 // TestTheAppSeesItsClient in req.socket, for every request of a connection and
 // for every client of a worker.
 func TestTheAppSeesItsClient(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	w.set("LISTEN", port)
@@ -61,6 +62,7 @@ func TestTheAppSeesItsClient(t *testing.T) {
 
 // TestExpressSeesItsClient without a word about proxies in the application.
 func TestExpressSeesItsClient(t *testing.T) {
+	t.Parallel()
 	needsPackages(t, app(t, "."))
 	w := newWorld(t)
 	port := freePort(t)
@@ -79,6 +81,7 @@ func TestExpressSeesItsClient(t *testing.T) {
 // TestWebSocketsPassThroughTheBalancer in both directions, small and large, text
 // and binary; the app sees the client behind each.
 func TestWebSocketsPassThroughTheBalancer(t *testing.T) {
+	t.Parallel()
 	needsPackages(t, app(t, "."))
 	w := newWorld(t)
 	port := freePort(t)
@@ -116,6 +119,7 @@ func TestWebSocketsPassThroughTheBalancer(t *testing.T) {
 
 // TestEventsArriveWhenTheyAreSent: nothing on the way waits for more.
 func TestEventsArriveWhenTheyAreSent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	w.set("LISTEN", port)

@@ -49,6 +49,7 @@ func body(t *testing.T, c *http.Client, url string) string {
 
 // TestPortZero: the system chooses one port for all workers, and ps shows it.
 func TestPortZero(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.set("LISTEN", "0")
 	w.run("-w", "2", app(t, "whoami.js"))
@@ -69,6 +70,7 @@ func TestPortZero(t *testing.T) {
 
 // TestAUnixSocket is shared by the workers; one that a dead program left behind is replaced.
 func TestAUnixSocket(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	path := filepath.Join(t.TempDir(), "app.sock")
 	stale, err := net.Listen("unix", path)
@@ -96,6 +98,7 @@ func TestAUnixSocket(t *testing.T) {
 
 // TestAUnixSocketInUse is not taken from the program that serves it.
 func TestAUnixSocketInUse(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	path := filepath.Join(t.TempDir(), "app.sock")
 	other, err := net.Listen("unix", path)
@@ -117,6 +120,7 @@ func TestAUnixSocketInUse(t *testing.T) {
 
 // TestIPv6 is served where the app asks for it, and only there.
 func TestIPv6(t *testing.T) {
+	t.Parallel()
 	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
 		t.Skip("this machine has no IPv6")
 	} else {
@@ -139,6 +143,7 @@ func TestIPv6(t *testing.T) {
 
 // TestTwoPorts: both are balanced; with -p each public port leads to its own.
 func TestTwoPorts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one, two := freePort(t), freePort(t)
 	w.set("LISTEN", "["+one+","+two+"]")
@@ -209,6 +214,7 @@ func secure(t *testing.T, address string, config *tls.Config) (worker, answer st
 // TestTLSOfTheApp reaches it untouched: its certificate, the client's own
 // connection, and tickets that are good at every worker.
 func TestTLSOfTheApp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	roots := w.certificate()
@@ -236,6 +242,7 @@ func TestTLSOfTheApp(t *testing.T) {
 
 // TestHTTP2OfTheApp: over TLS and without.
 func TestHTTP2OfTheApp(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"http2", "h2c"} {
 		t.Run(protocol, func(t *testing.T) {
 			w := newWorld(t)
@@ -275,6 +282,7 @@ func TestHTTP2OfTheApp(t *testing.T) {
 
 // TestUDP: datagrams reach the app, and its answers the client.
 func TestUDP(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	probe, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 // TestModes: every way to serve a Node app's listen() does, by the flag and by
 // the file.
 func TestModes(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		mode    string
 		worker  bool // it is a cluster worker
@@ -131,6 +132,7 @@ func over(t *testing.T, conn net.Conn) string {
 // TestReusePort: every worker binds the port itself, and the kernel spreads. Node
 // knows reusePort since 22.12.
 func TestReusePort(t *testing.T) {
+	t.Parallel()
 	for _, node := range nodes(t) {
 		major, minor := version(t, node)
 		if major < 22 || major == 22 && minor < 12 {
@@ -150,6 +152,7 @@ func TestReusePort(t *testing.T) {
 // TestNothingIsLostThatADeadWorkerHasNotTaken: connections that were handed to a
 // worker which did not take them any more go to another, with what is on them.
 func TestNothingIsLostThatADeadWorkerHasNotTaken(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"proxyfd", "rr"} {
 		t.Run(mode, func(t *testing.T) {
 			w := newWorld(t)

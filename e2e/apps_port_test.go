@@ -31,6 +31,7 @@ func python(t *testing.T) string {
 
 // TestAnyProgramThroughPORT: two workers, each on a port of its own.
 func TestAnyProgramThroughPORT(t *testing.T) {
+	t.Parallel()
 	for name, command := range map[string]func(t *testing.T) []string{
 		"Python": func(t *testing.T) []string {
 			return []string{python(t), filepath.Join(example(t, "python-port"), "app.py")}
@@ -62,6 +63,7 @@ func TestAnyProgramThroughPORT(t *testing.T) {
 
 // TestAProgramTakesItsSocket by systemd's LISTEN_FDS: it binds nothing itself.
 func TestAProgramTakesItsSocket(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	s := w.run("-w", "2", "-p", "127.0.0.1:"+port, build(t, example(t, "go-listenfds")))
@@ -73,6 +75,7 @@ func TestAProgramTakesItsSocket(t *testing.T) {
 
 // TestAFixedPortWorksWithOneWorker, with a word about what that costs.
 func TestAFixedPortWorksWithOneWorker(t *testing.T) {
+	t.Parallel()
 	server := build(t, filepath.Join("testdata", "portserver"))
 	for name, publish := range map[string]func(public, fixed string) string{
 		"with its port as the target": func(public, fixed string) string { return public + ":" + fixed },
@@ -96,6 +99,7 @@ func TestAFixedPortWorksWithOneWorker(t *testing.T) {
 
 // TestAFixedPortCannotHaveTwoWorkers: bulsa says so and what to do, and ends.
 func TestAFixedPortCannotHaveTwoWorkers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("exclusive.js", `require('http').createServer((req, res) => res.end()).listen({port: Number(process.env.LISTEN), exclusive: true})`)
 	fixed, public := freePort(t), freePort(t)
@@ -131,6 +135,7 @@ func TestAFixedPortCannotHaveTwoWorkers(t *testing.T) {
 
 // TestASecondWorkerOfAFixedPortLeavesTheFirstAlone: scaling up fails, serving goes on.
 func TestASecondWorkerOfAFixedPortLeavesTheFirstAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	public, fixed := freePort(t), freePort(t)
 	w.run("-w", "1", "-p", "127.0.0.1:"+public+":"+fixed, build(t, filepath.Join("testdata", "portserver")), fixed)

@@ -53,6 +53,7 @@ func gone(t *testing.T, all map[int][]int) {
 // TestASignalStopsGracefully: the request in flight is answered, nobody new is
 // let in, nothing is left, and it counts as success.
 func TestASignalStopsGracefully(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
 			w := newWorld(t)
@@ -147,6 +148,7 @@ require('http').createServer((req, res) => { if (req.url !== '/never') res.end(J
 // TestInTheBackground: the command returns when everything is ready, and `down`
 // is the end of it.
 func TestInTheBackground(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	w.set("LISTEN", port)
@@ -175,6 +177,7 @@ func TestInTheBackground(t *testing.T) {
 
 // TestABackgroundStartThatFails says why, with the application's own words.
 func TestABackgroundStartThatFails(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.do("run", "-d", "--name", "app", "--admin", "off", "-w", "2", app(t, "crash.js"))
 	t.Cleanup(func() { w.do("down", "-p", "app") })
@@ -189,6 +192,7 @@ func TestABackgroundStartThatFails(t *testing.T) {
 
 // TestABackgroundStartThatCannotBegin leaves nothing behind.
 func TestABackgroundStartThatCannotBegin(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

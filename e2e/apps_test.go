@@ -115,6 +115,7 @@ func answers(t *testing.T, url string, texts ...string) {
 // TestTheZombieServerAsksWhoItsPrimaryIs: the exchange that the example is
 // about, as under Node's own primary: worker ids from 1, one primary for all.
 func TestTheZombieServerAsksWhoItsPrimaryIs(t *testing.T) {
+	t.Parallel()
 	address := four(newWorld(t), filepath.Join(example(t, "zombie-server"), "cluster.js"))
 	hello := regexp.MustCompile(`^Hello from worker (\d+) of ([0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})\n$`)
 	primaries, ids := map[string]bool{}, map[string]bool{}
@@ -139,6 +140,7 @@ func TestTheZombieServerAsksWhoItsPrimaryIs(t *testing.T) {
 
 // TestAnAppThatKnowsNothingOfClusters has several workers all the same.
 func TestAnAppThatKnowsNothingOfClusters(t *testing.T) {
+	t.Parallel()
 	address := four(newWorld(t), filepath.Join(example(t, "zombie-server"), "app.js"))
 	seen := map[string]bool{}
 	eventually(t, "four processes have answered", func() bool {
@@ -150,6 +152,7 @@ func TestAnAppThatKnowsNothingOfClusters(t *testing.T) {
 
 // TestEveryWorkerLearnsWhoItIs from its environment, as the contract names it.
 func TestEveryWorkerLearnsWhoItIs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	w.set("NODE_OPTIONS", "--max-old-space-size=200")
@@ -181,6 +184,7 @@ func TestEveryWorkerLearnsWhoItIs(t *testing.T) {
 
 // TestTwoServicesHaveWorkersOfTheirOwn, each with its own primary's ids and names.
 func TestTwoServicesHaveWorkersOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one, two := freePort(t), freePort(t)
 	w.write("bulsa.yaml", fmt.Sprintf(`
@@ -206,6 +210,7 @@ services:
 
 // TestThePort: which one is open, and what the application believes.
 func TestThePort(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		publish func(public, asked string) []string
@@ -239,6 +244,7 @@ func TestThePort(t *testing.T) {
 
 // TestWaysToStart: whatever a developer types, two workers share one port.
 func TestWaysToStart(t *testing.T) {
+	t.Parallel()
 	apps := app(t, ".")
 	needsPackages(t, apps)
 	for _, c := range []struct {

@@ -37,6 +37,7 @@ func version(t *testing.T, node string) (major, minor int) {
 
 // TestNodeVersions: what depends on Node's own insides works with each version.
 func TestNodeVersions(t *testing.T) {
+	t.Parallel()
 	for _, node := range nodes(t) {
 		major, _ := version(t, node)
 		t.Run(fmt.Sprint(major), func(t *testing.T) {

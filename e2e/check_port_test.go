@@ -9,6 +9,7 @@ import (
 // TestACommandCheckReachesItsOwnWorker: a check that is written as for a
 // container asks localhost, and must reach the worker that it checks.
 func TestACommandCheckReachesItsOwnWorker(t *testing.T) {
+	t.Parallel()
 	const app = `require('http').createServer((q, a) => a.end('process ' + process.pid)).listen(process.env.PORT)`
 	target, published, same := freePort(t), freePort(t), freePort(t)
 	for name, c := range map[string]struct{ ports, asks, mode string }{

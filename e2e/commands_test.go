@@ -31,6 +31,7 @@ func sleepers(t *testing.T, n int) *world {
 }
 
 func TestPsShowsOneRowPerWorker(t *testing.T) {
+	t.Parallel()
 	w := sleepers(t, 2)
 	for _, alias := range []string{"ps", "ls", "list"} {
 		lines := strings.Split(strings.TrimSpace(w.must(alias)), "\n")
@@ -64,6 +65,7 @@ func TestPsShowsOneRowPerWorker(t *testing.T) {
 
 // TestPsFitsTheTerminal: columns fall away from the right.
 func TestPsFitsTheTerminal(t *testing.T) {
+	t.Parallel()
 	w := sleepers(t, 1)
 	for _, width := range []int{200, 80, 60, 45} {
 		screen := w.onTerminal(width, "ps")
@@ -113,6 +115,7 @@ func (w *world) onTerminal(width int, args ...string) string {
 }
 
 func TestInspectShowsHealthAsDockerDoes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run("--health-cmd", "echo fine", "--health-interval", "100ms", "--", "sleep", "1000")
 	var worker struct {
@@ -149,6 +152,7 @@ func TestInspectShowsHealthAsDockerDoes(t *testing.T) {
 }
 
 func TestLogsOfWorkersAndServices(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.up(`
 services:
@@ -169,6 +173,7 @@ services:
 }
 
 func TestLogsFollowARespawn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run("--", "sh", "-c", "echo I am $$; exec sleep 1000")
 	follower := w.start("logs", "-f")
@@ -182,6 +187,7 @@ func TestLogsFollowARespawn(t *testing.T) {
 }
 
 func TestEventsTellWhatHappensAndWhy(t *testing.T) {
+	t.Parallel()
 	w := sleepers(t, 1)
 	follower := w.start("events", "-f", "--format", "json")
 	follower.prints(`"kind":"ready"`)
@@ -205,6 +211,7 @@ func TestEventsTellWhatHappensAndWhy(t *testing.T) {
 }
 
 func TestScaleUpAndDownToNothing(t *testing.T) {
+	t.Parallel()
 	w := sleepers(t, 1)
 	for _, n := range []int{3, 1, 0, 2} {
 		w.must("scale", fmt.Sprintf("app=%d", n))
@@ -246,6 +253,7 @@ func TestNoRequestIsLostWhenAskedForChange(t *testing.T) {
 }
 
 func TestStopAndStart(t *testing.T) {
+	t.Parallel()
 	w := sleepers(t, 2)
 	pids := w.pidsOf("app")
 	if out := w.must("stop", "app"); out != "app: stopped\n" {
@@ -268,6 +276,7 @@ func TestStopAndStart(t *testing.T) {
 }
 
 func TestKillSignalsAWorkerThatComesBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run("-w", "2", "--", "sh", "-c", "trap 'echo heard HUP' HUP; echo set; while :; do sleep 0.1; done")
 	eventually(t, "both listen for signals", func() bool { return strings.Count(w.must("logs"), "set") == 2 })
@@ -287,6 +296,7 @@ func TestKillSignalsAWorkerThatComesBack(t *testing.T) {
 }
 
 func TestDownEndsEverything(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.must("run", "-d", "--name", "app", "--admin", "off", "-w", "2", "--", "sleep", "1000")
 	pids := w.pidsOf("app")
@@ -305,6 +315,7 @@ func TestDownEndsEverything(t *testing.T) {
 }
 
 func TestProjectsAreFoundByNameByFolderOrAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one, two := w.write("one/compose.yaml", "services: {app: {command: sleep 1000}}\n"), w.write("two/compose.yaml", "name: second\nservices: {web: {command: sleep 1000}}\n")
 	there := func(dir string) *world { other := *w; other.dir = dir; return &other }
@@ -333,6 +344,7 @@ func TestProjectsAreFoundByNameByFolderOrAlone(t *testing.T) {
 }
 
 func TestVersionCompletionAndHelp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if out := w.must("version"); !strings.HasPrefix(out, "bulsa ") {
 		t.Errorf("version prints %q", out)
@@ -358,6 +370,7 @@ func TestVersionCompletionAndHelp(t *testing.T) {
 }
 
 func TestConfigPrintsWhatWasUnderstood(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("compose.yaml", `
 name: shown
@@ -405,6 +418,7 @@ func administered(t *testing.T, args ...string) (w *world, address, token string
 }
 
 func TestNoValueOfTheEnvironmentIsShown(t *testing.T) {
+	t.Parallel()
 	w, address, _ := administered(t)
 	shown := w.must("inspect", "app") + w.must("inspect", "app.1") + w.must("ps") + w.must("events") + w.must("ps", "--format", "json")
 	for _, path := range strings.Fields("/ /page.js /page.css /metrics /healthz /api/v1/project /api/v1/workers?all=true /api/v1/inspect/app /api/v1/inspect/app.1 /api/v1/ready /api/v1/events") {
@@ -423,6 +437,7 @@ func TestNoValueOfTheEnvironmentIsShown(t *testing.T) {
 }
 
 func TestMetricsAreWhatPrometheusReads(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("greet.js", greeter)
 	port, admin := freePort(t), freePort(t)
@@ -461,6 +476,7 @@ func scrape(t *testing.T, url string) map[string]*dto.MetricFamily {
 }
 
 func TestChangesOverTCPNeedTheToken(t *testing.T) {
+	t.Parallel()
 	w, address, token := administered(t)
 	post := func(change func(*http.Request)) int {
 		t.Helper()
@@ -529,6 +545,7 @@ func TestTheAdminServerTakesTheNextFreePort(t *testing.T) {
 }
 
 func TestHealthzTellsWhetherTheProjectStands(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	w.start("run", "--name", "app", "--admin", port, "--health-cmd", "test -e healthy", "--health-interval", "50ms", "--health-retries", "1000", "--", "sleep", "1000")
@@ -545,6 +562,7 @@ func TestHealthzTellsWhetherTheProjectStands(t *testing.T) {
 
 // TestThePageShowsTheWorkers needs a browser.
 func TestThePageShowsTheWorkers(t *testing.T) {
+	t.Parallel()
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("no chromium here")
@@ -566,6 +584,7 @@ func TestThePageShowsTheWorkers(t *testing.T) {
 // TestABrokenReleaseDoesNotTakeThePlaceOfAGoodOne: up -d says why it is not there, and
 // the workers that serve go on serving.
 func TestABrokenReleaseDoesNotTakeThePlaceOfAGoodOne(t *testing.T) {
+	t.Parallel()
 	w, _, port := greets(t, "hello", 2)
 	before := w.pidsOf("app")
 	w.write("greet.js", "throw new Error('this release is broken')\n")

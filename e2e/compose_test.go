@@ -59,6 +59,7 @@ func (w *world) pidsOf(service string) []int {
 }
 
 func TestUpAgainWithoutAChangeTouchesNothing(t *testing.T) {
+	t.Parallel()
 	w, _, _ := greets(t, "hello", 2)
 	before := w.pidsOf("app")
 	// What the shell says of itself is no change of the file.
@@ -74,6 +75,7 @@ func TestUpAgainWithoutAChangeTouchesNothing(t *testing.T) {
 }
 
 func TestUpAgainWithAnotherNumberScales(t *testing.T) {
+	t.Parallel()
 	w, _, port := greets(t, "hello", 1)
 	before := w.pidsOf("app")
 	w.write("compose.yaml", greeting(port, "hello", 3))
@@ -86,6 +88,7 @@ func TestUpAgainWithAnotherNumberScales(t *testing.T) {
 }
 
 func TestUpAgainWithAChangeReplacesWorkersWithoutLoss(t *testing.T) {
+	t.Parallel()
 	w, _, port := greets(t, "hello", 2)
 	before := w.pidsOf("app")
 	l := startLoad("127.0.0.1:"+port, "/", 16, 5*time.Millisecond)
@@ -132,6 +135,7 @@ func startedFirst(t *testing.T, w *world) {
 }
 
 func TestUpAgainAddsAndRemovesServices(t *testing.T) {
+	t.Parallel()
 	w, _, port := greets(t, "hello", 1)
 	before, other := w.pidsOf("app"), freePort(t)
 	w.write("compose.yaml", greeting(port, "hello", 1)+fmt.Sprintf(`
@@ -161,6 +165,7 @@ func TestUpAgainAddsAndRemovesServices(t *testing.T) {
 
 // TestARenamedServiceKeepsItsPort: the port is the same, only who serves it changes.
 func TestARenamedServiceKeepsItsPort(t *testing.T) {
+	t.Parallel()
 	w, _, port := greets(t, "hello", 1)
 	l := startLoad("127.0.0.1:"+port, "/", 4, 5*time.Millisecond)
 	w.write("compose.yaml", strings.Replace(greeting(port, "renamed", 1), "app:", "web:", 1))
@@ -189,6 +194,7 @@ func refuses(t *testing.T, port string) {
 }
 
 func TestABrokenFileLeavesTheRunningProjectAlone(t *testing.T) {
+	t.Parallel()
 	w, _, port := greets(t, "hello", 1)
 	before := w.pidsOf("app")
 	w.write("compose.yaml", greeting(port, "hello", 1)+"    comand: x\n")
@@ -215,6 +221,7 @@ func TestABrokenFileLeavesTheRunningProjectAlone(t *testing.T) {
 // TestUpDetachedReturnsWhenReady: with files that are merged, an environment
 // file, .env and interpolation in them.
 func TestUpDetachedReturnsWhenReady(t *testing.T) {
+	t.Parallel()
 	w, port := newWorld(t), freePort(t)
 	w.write("greet.js", greeter)
 	w.write("base.yaml", `
@@ -245,6 +252,7 @@ services:
 }
 
 func TestProfilesChooseServices(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("compose.yaml", `
 services:
@@ -264,6 +272,7 @@ services:
 
 // TestDependenciesAreWaitedFor: a job, then a service that is checked, then the app.
 func TestDependenciesAreWaitedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.up(`
 services:
@@ -305,6 +314,7 @@ services:
 }
 
 func TestAFailedJobTellsWhyOthersWait(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("compose.yaml", `
 services:
@@ -324,6 +334,7 @@ services:
 }
 
 func TestRestartPoliciesOfCompose(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.up(`
 services:
@@ -404,6 +415,7 @@ func tally(t *testing.T, url string, n int) map[string]int {
 }
 
 func TestExternalServersShareByWeight(t *testing.T) {
+	t.Parallel()
 	a, b := newUpstream(t, "a"), newUpstream(t, "b")
 	_, url := balances(t, fmt.Sprintf("        - {address: %q, weight: 3}\n        - {address: %q}", a.address, b.address), "")
 	answers := tally(t, url, 40)
@@ -413,6 +425,7 @@ func TestExternalServersShareByWeight(t *testing.T) {
 }
 
 func TestABackupServerAnswersOnlyWhenTheOthersCannot(t *testing.T) {
+	t.Parallel()
 	a, b := newUpstream(t, "a"), newUpstream(t, "b")
 	_, url := balances(t, fmt.Sprintf("        - {address: %q, max_fails: 1, fail_timeout: 1s}\n        - {address: %q, backup: true}", a.address, b.address), "")
 	if answers := tally(t, url, 20); answers["a"] != 20 {
@@ -427,6 +440,7 @@ func TestABackupServerAnswersOnlyWhenTheOthersCannot(t *testing.T) {
 }
 
 func TestAFailingServerIsLeftOutForItsTime(t *testing.T) {
+	t.Parallel()
 	a, b := newUpstream(t, "a"), newUpstream(t, "b")
 	_, url := balances(t, fmt.Sprintf("        - {address: %q, max_fails: 2, fail_timeout: 2s}\n        - {address: %q}", a.address, b.address), "")
 	tally(t, url, 4)
@@ -446,6 +460,7 @@ func TestAFailingServerIsLeftOutForItsTime(t *testing.T) {
 // TestTheLastServerIsNeverLeftOut: when both fail for a moment, answers are back
 // as soon as a server is.
 func TestTheLastServerIsNeverLeftOut(t *testing.T) {
+	t.Parallel()
 	a, b := newUpstream(t, "a"), newUpstream(t, "b")
 	_, url := balances(t, fmt.Sprintf("        - {address: %q, max_fails: 1, fail_timeout: 60s}\n        - {address: %q, max_fails: 1, fail_timeout: 60s}", a.address, b.address), "")
 	a.ill.Store(true)
@@ -462,6 +477,7 @@ func TestTheLastServerIsNeverLeftOut(t *testing.T) {
 
 // TestTheFileOfTheDocumentation is the example that users start from, on free ports.
 func TestTheFileOfTheDocumentation(t *testing.T) {
+	t.Parallel()
 	w, port, legacy := newWorld(t), freePort(t), freePort(t)
 	a, b := newUpstream(t, "a"), newUpstream(t, "b")
 	w.write("app.js", greeter)

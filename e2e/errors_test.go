@@ -30,6 +30,7 @@ func failsWith(t *testing.T, r result, status int, texts ...string) {
 // TestMistakesInTheFile: each is told in one line with its place and what to
 // change, and nothing is started.
 func TestMistakesInTheFile(t *testing.T) {
+	t.Parallel()
 	const good = "services:\n  app:\n    command: touch started\n"
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,6 +78,7 @@ func TestMistakesInTheFile(t *testing.T) {
 
 // TestMistakesThatTheBackgroundFinds come back to the command that waits.
 func TestMistakesThatTheBackgroundFinds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("bulsa.yaml", "services:\n  app:\n    command: no-such-program\n")
 	failsWith(t, w.do("up", "-d", "--admin", "off"), 2, "bulsa.yaml:3: ", "no-such-program")
@@ -95,6 +97,7 @@ func untouched(t *testing.T, w *world) {
 }
 
 func TestMistakesOnTheCommandLine(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +153,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 }
 
 func TestCommandsWithoutAProject(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, args := range []string{
 		"ps", "ps -p other", "inspect app", "logs", "logs -f app", "events", "scale app=2", "start", "stop", "restart app", "kill app.1", "down",

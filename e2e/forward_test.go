@@ -66,6 +66,7 @@ func sum(b []byte) string {
 // TestConnectionsAreKeptAliveOnBothSides: requests of one client, one after the
 // other, take one connection to the worker.
 func TestConnectionsAreKeptAliveOnBothSides(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js")
 	c := dial(t, address)
 	c.ask("GET", "/see")
@@ -91,6 +92,7 @@ func TestConnectionsAreKeptAliveOnBothSides(t *testing.T) {
 
 // TestLargeBodiesPassUnchanged both ways, with a length and chunked.
 func TestLargeBodiesPassUnchanged(t *testing.T) {
+	t.Parallel()
 	const size = 10 << 20
 	_, _, address := service(t, "forward.js")
 	body := pattern(size)
@@ -143,6 +145,7 @@ func TestLargeBodiesPassUnchanged(t *testing.T) {
 // TestBodiesStream: the worker has the first part before the client has sent the
 // second, and the client the first part of the answer.
 func TestBodiesStream(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js")
 	c := dial(t, address)
 	c.ask("POST", "/echo", "Transfer-Encoding: chunked")
@@ -160,6 +163,7 @@ func TestBodiesStream(t *testing.T) {
 
 // TestTrailersPassBothWays.
 func TestTrailersPassBothWays(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js")
 	c := dial(t, address)
 	c.ask("POST", "/trailers", "Transfer-Encoding: chunked", "Trailer: X-Check", "TE: trailers")
@@ -173,6 +177,7 @@ func TestTrailersPassBothWays(t *testing.T) {
 // TestContinueIsForTheWorkerToGive: a client that waits for 100 gets it from the
 // worker, or its refusal without having sent a byte.
 func TestContinueIsForTheWorkerToGive(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js")
 	c := dial(t, address)
 	c.ask("POST", "/see", "Expect: 100-continue", "Content-Length: 5", "Authorization: me")
@@ -192,6 +197,7 @@ func TestContinueIsForTheWorkerToGive(t *testing.T) {
 
 // TestAnswersWithoutABody leave the connection in step.
 func TestAnswersWithoutABody(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js")
 	c := dial(t, address)
 	c.ask("HEAD", "/bytes?n=1000")
@@ -216,6 +222,7 @@ func TestAnswersWithoutABody(t *testing.T) {
 
 // TestAnyProtocolCanBeUpgradedTo, and what follows the request at once is not lost.
 func TestAnyProtocolCanBeUpgradedTo(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js")
 	c := dial(t, address)
 	c.ask("GET", "/", "Connection: Upgrade", "Upgrade: tar/2", "Sec-Thing: 1")
@@ -237,6 +244,7 @@ func TestAnyProtocolCanBeUpgradedTo(t *testing.T) {
 // TestWhoAsksCannotBeForged: what a client says about its origin is replaced;
 // what it says about its connection stays there.
 func TestWhoAsksCannotBeForged(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js")
 	c := dialFrom(t, "127.0.0.9", address)
 	c.ask("GET", "/hop?x=%2F..%2e&y=a+b", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "Forwarded: for=1.2.3.4",
@@ -267,6 +275,7 @@ func TestWhoAsksCannotBeForged(t *testing.T) {
 
 // TestATrustedProxyIsBelieved and added to; everybody else is not.
 func TestATrustedProxyIsBelieved(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js", `    x-bulsa: {trusted_proxies: ["127.0.0.7/32"]}`)
 	said := []string{"X-Forwarded-For: 203.0.113.5", "X-Forwarded-Proto: https", "X-Forwarded-Host: www.example", "Forwarded: for=203.0.113.5;proto=https"}
 	c := dialFrom(t, "127.0.0.7", address)
@@ -291,6 +300,7 @@ func TestATrustedProxyIsBelieved(t *testing.T) {
 
 // TestSlowAndSilentSides meet a time-out, each with its own answer.
 func TestSlowAndSilentSides(t *testing.T) {
+	t.Parallel()
 	_, s, address := service(t, "forward.js", `    x-bulsa: {timeouts: {header: 300ms, idle: 500ms, answer: 400ms, connect: 300ms}, hold: 0s}`)
 	within := func(what string, least time.Duration, do func()) {
 		t.Helper()
@@ -331,6 +341,7 @@ func TestSlowAndSilentSides(t *testing.T) {
 
 // TestAStoppedWorkerIsNotWaitedForLongerThanConnect.
 func TestAStoppedWorkerIsNotWaitedForLongerThanConnect(t *testing.T) {
+	t.Parallel()
 	w, s, address := service(t, "forward.js", `    x-bulsa: {timeouts: {connect: 300ms}, hold: 0s}`)
 	pid := w.worker("app.1").PID
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -346,6 +357,7 @@ func TestAStoppedWorkerIsNotWaitedForLongerThanConnect(t *testing.T) {
 
 // TestLimitsOfSize refuse what is too large, and only that.
 func TestLimitsOfSize(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js", `    x-bulsa: {limits: {body: 1000, header: 2000}}`)
 	c := dial(t, address)
 	c.ask("POST", "/see", "Content-Length: 1000")
@@ -370,6 +382,7 @@ func TestLimitsOfSize(t *testing.T) {
 // TestARequestWaitsForAWorker: while none lives, requests are held; the next
 // worker answers them.
 func TestARequestWaitsForAWorker(t *testing.T) {
+	t.Parallel()
 	w, _, address := service(t, "forward.js", "    deploy: {replicas: 2}", `    x-bulsa: {restart: {delay: 1s, jitter: 0}}`)
 	idle := dial(t, address)
 	idle.ask("GET", "/see")
@@ -394,6 +407,7 @@ func TestARequestWaitsForAWorker(t *testing.T) {
 
 // TestWithoutHoldTheRefusalIsInstant and says when to come back.
 func TestWithoutHoldTheRefusalIsInstant(t *testing.T) {
+	t.Parallel()
 	w, s, address := service(t, "forward.js", `    x-bulsa: {hold: 0s, restart: {delay: 30s, max_delay: 30s}}`)
 	c := dial(t, address)
 	c.ask("GET", "/see")
@@ -416,6 +430,7 @@ func TestWithoutHoldTheRefusalIsInstant(t *testing.T) {
 
 // TestWhatCanBeReadInTwoWaysIsRefused with 400, and the connection ends.
 func TestWhatCanBeReadInTwoWaysIsRefused(t *testing.T) {
+	t.Parallel()
 	_, _, address := service(t, "forward.js")
 	head := "POST /see HTTP/1.1\r\nHost: x\r\n"
 	for name, text := range map[string]string{
@@ -451,6 +466,7 @@ func TestWhatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 
 // TestAClientThatLeavesEndsItsRequest: the worker is not kept busy for nobody.
 func TestAClientThatLeavesEndsItsRequest(t *testing.T) {
+	t.Parallel()
 	w, _, address := service(t, "forward.js")
 	var gone []*talk
 	for range 5 {

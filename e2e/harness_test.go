@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -247,16 +248,27 @@ func eventually(t *testing.T, what string, fact func() bool) {
 	}
 }
 
-// freePort is a TCP port of 127.0.0.1 that nobody uses at the moment.
+// lastPort is the port that freePort gave last. It begins somewhere else in each
+// process, so that two runs of the tests beside each other seldom meet.
+var lastPort atomic.Int32
+
+const lowestPort, ports = 10000, 20000
+
+// freePort is a port that nothing listens on, below those that the kernel gives
+// to outgoing connections (ip_local_port_range), and never the same twice: tests
+// run beside each other, and some time passes until the port is used.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	lastPort.CompareAndSwap(0, int32(os.Getpid()*37%ports)+1)
+	for range ports {
+		port := fmt.Sprint(lowestPort + int(lastPort.Add(1))%ports)
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no free port")
+	return ""
 }
 
 // row is what the tests read of `bulsa ps --format json`.

@@ -83,6 +83,7 @@ func (w *world) pids(name string) []int {
 // TestFormsOfACheck: Docker's four ways to write one, in the worker's
 // environment and folder.
 func TestFormsOfACheck(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, test, output string
 		code               int
@@ -135,6 +136,7 @@ services:
 // TestATimeOutKillsTheWholeCheck: grandchildren included, those in a session of
 // their own too.
 func TestATimeOutKillsTheWholeCheck(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("check.sh", "sleep 987 & echo $! >> left\nsetsid sleep 986 & echo $! >> left\necho begun\nsleep 985\n")
 	w.up(`
@@ -204,6 +206,7 @@ services:
 // TestTheStartPeriodForgives: failures inside it do not count, checks come every
 // start_interval, and the first success ends it.
 func TestTheStartPeriodForgives(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.up(`
 services:
@@ -242,6 +245,7 @@ http.createServer((q, s) => {
 // TestAnUnhealthyWorkerIsReplacedStartFirst: its successor serves before it
 // goes, and no request is lost meanwhile.
 func TestAnUnhealthyWorkerIsReplacedStartFirst(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	w.write("app.js", moodyApp)
@@ -297,6 +301,7 @@ func lastIndex(list []string, item string) int {
 // TestAnUnhealthyWorkerIsKeptWhereThePolicySaysSo: out of rotation while it is
 // unhealthy, and back when it has passed often enough.
 func TestAnUnhealthyWorkerIsKeptWhereThePolicySaysSo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	w.write("app.js", moodyApp)
@@ -340,6 +345,7 @@ services:
 // TestTheCheapProbes: without a command. A worker that hangs fails the one over
 // HTTP and is replaced.
 func TestTheCheapProbes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ports := []string{freePort(t), freePort(t)}
 	w.write("app.js", moodyApp)

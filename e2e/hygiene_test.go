@@ -85,6 +85,7 @@ while :; do sleep 0.1; done
 // TestNothingOutlivesItsWorker: not what ignores SIGTERM, nor what left the
 // group, nor what lost its parents; however the worker ends.
 func TestNothingOutlivesItsWorker(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		end  func(w *world, s *server, leader int)
@@ -114,6 +115,7 @@ func TestNothingOutlivesItsWorker(t *testing.T) {
 
 // TestTheNextBulsaCleansUp what one left whose guard was killed with it.
 func TestTheNextBulsaCleansUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("worker.sh", stubborn)
 	s := w.start("run", "--name", "app", "--admin", "off", "--", "sh", "worker.sh")
@@ -140,6 +142,7 @@ func commandLine(pid int) string {
 
 // TestNoZombieStays below bulsa, however many orphans its workers leave.
 func TestNoZombieStays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("worker.sh", "i=0; while [ $i -lt 50 ]; do (setsid sh -c 'sleep 0.05 & exit 0' &); i=$((i+1)); done; touch done; exec sleep 1000\n")
 	s := w.start("run", "--name", "app", "--admin", "off", "--health-cmd", "sleep 0.01 & exit 0", "--health-interval", "50ms", "--", "sh", "worker.sh")
@@ -162,6 +165,7 @@ func TestNoZombieStays(t *testing.T) {
 // TestWhatAWorkerInherits: an empty standard input, its output, the channel of
 // Node's cluster where it may be of use, and nothing else.
 func TestWhatAWorkerInherits(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("app.js", "setInterval(() => {}, 1000)\n")
 	w.write("stdin.sh", "cat > stdin; echo ended >> stdin; exec sleep 1000\n")
@@ -216,6 +220,7 @@ func descriptors(t *testing.T, pid int) map[int]string {
 
 // TestEveryKindOfOutputIsKept: without a last newline, very long, not text.
 func TestEveryKindOfOutputIsKept(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("worker.sh", `printf 'part'; sleep 0.2; echo 'ial'
 echo to-stderr >&2
@@ -294,6 +299,7 @@ func (w *world) runtime() string {
 
 // TestLogsFollowOverARespawn: what the successor says comes, too.
 func TestLogsFollowOverARespawn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.ready("run", "--name", "app", "--admin", "off", "--", "sh", "-c", "echo run of $$; exec sleep 1000")
 	follower := w.start("logs", "-f", "app")
@@ -308,6 +314,7 @@ func TestLogsFollowOverARespawn(t *testing.T) {
 
 // TestAFullDiskLosesLinesNotTheService, and it says so.
 func TestAFullDiskLosesLinesNotTheService(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("mounting a small disk needs root")
 	}

@@ -146,6 +146,7 @@ services:
 // TestACrashLoopEndsInFailed: whatever the age at death. The cause is shown, the
 // sibling service goes on, and a user can start over.
 func TestACrashLoopEndsInFailed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, command string }{
 		{"dies at once", "exit 3"},
 		{"dies after a while", "sleep 0.3; echo error: out of luck >&2; exit 3"},
@@ -193,6 +194,7 @@ services:
 
 // TestStartTriesAFailedWorkerAgain, with its whole budget.
 func TestStartTriesAFailedWorkerAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.up(`
 services:
@@ -227,6 +229,7 @@ services:
 // TestAFailedWorkerIsTriedAgainSlowly, and comes back by itself when what was
 // wrong is over.
 func TestAFailedWorkerIsTriedAgainSlowly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("run.sh", "if [ -e mended ]; then exec sleep 1000; fi\nexit 1\n")
 	w.up(`
@@ -257,6 +260,7 @@ services:
 
 // TestRestartPolicies: what each of them does with success, failure and signals.
 func TestRestartPolicies(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		policy, command string
 		status          int

@@ -23,7 +23,7 @@ packages=$(($(nproc) / 2))
 go build -race ./... # with all cores, so that the tests below need not wait for it
 # shellcheck disable=SC2046 # words on purpose
 run go test -race -timeout 15m -p "$packages" $(go list ./... | grep -v /e2e)
-run go test -race -timeout 15m -count=1 ./e2e
+run go test -race -timeout 20m -count=1 -parallel 4 ./e2e # most of them wait for processes
 
 # go test fuzzes one target of one package at a time.
 for file in $(grep -rl --include='*_test.go' '^func Fuzz' cmd internal | sort); do
