@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +73,7 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"max_fails":       integer(&s.Balance.MaxFails),
 		"fail_timeout":    duration(&s.Balance.FailTimeout),
 		"slow_start":      duration(&s.Balance.SlowStart),
+		"max_conns":       integer(&s.Balance.MaxConns),
 		"workers":         c.workers(from, s),
 		"spare":           spare,
 		"probe":           group(probeKeys(s)),
@@ -83,6 +85,9 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"timeouts":        group(timeoutKeys(s)),
 		"limits":          group(limitKeys(s)),
 		"trusted_proxies": textList(&s.Forward.TrustedProxies),
+		"proxy_protocol":  boolean(&s.Forward.ProxyProtocol),
+		"routes":          routeList(s),
+		"access_log":      c.accessLog(s),
 		"restart":         group(restartKeys(s)),
 		"servers":         serverList(s),
 	}
@@ -128,18 +133,73 @@ func timeoutKeys(s *spec.Service) map[string]setter {
 		"connect": duration(&s.Forward.ConnectTimeout),
 		"answer":  duration(&s.Forward.AnswerTimeout),
 		"drain":   duration(&s.Stop.Drain),
+		"write":   duration(&s.Forward.WriteTimeout),
+		"retry":   duration(&s.Forward.RetryTimeout),
 	}
 }
 
 func limitKeys(s *spec.Service) map[string]setter {
+	l := &s.Limits
 	return map[string]setter{
-		"body": size(&s.Forward.MaxBody),
+		"body": size(&l.Body),
 		"header": func(path string, value any) error {
-			n := int64(s.Forward.MaxHeader)
+			n := int64(l.Header)
 			err := size(&n)(path, value)
-			s.Forward.MaxHeader = int(min(n, math.MaxInt32))
+			l.Header = int(min(n, math.MaxInt32))
 			return err
 		},
+		"connections":             integer(&l.Connections),
+		"connections_per_address": integer(&l.ConnectionsPerAddress),
+		"min_rate":                size(&l.MinRate),
+		"queue":                   integer(&l.Queue),
+		"queue_timeout":           duration(&l.QueueTimeout),
+	}
+}
+
+func routeKeys(r *spec.Route) map[string]setter {
+	return map[string]setter{
+		"host":         text(func(t string) error { r.Host = t; return nil }),
+		"path":         text(func(t string) error { r.Path = t; return nil }),
+		"strip_prefix": boolean(&r.StripPrefix),
+	}
+}
+
+func routeList(s *spec.Service) setter {
+	return func(path string, value any) error {
+		list, ok := value.([]any)
+		if !ok {
+			return wrong(path, "a list of routes, such as [{host: api.example.com, path: /v1}]")
+		}
+		for i, item := range list {
+			var r spec.Route
+			where := fmt.Sprintf("%s.%d", path, i)
+			if err := decode(where, item, routeKeys(&r)); err != nil {
+				return err
+			}
+			r, err := spec.ParseRoute(r)
+			if err != nil {
+				return spec.At(where, err)
+			}
+			s.Routes = append(s.Routes, r)
+		}
+		return nil
+	}
+}
+
+// accessLog is on once it is named. A path starts from the project's folder.
+func (c *converter) accessLog(s *spec.Service) setter {
+	return func(path string, value any) error {
+		l := spec.AccessLog{Format: "json", File: "stdout", Sample: 1}
+		err := decode(path, value, map[string]setter{
+			"format": text(func(t string) error { l.Format = t; return nil }),
+			"file":   text(func(t string) error { l.File = t; return nil }),
+			"sample": number(&l.Sample),
+		})
+		if l.File != "" && l.File != "stdout" {
+			l.File = absolute(c.dir, filepath.FromSlash(l.File))
+		}
+		s.AccessLog = l
+		return err
 	}
 }
 

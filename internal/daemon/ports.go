@@ -19,8 +19,8 @@ import (
 )
 
 // ports is the book of all public sockets: those that the configuration
-// publishes, and those that workers ask for. Each leads to one pool of one
-// service. It implements engine.Sockets.
+// publishes, and those that workers ask for. Each leads to the pool of one
+// service, or of several that share a published port. It implements engine.Sockets.
 type ports struct {
 	server     *proxy.Server
 	supervisor *supervisor.Supervisor
@@ -48,21 +48,44 @@ func (b *ports) divert(id string, conn net.Conn) bool {
 		return false
 	}
 	b.mu.Lock()
-	s := b.open[id]
+	var users []user
+	if s := b.open[id]; s != nil {
+		users = s.users
+	}
 	b.mu.Unlock()
-	return s != nil && b.visitors.Visit(s.service, s.port, conn)
+	for _, u := range users {
+		if b.visitors.Visit(u.service, u.port, conn) {
+			return true
+		}
+	}
+	return false
 }
 
 // socket is one public socket.
 type socket struct {
 	id        string
-	service   string
-	port      engine.Port
-	published spec.Port // zero when a worker asked for it
+	users     []user // one, or those that share a published port; never changed, but replaced
+	published bool   // else a worker asked for it
 	listener  net.Listener
 	packet    net.PacketConn // UDP
 	shared    bool           // the workers accept themselves: bulsa only holds it
 	served    bool
+}
+
+// user is a service behind a socket.
+type user struct {
+	service string
+	port    engine.Port
+	target  int // as it is published; 0: none
+}
+
+// use is how a service is behind the socket.
+func (s *socket) use(service string) (user, bool) {
+	i := slices.IndexFunc(s.users, func(u user) bool { return u.service == service })
+	if i < 0 {
+		return user{}, false
+	}
+	return s.users[i], true
 }
 
 func (s *socket) close() {
@@ -110,7 +133,10 @@ func (b *ports) publish(p spec.Project) (retire func(), err error) {
 			if b.open[id] != nil {
 				continue
 			}
-			s, err := b.openPublished(id, sv, i)
+			if slices.ContainsFunc(opened, func(s *socket) bool { return s.id == id }) {
+				continue
+			}
+			s, err := b.openPublished(id, sv, port)
 			if err != nil {
 				for _, o := range opened {
 					o.close()
@@ -127,15 +153,19 @@ func (b *ports) publish(p spec.Project) (retire func(), err error) {
 	return func() { b.retire(p, wanted) }, nil
 }
 
-// assign gives each published socket to its service, which may be another one
-// than before, and lets the workers of new services ask. b.mu is held.
+// assign gives each published socket to its services, which may be others than
+// before, and lets the workers of new services ask. b.mu is held.
 func (b *ports) assign(p spec.Project) {
+	users := map[string][]user{}
 	for _, sv := range p.Services {
 		b.services[sv.Name] = sv
 		for i, port := range sv.Ports {
-			s := b.open[publishedID(sv.Name, port)]
-			s.service, s.port, s.published = sv.Name, portKey(sv, i), port
+			id := publishedID(sv.Name, port)
+			users[id] = append(users[id], user{sv.Name, portKey(sv, i), port.Target})
 		}
+	}
+	for id, u := range users {
+		b.open[id].users = u
 	}
 }
 
@@ -148,13 +178,12 @@ func publishedID(service string, p spec.Port) string {
 	return "published/" + net.JoinHostPort(p.Host, strconv.Itoa(p.Published))
 }
 
-func (b *ports) openPublished(id string, sv spec.Service, i int) (*socket, error) {
-	port := sv.Ports[i]
+func (b *ports) openPublished(id string, sv spec.Service, port spec.Port) (*socket, error) {
 	ln, err := listen.Open(b.ctx, "tcp", port.Host, port.Published)
 	if err != nil {
 		return nil, err
 	}
-	return &socket{id: id, service: sv.Name, port: portKey(sv, i), published: port, listener: ln, shared: sv.NodeMode == spec.NodeShared}, nil
+	return &socket{id: id, published: true, listener: ln, shared: sv.NodeMode == spec.NodeShared}, nil
 }
 
 // portKey is the pool that a published port leads to: the first one, and every
@@ -177,8 +206,8 @@ func (b *ports) retire(p spec.Project, wanted map[string]bool) {
 		b.services[sv.Name] = sv
 	}
 	for id, s := range b.open {
-		_, known := b.services[s.service]
-		if !known || s.published != (spec.Port{}) && !wanted[id] {
+		_, known := b.services[s.users[0].service]
+		if s.published && !wanted[id] || !s.published && !known {
 			s.close()
 			delete(b.open, id)
 		}
@@ -193,11 +222,9 @@ func (b *ports) route() {
 		if s.shared || s.packet != nil {
 			continue
 		}
-		pool, err := b.supervisor.Pool(s.service, s.port)
-		if err != nil {
-			continue // the service is on its way out
+		if routes := b.routes(s); len(routes) > 0 {
+			table[id] = proxy.NewListener(routes...)
 		}
-		table[id] = proxy.NewListener(proxy.Route{Service: s.service, Port: string(s.port), Pool: pool, Settings: settings(b.services[s.service])})
 	}
 	b.server.SetTable(table)
 	for id, s := range b.open {
@@ -209,17 +236,42 @@ func (b *ports) route() {
 		go func() {
 			defer b.serving.Done()
 			if err := b.server.Serve(b.ctx, id, s.listener); err != nil && !errors.Is(err, net.ErrClosed) {
-				b.notice(s.service, fmt.Sprintf("the listener on %s ended: %v", s.address(), err))
+				b.notice("", fmt.Sprintf("the listener on %s ended: %v", s.address(), err))
 			}
 		}()
 	}
 }
 
+// routes are the ways from a socket to its services' pools.
+func (b *ports) routes(s *socket) []proxy.Route {
+	var routes []proxy.Route
+	for _, u := range s.users {
+		pool, err := b.supervisor.Pool(u.service, u.port)
+		if err != nil {
+			continue // the service is on its way out
+		}
+		sv := b.services[u.service]
+		route := proxy.Route{Service: u.service, Port: string(u.port), Pool: pool, Settings: settings(sv)}
+		if len(sv.Routes) == 0 || !s.published {
+			routes = append(routes, route)
+			continue
+		}
+		for _, r := range sv.Routes {
+			route.Host, route.Path, route.Strip = r.Host, r.Path, r.StripPrefix
+			routes = append(routes, route)
+		}
+	}
+	return routes
+}
+
 func settings(sv spec.Service) proxy.Settings {
-	f := sv.Forward
+	f, l := sv.Forward, sv.Limits
 	s := proxy.Settings{
-		HeaderTimeout: f.HeaderTimeout, IdleTimeout: f.IdleTimeout, ConnectTimeout: f.ConnectTimeout,
-		AnswerTimeout: f.AnswerTimeout, Hold: f.Hold, MaxBody: f.MaxBody, MaxHeader: f.MaxHeader, Sticky: sv.Balance.Sticky,
+		HeaderTimeout: f.HeaderTimeout, IdleTimeout: f.IdleTimeout, MaxHeader: l.Header,
+		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, ProxyProtocol: f.ProxyProtocol,
+		ConnectTimeout: f.ConnectTimeout, AnswerTimeout: f.AnswerTimeout, WriteTimeout: f.WriteTimeout, MinRate: l.MinRate,
+		Hold: f.Hold, Queue: l.Queue, QueueTimeout: l.QueueTimeout, RetryTimeout: f.RetryTimeout,
+		MaxBody: l.Body, Sticky: sv.Balance.Sticky,
 	}
 	for _, cidr := range f.TrustedProxies {
 		if prefix, err := netip.ParsePrefix(cidr); err == nil {
@@ -243,11 +295,11 @@ func (b *ports) Claim(ctx context.Context, a engine.Ask) (engine.Grant, error) {
 		if s.shared && a.Port != 0 && a.Port != s.number() { // Node would take it for another program's
 			return engine.Grant{}, fmt.Errorf("in mode shared the published port must be the one that the app asks for: publish %d:%d, or choose another x-bulsa.node", a.Port, a.Port)
 		}
-		return grant(s, a), nil
+		return s.grant(a), nil
 	}
 	id := askID(a)
 	if s := b.open[id]; s != nil {
-		return grant(s, a), nil
+		return s.grant(a), nil
 	}
 	s, err := b.openAsked(id, sv, a)
 	if err != nil {
@@ -255,7 +307,7 @@ func (b *ports) Claim(ctx context.Context, a engine.Ask) (engine.Grant, error) {
 	}
 	b.open[id] = s
 	b.route()
-	return grant(s, a), nil
+	return s.grant(a), nil
 }
 
 // publishedFor finds the published socket that an ask means: the one whose
@@ -292,10 +344,11 @@ func askID(a engine.Ask) string {
 }
 
 func (b *ports) openAsked(id string, sv spec.Service, a engine.Ask) (*socket, error) {
-	s := &socket{id: id, service: a.Service, port: engine.Port(id[len(a.Service)+1:]), shared: a.Shared}
+	u := user{service: a.Service, port: engine.Port(id[len(a.Service)+1:])}
 	if a.First && len(sv.Ports) == 0 {
-		s.port = engine.Main
+		u.port = engine.Main
 	}
+	s := &socket{id: id, users: []user{u}, shared: a.Shared}
 	var err error
 	switch a.Network {
 	case "unix":
@@ -333,8 +386,9 @@ func packetNetwork(a engine.Ask) string {
 
 // grant tells the worker what it asked for where it can be told so: an
 // application that asked for port 3000 believes that it listens there.
-func grant(s *socket, a engine.Ask) engine.Grant {
-	g := engine.Grant{Port: s.port, Host: a.Host, Number: a.Port}
+func (s *socket) grant(a engine.Ask) engine.Grant {
+	u, _ := s.use(a.Service)
+	g := engine.Grant{Port: u.port, Host: a.Host, Number: a.Port}
 	if a.Port == 0 && a.Network != "unix" {
 		g.Number = s.number()
 	}
@@ -372,12 +426,13 @@ func (b *ports) list(service string) []string {
 	defer b.mu.Unlock()
 	var out []string
 	for _, s := range b.open {
-		if s.service != service {
+		u, ok := s.use(service)
+		if !ok {
 			continue
 		}
 		text := s.address()
-		if s.published.Target != 0 {
-			text += "->" + strconv.Itoa(s.published.Target)
+		if u.target != 0 {
+			text += "->" + strconv.Itoa(u.target)
 		}
 		out = append(out, text)
 	}

@@ -1,8 +1,13 @@
 package daemon
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -191,4 +196,67 @@ func TestAPortThatIsNoLongerPublishedIsClosed(t *testing.T) {
 		conn.Close()
 		t.Errorf("%s still takes connections", address)
 	}
+}
+
+// answering is an external service of one server that answers with its name.
+func answering(t *testing.T, name string, port spec.Port, routes ...spec.Route) spec.Service {
+	t.Helper()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, name+" "+r.URL.Path)
+	}))
+	t.Cleanup(backend.Close)
+	sv := spec.NewService(name)
+	sv.Engine, sv.Servers, sv.Replicas = spec.EngineExternal, []spec.Server{spec.NewServer(backend.Listener.Addr().String())}, 1
+	sv.Ports, sv.Routes = []spec.Port{port}, routes
+	return sv
+}
+
+// A route that comes or goes touches no connection.
+func TestServicesShareAPublishedPort(t *testing.T) {
+	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := spec.Port{Host: "127.0.0.1", Published: free.Addr().(*net.TCPAddr).Port, Target: 3000}
+	free.Close()
+	web, api := answering(t, "web", port), answering(t, "api", port, spec.Route{Path: "/v1", StripPrefix: true})
+	b := newBook(t)
+	p := b.project
+	p.Services = []spec.Service{web, api}
+	b.apply(p)
+	if len(b.open) != 1 {
+		t.Fatalf("%d sockets are open, want one", len(b.open))
+	}
+	want := fmt.Sprintf("127.0.0.1:%d->3000", port.Published)
+	for _, service := range []string{"web", "api"} {
+		if got := b.list(service); len(got) != 1 || got[0] != want {
+			t.Errorf("%s is on %v, want %s", service, got, want)
+		}
+	}
+	conn, err := net.Dial("tcp", want[:strings.IndexByte(want, '-')])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	ask := func(path, want string) {
+		t.Helper()
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: example.com\r\n\r\n", path)
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body, _ := io.ReadAll(resp.Body); string(body) != want {
+			t.Errorf("GET %s: %s, want %s", path, body, want)
+		}
+	}
+	ask("/v1/users", "api /users")
+	ask("/users", "web /users")
+	p.Services = []spec.Service{web}
+	b.apply(p)
+	ask("/v1/users", "web /v1/users")
+	p.Services = []spec.Service{web, api}
+	b.apply(p)
+	ask("/v1/users", "api /users")
 }

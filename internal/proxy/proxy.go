@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -312,17 +313,19 @@ func (s *Server) Stats() Stats { return s.stats.snapshot() }
 func (s *Server) sweep(ctx context.Context, id string) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	receive := func(ch any) reflect.SelectCase {
+		return reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ch)}
+	}
 	for {
-		var changed <-chan struct{}
+		news := []reflect.SelectCase{receive(ctx.Done()), receive(tick.C)}
 		if e := s.entrance(id); e != nil {
-			changed = e.owner.Pool.Changed()
+			for i := range e.targets {
+				news = append(news, receive(e.targets[i].Pool.Changed()))
+			}
 			s.pools.sweep(s.routedPools(), time.Now())
 		}
-		select {
-		case <-ctx.Done():
+		if chosen, _, _ := reflect.Select(news); chosen == 0 {
 			return
-		case <-changed:
-		case <-tick.C:
 		}
 	}
 }

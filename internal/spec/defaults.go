@@ -29,6 +29,7 @@ func NewService(name string) Service {
 		Stop:     Stop{Signal: "SIGTERM", Grace: 10 * time.Second, Drain: 30 * time.Second},
 		Balance:  Balance{Policy: LeastLatency, MaxFails: 3, FailTimeout: 10 * time.Second},
 		Forward:  defaultForward(),
+		Limits:   Limits{Header: 16 << 10},
 		Update:   Update{Parallelism: 1, StartFirst: true},
 		Logs:     Logs{MaxSize: 10 << 20, MaxFiles: 5},
 		NodeMode: NodeAuto,
@@ -66,8 +67,8 @@ func defaultForward() Forward {
 		IdleTimeout:    75 * time.Second,
 		ConnectTimeout: 5 * time.Second,
 		AnswerTimeout:  60 * time.Second,
+		RetryTimeout:   60 * time.Second,
 		Hold:           10 * time.Second,
-		MaxHeader:      16 << 10,
 	}
 }
 

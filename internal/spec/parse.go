@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -215,4 +216,53 @@ func ParseNetwork(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("%q is not a network; write it like 10.0.0.0/8 or 192.0.2.1", text)
 	}
 	return netip.PrefixFrom(a, a.BitLen()), nil
+}
+
+// ParseRoute brings a route's host and path to the form that is compared: the
+// host in lower case, the path without a final slash.
+func ParseRoute(r Route) (Route, error) {
+	r.Host = strings.TrimSuffix(strings.ToLower(r.Host), ".")
+	name := strings.TrimPrefix(r.Host, "*.")
+	switch {
+	case r.Host == "" && r.Path == "":
+		return r, errors.New("a route names neither host nor path; give one, or path: / for all")
+	case strings.Contains(name, "*"):
+		return r, fmt.Errorf("%q is not a host; a wildcard is the whole first label, as in *.example.com", r.Host)
+	case r.Host != "" && !isHostName(name):
+		return r, fmt.Errorf("%q is not a host; write a name such as api.example.com, without scheme and port", r.Host)
+	}
+	if r.Path == "" {
+		r.Path = "/"
+	}
+	if !strings.HasPrefix(r.Path, "/") {
+		return r, fmt.Errorf("%q is not a path; begin it with /", r.Path)
+	}
+	if r.Path != "/" {
+		r.Path = strings.TrimSuffix(r.Path, "/")
+	}
+	if bad := strings.IndexFunc(r.Path, func(c rune) bool { return c <= ' ' || c == 0x7f || strings.ContainsRune("?#%*", c) }); bad >= 0 {
+		return r, fmt.Errorf("%q is not a path; write it plainly, without ?, #, %%, * and spaces", r.Path)
+	}
+	for segment := range strings.SplitSeq(r.Path[1:], "/") {
+		if segment == "." || segment == ".." || segment == "" && r.Path != "/" {
+			return r, fmt.Errorf("%q is not a path that a client asks for; leave out empty segments, . and ..", r.Path)
+		}
+	}
+	if r.StripPrefix && r.Path == "/" {
+		return r, errors.New("strip_prefix without a path; give the path to take off")
+	}
+	return r, nil
+}
+
+// isHostName is RFC 1123, section 2.1, with _, or an address.
+func isHostName(name string) bool {
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return true
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	return len(name) <= 253
 }

@@ -155,6 +155,7 @@ func renderExtension(s Service) section {
 		"max_fails":    s.Balance.MaxFails,
 		"fail_timeout": s.Balance.FailTimeout.String(),
 		"slow_start":   s.Balance.SlowStart.String(),
+		"max_conns":    s.Balance.MaxConns,
 		"probe":        renderProbe(s.Health),
 		"on_unhealthy": onUnhealthy(s.Health),
 		"node":         string(s.NodeMode),
@@ -162,8 +163,9 @@ func renderExtension(s Service) section {
 		"timeouts": durations(map[string]time.Duration{
 			"header": s.Forward.HeaderTimeout, "idle": s.Forward.IdleTimeout,
 			"connect": s.Forward.ConnectTimeout, "answer": s.Forward.AnswerTimeout, "drain": s.Stop.Drain,
+			"write": s.Forward.WriteTimeout, "retry": s.Forward.RetryTimeout,
 		}),
-		"limits":  section{"body": s.Forward.MaxBody, "header": s.Forward.MaxHeader},
+		"limits":  renderLimits(s.Limits),
 		"restart": renderRestart(s.Restart),
 	}
 	if s.Balance.Sticky != "" {
@@ -172,10 +174,41 @@ func renderExtension(s Service) section {
 	if len(s.Forward.TrustedProxies) > 0 {
 		out["trusted_proxies"] = s.Forward.TrustedProxies
 	}
+	if s.Forward.ProxyProtocol {
+		out["proxy_protocol"] = true
+	}
+	if len(s.Routes) > 0 {
+		out["routes"] = renderRoutes(s.Routes)
+	}
+	if l := s.AccessLog; l.Format != "" {
+		out["access_log"] = section{"format": l.Format, "file": escape(l.File), "sample": l.Sample}
+	}
 	if len(s.Servers) > 0 {
 		out["servers"] = renderServers(s.Servers)
 	}
 	return out
+}
+
+func renderLimits(l Limits) section {
+	return section{
+		"body": l.Body, "header": l.Header, "connections": l.Connections, "connections_per_address": l.ConnectionsPerAddress,
+		"min_rate": l.MinRate, "queue": l.Queue, "queue_timeout": l.QueueTimeout.String(),
+	}
+}
+
+func renderRoutes(routes []Route) []any {
+	var list []any
+	for _, r := range routes {
+		route := section{"path": escape(r.Path)}
+		if r.Host != "" {
+			route["host"] = escape(r.Host)
+		}
+		if r.StripPrefix {
+			route["strip_prefix"] = true
+		}
+		list = append(list, route)
+	}
+	return list
 }
 
 func renderProbe(h Health) section {

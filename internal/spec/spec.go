@@ -55,6 +55,9 @@ type Service struct {
 	Stop      Stop         `json:"stop"`
 	Balance   Balance      `json:"balance"`
 	Forward   Forward      `json:"forward"`
+	Limits    Limits       `json:"limits"`
+	Routes    []Route      `json:"routes,omitempty"` // which requests of its ports are the service's; none: all that no other service takes
+	AccessLog AccessLog    `json:"access_log"`
 	Update    Update       `json:"update"`
 	Logs      Logs         `json:"logs"`
 	NodeMode  NodeMode     `json:"node_mode"`
@@ -132,6 +135,7 @@ type Balance struct {
 	Policy      string        `json:"policy"`           // round_robin | least_conn | ip_hash | least_latency
 	MaxFails    int           `json:"max_fails"`        // 3 failures within FailTimeout take a worker out; 0: never
 	FailTimeout time.Duration `json:"fail_timeout"`     // 10s: window for MaxFails, and the time out of rotation
+	MaxConns    int           `json:"max_conns"`        // requests at a time for one worker; 0: no limit
 	SlowStart   time.Duration `json:"slow_start"`       // 0s; a new worker's share grows from little to whole over this time
 	Sticky      string        `json:"sticky,omitempty"` // name of the cookie that keeps a client on its worker
 }
@@ -142,10 +146,38 @@ type Forward struct {
 	IdleTimeout    time.Duration `json:"idle_timeout"`              // 75s for an idle keep-alive client
 	ConnectTimeout time.Duration `json:"connect_timeout"`           // 5s to open a connection to a worker
 	AnswerTimeout  time.Duration `json:"answer_timeout"`            // 60s from the sent request to the head of the answer
+	WriteTimeout   time.Duration `json:"write_timeout"`             // for a client that reads nothing of its answer; 0: IdleTimeout
+	RetryTimeout   time.Duration `json:"retry_timeout"`             // 60s from the request to the last moment at which it is sent again
 	Hold           time.Duration `json:"hold"`                      // 10s a request waits while no worker is ready
-	MaxBody        int64         `json:"max_body"`                  // bytes; 0: no limit
-	MaxHeader      int           `json:"max_header"`                // 16384 bytes of request head
-	TrustedProxies []string      `json:"trusted_proxies,omitempty"` // CIDRs whose X-Forwarded-* and Forwarded are believed
+	TrustedProxies []string      `json:"trusted_proxies,omitempty"` // CIDRs whose X-Forwarded-*, Forwarded and PROXY header are believed
+	ProxyProtocol  bool          `json:"proxy_protocol"`            // connections begin with a PROXY header
+}
+
+// Limits are what clients may take. 0: no limit.
+type Limits struct {
+	Body                  int64         `json:"body"`                    // bytes of a request's body
+	Header                int           `json:"header"`                  // 16384 bytes of a request's head
+	Connections           int           `json:"connections"`             // of clients at a time
+	ConnectionsPerAddress int           `json:"connections_per_address"` // of one client address, IPv6: /64, at a time
+	MinRate               int64         `json:"min_rate"`                // bytes per second that a client sends of a body, or reads of an answer
+	Queue                 int           `json:"queue"`                   // requests that wait while every worker has max_conns
+	QueueTimeout          time.Duration `json:"queue_timeout"`           // how long they wait; 0: Hold
+}
+
+// Route is a part of the requests of a service's ports.
+type Route struct {
+	Host        string `json:"host,omitempty"`         // lower case; "*.example.com": any name below; empty: every host
+	Path        string `json:"path"`                   // a prefix of whole segments; "/": every path
+	StripPrefix bool   `json:"strip_prefix,omitempty"` // workers get the path without Path
+}
+
+func (r Route) String() string { return r.Host + r.Path }
+
+// AccessLog is a line for every answered request.
+type AccessLog struct {
+	Format string  `json:"format,omitempty"` // json | combined; empty: none is kept
+	File   string  `json:"file,omitempty"`   // absolute path, or stdout
+	Sample float64 `json:"sample,omitempty"` // share of the requests that are logged, above 0 to 1
 }
 
 // Update is how a changed service replaces its workers.
@@ -202,9 +234,10 @@ type Release struct {
 }
 
 // Digest identifies what a worker runs: two services with the same digest
-// need no restart. The number of replicas is not part of it.
+// need no restart. The number of replicas is not part of it, nor is what the
+// proxy alone goes by.
 func (s Service) Digest() string {
-	s.Replicas = 0
+	s.Replicas, s.Forward, s.Limits, s.Routes, s.AccessLog = 0, Forward{}, Limits{}, nil, AccessLog{}
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // a Service holds nothing that JSON cannot say

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -57,6 +58,9 @@ func validateService(s Service) error {
 	v.stop(s.Stop)
 	v.balance(s.Balance)
 	v.forward(s.Forward)
+	v.limits(s.Limits)
+	v.routes(s)
+	v.accessLog(s.AccessLog)
 	v.update(s.Update)
 	v.logs(s.Logs)
 	for i, p := range s.Ports {
@@ -206,6 +210,7 @@ func (v *checker) balance(b Balance) {
 	v.oneOf("x-bulsa.balance", b.Policy, RoundRobin, LeastConn, IPHash, LeastLatency)
 	v.check("x-bulsa.max_fails", b.MaxFails >= 0, "max_fails is negative", "0 switches it off")
 	v.notNegative("x-bulsa.fail_timeout", b.FailTimeout)
+	v.check("x-bulsa.max_conns", b.MaxConns >= 0, "max_conns is negative", "0 means no limit")
 	v.notNegative("x-bulsa.slow_start", b.SlowStart)
 	v.check("x-bulsa.sticky.cookie", isToken(b.Sticky), fmt.Sprintf("%q is not a cookie name", b.Sticky), "use letters, digits, - and _")
 }
@@ -221,16 +226,49 @@ func (v *checker) forward(f Forward) {
 	for _, limit := range []struct {
 		key string
 		d   time.Duration
-	}{{"timeouts.header", f.HeaderTimeout}, {"timeouts.idle", f.IdleTimeout}, {"timeouts.connect", f.ConnectTimeout}, {"timeouts.answer", f.AnswerTimeout}} {
+	}{{"timeouts.header", f.HeaderTimeout}, {"timeouts.idle", f.IdleTimeout}, {"timeouts.connect", f.ConnectTimeout}, {"timeouts.answer", f.AnswerTimeout}, {"timeouts.retry", f.RetryTimeout}} {
 		v.check("x-bulsa."+limit.key, limit.d >= time.Millisecond, fmt.Sprintf("%s is shorter than 1ms", limit.d), "give a duration such as 10s")
 	}
 	v.notNegative("x-bulsa.hold", f.Hold)
-	v.check("x-bulsa.limits.body", f.MaxBody >= 0, "a negative limit", "0 means no limit")
-	v.check("x-bulsa.limits.header", f.MaxHeader >= 1024 && f.MaxHeader <= 1<<20, fmt.Sprintf("%d bytes of request head", f.MaxHeader), "give 1k to 1m")
+	v.notNegative("x-bulsa.timeouts.write", f.WriteTimeout)
 	for i, network := range f.TrustedProxies {
 		_, err := ParseNetwork(network)
 		v.parsed(fmt.Sprintf("x-bulsa.trusted_proxies.%d", i), err)
 	}
+}
+
+func (v *checker) limits(l Limits) {
+	v.check("x-bulsa.limits.header", l.Header >= 1024 && l.Header <= 1<<20, fmt.Sprintf("%d bytes of request head", l.Header), "give 1k to 1m")
+	for _, limit := range []struct {
+		key string
+		n   int64
+	}{{"body", l.Body}, {"connections", int64(l.Connections)}, {"connections_per_address", int64(l.ConnectionsPerAddress)}, {"min_rate", l.MinRate}, {"queue", int64(l.Queue)}} {
+		v.check("x-bulsa.limits."+limit.key, limit.n >= 0, "a negative limit", "0 means no limit")
+	}
+	v.notNegative("x-bulsa.limits.queue_timeout", l.QueueTimeout)
+}
+
+func (v *checker) routes(s Service) {
+	for i, r := range s.Routes {
+		key := fmt.Sprintf("x-bulsa.routes.%d", i)
+		normal, err := ParseRoute(r)
+		v.parsed(key, err)
+		v.check(key, slices.IndexFunc(s.Routes, func(o Route) bool { return o.Host == r.Host && o.Path == r.Path }) == i, fmt.Sprintf("the route %s is there twice", r), "remove one of the two")
+		v.check(key, normal == r, fmt.Sprintf("the route %s is not in its plain form", r), fmt.Sprintf("write %s", normal))
+	}
+	raw := takesConnections(&s)
+	v.check("x-bulsa.routes", len(s.Routes) == 0 || !raw, fmt.Sprintf("in mode %s workers take whole connections, which have no routes", s.NodeMode), "choose another x-bulsa.node, or remove routes")
+	v.check("x-bulsa.proxy_protocol", !s.Forward.ProxyProtocol || !raw, fmt.Sprintf("in mode %s workers take whole connections and would meet the PROXY header", s.NodeMode), "choose another x-bulsa.node, or remove proxy_protocol")
+	v.check("x-bulsa.proxy_protocol", !s.Forward.ProxyProtocol || len(s.Forward.TrustedProxies) > 0, "proxy_protocol without trusted_proxies: anybody could claim any address", "list the proxies' addresses under trusted_proxies")
+}
+
+func (v *checker) accessLog(l AccessLog) {
+	if l == (AccessLog{}) {
+		return
+	}
+	v.oneOf("x-bulsa.access_log.format", l.Format, "json", "combined")
+	v.check("x-bulsa.access_log.file", l.File != "" && !strings.ContainsRune(l.File, 0), "an access log without a file", "give a path, or stdout")
+	v.check("x-bulsa.access_log.sample", l.Sample > 0 && l.Sample <= 1, fmt.Sprintf("a sample of %g", l.Sample), "give a share above 0, up to 1")
 }
 
 func (v *checker) update(u Update) {
@@ -265,29 +303,74 @@ func validateDependencies(s Service, all []Service) error {
 	return nil
 }
 
-// validatePublished refuses two services, or one twice, on the same port.
+// validatePublished refuses services on one port that cannot share it.
 func validatePublished(services []Service) error {
-	type claim struct{ service, host string }
+	type claim struct {
+		service *Service
+		port    Port
+	}
 	taken := map[int][]claim{}
-	for _, s := range services {
-		for i, p := range s.Ports {
+	for i := range services {
+		s := &services[i]
+		for j, p := range s.Ports {
 			if p.Published == 0 {
 				continue
 			}
 			for _, other := range taken[p.Published] {
-				if hostsOverlap(other.host, p.Host) {
-					return &Problem{
-						Where: fmt.Sprintf("services.%s.ports.%d", s.Name, i),
-						What:  fmt.Sprintf("port %d is already published by service %s", p.Published, other.service),
-						Fix:   "publish one of them on another port",
-					}
+				if !hostsOverlap(other.port.Host, p.Host) {
+					continue
+				}
+				if problem := shareProblem(other.service, other.port, s, p); problem != nil {
+					problem.Where = "services." + s.Name + "." + cmp.Or(problem.Where, fmt.Sprintf("ports.%d", j))
+					return problem
 				}
 			}
-			taken[p.Published] = append(taken[p.Published], claim{s.Name, p.Host})
+			taken[p.Published] = append(taken[p.Published], claim{s, p})
 		}
 	}
 	return nil
 }
+
+// shareProblem says why b cannot be published where a is, if so. Where is a key
+// of b, or empty for the port itself.
+func shareProblem(a *Service, portA Port, b *Service, portB Port) *Problem {
+	switch {
+	case a.Name == b.Name:
+		return &Problem{What: fmt.Sprintf("port %d is already published by service %s", portB.Published, a.Name), Fix: "publish one of them on another port"}
+	case len(a.Routes) == 0 && len(b.Routes) == 0:
+		return &Problem{
+			What: fmt.Sprintf("port %d is already published by service %s", portB.Published, a.Name),
+			Fix:  "publish one of them on another port, or say under x-bulsa.routes of one which hosts or paths are its",
+		}
+	case portA.Host != portB.Host:
+		return &Problem{
+			What: fmt.Sprintf("services %s and %s share port %d, but not on the same address", a.Name, b.Name, portB.Published),
+			Fix:  "publish both on the same address",
+		}
+	case takesConnections(a), takesConnections(b):
+		return &Problem{
+			What: fmt.Sprintf("services %s and %s share port %d, but in mode %s or %s workers take whole connections", a.Name, b.Name, portB.Published, NodeRR, NodeShared),
+			Fix:  "choose another x-bulsa.node",
+		}
+	case a.Forward.ProxyProtocol != b.Forward.ProxyProtocol, a.Forward.ProxyProtocol && !slices.Equal(a.Forward.TrustedProxies, b.Forward.TrustedProxies):
+		return &Problem{
+			What: fmt.Sprintf("services %s and %s share port %d, but not proxy_protocol and trusted_proxies", a.Name, b.Name, portB.Published),
+			Fix:  "give both the same",
+		}
+	}
+	for i, r := range b.Routes {
+		if slices.ContainsFunc(a.Routes, func(o Route) bool { return o.Host == r.Host && o.Path == r.Path }) {
+			return &Problem{
+				Where: fmt.Sprintf("x-bulsa.routes.%d", i),
+				What:  fmt.Sprintf("service %s has the route %s on port %d, too", a.Name, r, portB.Published),
+				Fix:   "give one of them another host or path",
+			}
+		}
+	}
+	return nil
+}
+
+func takesConnections(s *Service) bool { return s.NodeMode == NodeRR || s.NodeMode == NodeShared }
 
 // hostsOverlap reports whether two listeners of one port would collide.
 func hostsOverlap(a, b string) bool {
@@ -316,6 +399,12 @@ func Advise(p Project) []Warning {
 					Message: fmt.Sprintf("service %s waits for %s to complete, but %s is always restarted; set restart: on-failure or restart: \"no\" on %s", s.Name, d.Service, d.Service, d.Service),
 				})
 			}
+		}
+		if len(s.Ports) == 0 && len(s.Routes) > 0 {
+			warnings = append(warnings, Warning{Where: where + ".x-bulsa.routes", Message: fmt.Sprintf("service %s has routes but no ports: they lead nothing to it", s.Name)})
+		}
+		if s.Limits.Queue > 0 && s.Balance.MaxConns == 0 && !slices.ContainsFunc(s.Servers, func(server Server) bool { return server.MaxConns > 0 }) {
+			warnings = append(warnings, Warning{Where: where + ".x-bulsa.limits.queue", Message: fmt.Sprintf("limits.queue of service %s has no effect: no worker has max_conns", s.Name)})
 		}
 		if s.Engine == EngineExternal && len(s.Ports) == 0 {
 			warnings = append(warnings, Warning{Where: where, Message: fmt.Sprintf("service %s has servers but no ports: nothing is balanced", s.Name)})

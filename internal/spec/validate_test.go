@@ -136,12 +136,22 @@ func TestNearestFindsSlipsOnly(t *testing.T) {
 	}
 }
 
-func TestTheDigestIgnoresOnlyTheNumberOfReplicas(t *testing.T) {
-	a, b := command("app"), command("app")
-	b.Replicas = 7
-	if a.Digest() != b.Digest() {
-		t.Error("scaling changes the digest")
+func TestTheDigestIsOfWhatAWorkerRuns(t *testing.T) {
+	a := command("app")
+	for what, change := range map[string]func(*Service){
+		"scaling":           func(s *Service) { s.Replicas = 7 },
+		"a route":           func(s *Service) { s.Routes = []Route{{Path: "/v1"}} },
+		"a limit":           func(s *Service) { s.Limits.Connections = 7 },
+		"an access log":     func(s *Service) { s.AccessLog.Format = "json" },
+		"the proxy's times": func(s *Service) { s.Forward.Hold = time.Minute },
+	} {
+		b := command("app")
+		change(&b)
+		if a.Digest() != b.Digest() {
+			t.Errorf("%s changes the digest", what)
+		}
 	}
+	b := command("app")
 	b.Command.Env = []string{"A=1"}
 	if a.Digest() == b.Digest() {
 		t.Error("another environment keeps the digest")

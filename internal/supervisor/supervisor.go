@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -146,6 +147,8 @@ func describeChange(now *ServiceStatus, after spec.Service) string {
 		return fmt.Sprintf("%s: changed, its workers are replaced", after.Name)
 	case before.Replicas != after.Replicas:
 		return fmt.Sprintf("%s: scaled from %d to %d", after.Name, before.Replicas, after.Replicas)
+	case !reflect.DeepEqual(before, after):
+		return fmt.Sprintf("%s: changed, its workers stay", after.Name)
 	}
 	return ""
 }

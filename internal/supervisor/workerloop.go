@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -409,11 +410,11 @@ func (w *workerLoop) endpointConfig(p port) balance.Config {
 	b := w.release.Service.Balance
 	c := balance.Config{
 		Worker: w.name, Instance: string(w.instance.ID), Address: p.address, Connector: p.connector,
-		Weight: 1, MaxFails: b.MaxFails, FailTimeout: b.FailTimeout, SlowStart: b.SlowStart, Ready: time.Now(),
+		Weight: 1, MaxConns: b.MaxConns, MaxFails: b.MaxFails, FailTimeout: b.FailTimeout, SlowStart: b.SlowStart, Ready: time.Now(),
 	}
 	if servers := w.release.Service.Servers; w.number <= len(servers) {
 		s := servers[w.number-1]
-		c.Weight, c.Backup, c.MaxConns = s.Weight, s.Backup, s.MaxConns
+		c.Weight, c.Backup, c.MaxConns = s.Weight, s.Backup, cmp.Or(s.MaxConns, b.MaxConns)
 		c.MaxFails, c.FailTimeout = s.MaxFails, s.FailTimeout
 	}
 	return c
