@@ -45,6 +45,7 @@ type Channel struct {
 	conn    *net.UnixConn
 	handler Handler
 	pid     atomic.Int64
+	signal  atomic.Bool
 
 	wake    chan struct{} // something is queued
 	done    chan struct{} // the channel is down
@@ -135,6 +136,10 @@ func (c *Channel) Send(m any) error {
 // PID is the process that speaks at the other end, as our preload reports it:
 // behind a wrapper not the one that was started. 0: not known (yet).
 func (c *Channel) PID() int { return int(c.pid.Load()) }
+
+// HandlesSignal reports whether the application handles SIGUSR1 itself, or did,
+// so that the signal does not open Node's inspector.
+func (c *Channel) HandlesSignal() bool { return c.signal.Load() }
 
 // Close ends the channel; the worker exits when it notices.
 func (c *Channel) Close() error {

@@ -83,6 +83,8 @@ func (c *Channel) online() {
 		c.handler.Closed(key)
 	}
 	c.settleAll(answer{err: ErrDown})
+	c.pid.Store(0)
+	c.signal.Store(false)
 	c.handler.Online()
 }
 
@@ -189,6 +191,8 @@ func (c *Channel) receiveOwn(frame []byte) {
 	switch m.Act {
 	case "hello":
 		c.pid.Store(int64(m.PID))
+	case "signal":
+		c.signal.Store(true)
 	case "listening": // listen mode
 		a := m.ask()
 		c.held[m.Key] = held{ask: a}

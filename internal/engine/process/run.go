@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"bulsa/internal/engine"
 	"bulsa/internal/logs"
 	"bulsa/internal/node"
+	"bulsa/internal/node/inspector"
 )
 
 const (
@@ -47,7 +49,9 @@ type run struct {
 	child    *child           // set under mu
 	began    time.Time        // just before it was executed
 	pipes    []*os.File       // read ends of stdout and stderr
+	stderr   *inspector.Quiet // the second of them
 	flushed  []func()         // wait for the logs to have read them
+	looking  chan struct{}    // holds one: who looks into it
 
 	stopping chan struct{} // closed when it is asked to end
 
@@ -74,7 +78,7 @@ type run struct {
 }
 
 func newRun(e *Engine, l engine.Launch, p *plan) *run {
-	r := &run{engine: e, launch: l, plan: p, servers: map[string]server{}, lines: map[engine.Port]any{}, stopping: make(chan struct{})}
+	r := &run{engine: e, launch: l, plan: p, servers: map[string]server{}, lines: map[engine.Port]any{}, stopping: make(chan struct{}), looking: make(chan struct{}, 1)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -254,16 +258,21 @@ func closeAll(files []*os.File) {
 // capture hands the worker's output to the logs, or drops it.
 func (r *run) capture() {
 	limits := logs.Limits{MaxSize: r.plan.service.Logs.MaxSize, MaxFiles: r.plan.service.Logs.MaxFiles}
+	r.stderr = inspector.NewQuiet(r.pipes[1])
 	for i, stream := range []string{"stdout", "stderr"} {
+		var output io.ReadCloser = r.pipes[0]
+		if i == 1 {
+			output = r.stderr
+		}
 		if r.engine.cfg.Logs == nil {
-			r.flushed = append(r.flushed, drop(r.pipes[i]))
+			r.flushed = append(r.flushed, drop(output))
 			continue
 		}
-		r.flushed = append(r.flushed, r.engine.cfg.Logs.Capture(r.launch.Worker, stream, limits, r.pipes[i]))
+		r.flushed = append(r.flushed, r.engine.cfg.Logs.Capture(r.launch.Worker, stream, limits, output))
 	}
 }
 
-func drop(f *os.File) (wait func()) {
+func drop(f io.ReadCloser) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

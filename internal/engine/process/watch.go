@@ -174,6 +174,10 @@ func (r *run) keepWatching(w *watcher, before map[uint64]address) {
 			return
 		case <-timer.C:
 		}
+		if len(r.looking) > 0 { // an open inspector listens, too
+			timer.Reset(lastLook)
+			continue
+		}
 		r.mu.Lock()
 		online, asked := r.online, r.asked
 		r.mu.Unlock()

@@ -17,6 +17,7 @@ function main() {
   if (fd) join.joinCluster(Number(fd), id);
   const servers = socket ? require('./listen.cjs').rewrite(socket) : new WeakSet();
   require('./address.cjs').install(servers);
+  require('./inspect.cjs').install();
   if (process.connected) {
     join.endWhenIdle();
     process.send({ cmd: 'NODE_BULSA', act: 'hello', pid: process.pid }, undefined, undefined, () => {});

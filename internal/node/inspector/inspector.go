@@ -1,0 +1,276 @@
+// Package inspector looks into a live Node process for a moment: it opens the
+// inspector with SIGUSR1, speaks its protocol, and closes it again at once.
+//
+// Node answers also while JavaScript blocks its loop, because its inspector
+// runs on a thread of its own and interrupts the code. Native code (pbkdf2Sync,
+// spawnSync, a read from a slow disk) cannot be interrupted: what the kernel
+// knows about the thread is all that can be told then. Node 18 to 26.
+//
+// An open inspector lets every process of the machine run code inside the
+// program. It is bound to loopback, on a port that the kernel chooses, for as
+// long as a look takes; see Open for how it is closed under all circumstances.
+package inspector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+)
+
+const (
+	// openPatience is how long JavaScript may take to notice that the inspector is
+	// asked for. It takes a millisecond or two, and more when the machine is full.
+	openPatience = 10 * time.Second
+	firstLook    = time.Millisecond
+	lastLook     = 50 * time.Millisecond
+	// closePatience is how long the inspector may take to close.
+	closePatience = 2 * time.Second
+)
+
+// ErrNative is wrapped by errors about a program that native code blocks.
+var ErrNative = errors.New("native code blocks it, which cannot be interrupted")
+
+// Session is an open inspector. It is used by one goroutine and must be closed.
+type Session struct {
+	process *process
+	conn    *conn
+	at      listener
+}
+
+// Open opens the inspector of a Node process and connects to it. It sends
+// SIGUSR1, of which any program but Node dies, so it makes sure before: see Check.
+// The caller knows that the program does not handle SIGUSR1 itself.
+//
+// When the program is too busy to answer before ctx ends, or within ten seconds,
+// the error says what the kernel knows of it. The inspector may then open late,
+// when nobody waits for it any more; the returned function, which is not nil in
+// that case, waits for this, closes it, and returns when that is done or the
+// process has ended, or when its context ends.
+func Open(ctx context.Context, pid int) (*Session, func(context.Context), error) {
+	p, err := find(pid)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := p.check(); err != nil {
+		return nil, nil, err
+	}
+	before, err := p.listeners()
+	if err != nil {
+		return nil, nil, err
+	}
+	if call := p.uninterruptible(); call != "" {
+		return nil, nil, fmt.Errorf("%w: %s", ErrNative, call)
+	}
+	if err := p.signal(); err != nil {
+		return nil, nil, err
+	}
+	s, err := p.await(ctx, before)
+	if err == nil {
+		return s, nil, nil
+	}
+	return nil, func(ctx context.Context) { p.closeLate(ctx, before) }, err
+}
+
+// await waits for the inspector to open and connects to it.
+func (p *process) await(ctx context.Context, before map[uint64]listener) (*Session, error) {
+	waiting, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
+	at, err := p.opened(waiting, before, lastLook/10)
+	if err != nil {
+		return nil, p.silent(ctx)
+	}
+	if !at.address.Addr().IsLoopback() {
+		// It was checked that nothing asks for this; leave no door open in any case.
+		s, err := p.connect(ctx, listener{inode: at.inode, address: netip.AddrPortFrom(loopbackLike(at.address.Addr()), at.address.Port())})
+		if err == nil {
+			err = s.Close()
+		}
+		return nil, errors.Join(fmt.Errorf("its inspector listened on %s, which is not loopback", at.address), err)
+	}
+	return p.connect(ctx, at)
+}
+
+// silent says why the inspector did not open.
+func (p *process) silent(ctx context.Context) error {
+	if !p.alive() {
+		return errors.New("the program has ended")
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %s (%w)", ErrNative, p.state(), ctx.Err())
+	}
+	return fmt.Errorf("%w, or it has an inspector of its own: %s", ErrNative, p.state())
+}
+
+func loopbackLike(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.IPv6Loopback()
+}
+
+// connect opens the session that the inspector offers.
+func (p *process) connect(ctx context.Context, at listener) (*Session, error) {
+	c, err := dial(ctx, at.address)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{process: p, conn: c, at: at}, nil
+}
+
+// opened waits until the process listens where it did not before.
+func (p *process) opened(ctx context.Context, before map[uint64]listener, slowest time.Duration) (listener, error) {
+	pause := firstLook
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		now, err := p.listeners()
+		if err != nil {
+			return listener{}, err
+		}
+		for inode, l := range now {
+			if _, known := before[inode]; !known && isInspector(ctx, l.address) {
+				return l, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return listener{}, ctx.Err()
+		case <-timer.C:
+			pause = min(pause*3/2, slowest)
+			timer.Reset(pause)
+		}
+	}
+}
+
+// isInspector tells the inspector from a server that the program opened meanwhile.
+func isInspector(ctx context.Context, at netip.AddrPort) bool {
+	_, err := sessionURL(ctx, netip.AddrPortFrom(loopbackOf(at.Addr()), at.Port()))
+	return err == nil
+}
+
+func loopbackOf(a netip.Addr) netip.Addr {
+	if a.IsUnspecified() {
+		return loopbackLike(a)
+	}
+	return a
+}
+
+// closeLate closes an inspector that opens after all.
+func (p *process) closeLate(ctx context.Context, before map[uint64]listener) {
+	for ctx.Err() == nil && p.alive() {
+		at, err := p.opened(ctx, before, lastLook)
+		if err != nil {
+			return
+		}
+		s, err := p.connect(ctx, at)
+		if err == nil && s.Close() == nil {
+			return
+		}
+	}
+}
+
+// ending closes the inspector from inside. Node starts it in three ways at once,
+// of which one waits for the loop to turn: while the loop is blocked, the
+// inspector would open again after its end. So it is closed again in the next
+// turns, which also happens when bulsa is gone by then. The next inspector shall
+// get another port.
+const ending = `(() => {
+  process.debugPort = 0;
+  const close = process._debugEnd || process.getBuiltinModule('inspector').close;
+  let turns = 3;
+  const end = () => {
+    close();
+    if (turns-- > 0) setImmediate(end);
+  };
+  end();
+})()`
+
+// Close closes the inspector and makes sure that it is closed. Where the program
+// does not react, it goes on trying for two seconds and returns an error.
+func (s *Session) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	c := s.conn
+	for {
+		// The answer never comes: its connection is what gets closed.
+		_ = c.call(ctx, "Runtime.evaluate", map[string]any{"expression": ending}, nil)
+		c.close()
+		open, err := s.process.listens(s.at.inode)
+		if err != nil || !open || !s.process.alive() {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("the inspector of process %d does not close: %s", s.process.pid, s.process.state())
+		}
+		if c, err = dial(ctx, s.at.address); err != nil {
+			c = s.conn
+		}
+	}
+}
+
+// PID of the process that is looked into.
+func (s *Session) PID() int { return s.process.pid }
+
+// Check says why a process may not be looked into: it is not Node, it does not
+// wait for SIGUSR1, or its command line makes the inspector its user's own.
+func Check(pid int) error {
+	p, err := find(pid)
+	if err != nil {
+		return err
+	}
+	return p.check()
+}
+
+// process is one Node process, told from a later one with the same number.
+type process struct {
+	pid     int
+	started string // clock ticks since boot, as /proc/PID/stat writes them
+}
+
+func find(pid int) (*process, error) {
+	started, err := startOf(pid)
+	if err != nil {
+		return nil, fmt.Errorf("process %d is not there: %w", pid, err)
+	}
+	return &process{pid: pid, started: started}, nil
+}
+
+// alive reports whether the process still is the one that was found.
+func (p *process) alive() bool {
+	now, err := startOf(p.pid)
+	return err == nil && now == p.started
+}
+
+// check is Check.
+func (p *process) check() error {
+	if err := p.isNode(); err != nil {
+		return err
+	}
+	args, options, err := p.commandLine()
+	if err != nil {
+		return err
+	}
+	if why := refusal(args, options); why != "" {
+		return errors.New(why)
+	}
+	return p.waitsForSignal()
+}
+
+// signal asks Node for its inspector.
+func (p *process) signal() error {
+	if !p.alive() {
+		return errors.New("the program has ended")
+	}
+	proc, err := os.FindProcess(p.pid)
+	if err != nil {
+		return fmt.Errorf("cannot signal process %d: %w", p.pid, err)
+	}
+	defer proc.Release()
+	if err := proc.Signal(openSignal); err != nil {
+		return fmt.Errorf("cannot signal process %d: %w", p.pid, err)
+	}
+	return nil
+}
