@@ -30,6 +30,7 @@ const (
 	XForwardedProto
 	XForwardedHost
 	XForwardedPort
+	XForwardedPrefix
 )
 
 // field is one line of a head. Positions are within the head.
@@ -46,6 +47,7 @@ type head struct {
 	b      []byte // the head with its empty line
 	fields []field
 	seen   uint32 // bits of the Names that occur
+	twice  uint32 // bits of those that occur more than once
 
 	listed    bool // Connection lists fields
 	close     bool
@@ -58,6 +60,8 @@ type head struct {
 }
 
 func (h *head) has(n Name) bool { return h.seen&(1<<n) != 0 }
+
+func (h *head) hasTwo(n Name) bool { return h.twice&(1<<n) != 0 }
 
 func (h *head) valueOf(f *field) []byte { return h.b[f.value:f.end] }
 
@@ -162,7 +166,9 @@ func (h *head) add(b []byte, start, colon, end int) {
 		last--
 	}
 	name := nameFor(b[start:colon])
-	h.seen |= 1 << name
+	bit := uint32(1) << name
+	h.twice |= h.seen & bit
+	h.seen |= bit
 	h.fields = append(h.fields, field{
 		at: uint32(start), value: uint32(value), end: uint32(last),
 		nameLen: uint16(min(colon-start, 1<<16-1)), name: name,
@@ -173,7 +179,11 @@ func (h *head) add(b []byte, start, colon, end int) {
 // nameFor recognises a name by its length and first byte. An underscore counts as
 // a hyphen: CGI and its heirs (WSGI, Rack, PHP) cannot tell them apart.
 func nameFor(name []byte) Name {
-	switch c := folded[name[0]]; len(name) {
+	c := folded[name[0]]
+	if c == 'x' {
+		return xForwarded(name)
+	}
+	switch len(name) {
 	case 2:
 		return one(name, c, TE, "te")
 	case 4:
@@ -220,9 +230,6 @@ func nameFor(name []byte) Name {
 	case 19:
 		return one(name, c, ProxyAuthorization, "proxy-authorization")
 	}
-	if folded[name[0]] == 'x' {
-		return xForwarded(name)
-	}
 	return Other
 }
 
@@ -257,6 +264,8 @@ func xForwarded(name []byte) Name {
 		return XForwardedHost
 	case equalFold(rest, "port"):
 		return XForwardedPort
+	case equalFold(rest, "prefix"):
+		return XForwardedPrefix
 	}
 	return XForwardedOther
 }

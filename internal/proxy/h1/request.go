@@ -173,7 +173,7 @@ func (r *Request) conclude() Fault {
 		r.Trailers = hasElement(r.Value(TE), "trailers")
 	}
 	if r.has(Expect) && !r.HTTP10 {
-		if !equalFold(r.Value(Expect), "100-continue") || r.count(Expect) > 1 {
+		if !equalFold(r.Value(Expect), "100-continue") || r.hasTwo(Expect) {
 			return UnknownExpectation
 		}
 		r.Expects = r.Body != NoBody
@@ -192,7 +192,7 @@ func (r *Request) parseHost() Fault {
 	}
 	host := r.Value(Host)
 	switch {
-	case r.count(Host) > 1:
+	case r.hasTwo(Host):
 		return NotOneHost
 	case !isHost(host):
 		return BadHost
@@ -225,15 +225,6 @@ func hasElement(list []byte, lower string) bool {
 		}
 	}
 	return false
-}
-
-func (h *head) count(n Name) (count int) {
-	for i := range h.fields {
-		if h.fields[i].name == n {
-			count++
-		}
-	}
-	return count
 }
 
 // IsHead says whether the answer will have no body.

@@ -67,6 +67,7 @@ func checkPath(target []byte) Fault {
 	query := false
 	for i, c := range target {
 		switch {
+		case c > '%' && c < 0x7f && c != '?': // nearly all
 		case c <= ' ' || c >= 0x7f || c == '#':
 			return BadTarget
 		case c == '?':
@@ -99,16 +100,11 @@ func isHost(b []byte) bool {
 			name = b[:i]
 			break
 		}
-	}
-	if len(name) == 0 {
-		return false
-	}
-	for i, c := range name {
-		if !isHostChar(c) && (c != '%' || !isEscape(name[i:])) {
+		if hostChars[c] == ' ' && (c != '%' || !isEscape(b[i:])) {
 			return false
 		}
 	}
-	return len(name) == len(b) || isPort(b[len(name):])
+	return len(name) > 0 && (len(name) == len(b) || isPort(b[len(name):]))
 }
 
 // isBracketed is an IPv6 address in brackets.
@@ -141,13 +137,9 @@ func isPort(b []byte) bool {
 	return n <= 65535
 }
 
-// isHostChar is unreserved or sub-delims of RFC 3986, but for the comma.
-func isHostChar(c byte) bool {
-	switch c {
-	case '(', ')', ';', '=':
-		return true
-	case '#', '^', '`', '|', '%':
-		return false
-	}
-	return isTokenChar(c)
-}
+// hostChars are unreserved and sub-delims of RFC 3986, but for the comma.
+const hostChars = blank32 +
+	" !  $ &'()*+ -. 0123456789 ; =  " +
+	" ABCDEFGHIJKLMNOPQRSTUVWXYZ    _" +
+	" abcdefghijklmnopqrstuvwxyz   ~ " +
+	blank32 + blank32 + blank32 + blank32

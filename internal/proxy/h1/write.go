@@ -3,19 +3,23 @@ package h1
 import "strconv"
 
 // Origin is what a worker is told about the connection that a request came over.
-// A proxy prepares it once for each.
+// A proxy makes one for each connection; it must not be changed after its first
+// use.
 type Origin struct {
 	Trusted bool   // the peer may say whom it forwards for: what it says is kept
 	Addr    []byte // the peer's address for X-Forwarded-For; none: unknown
 	Node    []byte // the peer's address and port for Forwarded, in brackets if IPv6; none: unknown
 	Proto   string // http or https
 	Port    []byte // the port that the client came to; none: unknown
+
+	lines []byte // all that is the same for each request, up to the host in Forwarded
 }
 
 // Forward says how to write a request for a worker.
 type Forward struct {
 	Origin *Origin
 	Target []byte // in place of the client's, unless nil
+	Prefix string // what Target lacks of the client's, for X-Forwarded-Prefix
 	Expect bool   // ask for 100 before the body
 }
 
@@ -46,8 +50,10 @@ func (r *Request) AppendTo(b []byte, f *Forward) []byte {
 	if r.Trailers {
 		b = append(b, "TE: trailers\r\n"...)
 	}
-	b = r.appendOrigin(b, f.Origin)
-	return append(b, "\r\n"...)
+	if f.Origin.Trusted && r.seen&origins != 0 || f.Prefix != "" {
+		return r.appendSaid(b, f)
+	}
+	return r.appendOrigin(b, f.Origin)
 }
 
 func (r *Request) appendFraming(b []byte) []byte {
@@ -61,76 +67,100 @@ func (r *Request) appendFraming(b []byte) []byte {
 	return b
 }
 
-// appendOrigin writes X-Forwarded-* and Forwarded (RFC 7239), whose last element
-// is always ours, with the peer's port.
+// origins are the fields that a trusted peer may have set.
+const origins = 1<<Forwarded | 1<<XForwardedFor | 1<<XForwardedProto | 1<<XForwardedHost | 1<<XForwardedPort | 1<<XForwardedPrefix
+
+// appendOrigin writes X-Forwarded-* and Forwarded (RFC 7239) and ends the head.
 func (r *Request) appendOrigin(b []byte, o *Origin) []byte {
-	said := func(n Name) bool { return o.Trusted && r.has(n) }
-	if said(XForwardedFor) || len(o.Addr) > 0 {
-		b = append(b, "X-Forwarded-For: "...)
-		if said(XForwardedFor) {
-			b = r.appendList(b, XForwardedFor)
-			if len(o.Addr) > 0 {
-				b = append(b, ", "...)
-			}
-		}
-		b = append(b, o.Addr...)
-		b = append(b, "\r\n"...)
-	}
-	if said(XForwardedProto) {
-		b = r.appendSaid(b, "X-Forwarded-Proto", XForwardedProto)
-	} else {
-		b = append(b, "X-Forwarded-Proto: "...)
-		b = append(b, o.Proto...)
-		b = append(b, "\r\n"...)
-	}
-	if said(XForwardedHost) {
-		b = r.appendSaid(b, "X-Forwarded-Host", XForwardedHost)
-	} else if len(r.Host) > 0 {
+	if len(r.Host) > 0 {
 		b = appendField(b, "X-Forwarded-Host", r.Host)
 	}
-	if said(XForwardedPort) {
-		b = r.appendSaid(b, "X-Forwarded-Port", XForwardedPort)
-	} else if len(o.Port) > 0 {
-		b = appendField(b, "X-Forwarded-Port", o.Port)
+	if o.lines == nil {
+		o.lines = o.appendLines(nil)
 	}
-	b = append(b, "Forwarded: "...)
-	if said(Forwarded) {
-		b = r.appendList(b, Forwarded)
-		b = append(b, ", "...)
-	}
+	b = append(b, o.lines...)
 	return r.appendElement(b, o)
 }
 
-// appendElement writes the element of Forwarded that is ours, and the line's end.
-func (r *Request) appendElement(b []byte, o *Origin) []byte {
-	if len(o.Node) > 0 {
-		b = append(b, `for="`...)
-		b = append(b, o.Node...)
-		b = append(b, `";host=`...)
-	} else {
-		b = append(b, "for=unknown;host="...)
+func (o *Origin) appendLines(b []byte) []byte {
+	if len(o.Addr) > 0 {
+		b = appendField(b, "X-Forwarded-For", o.Addr)
 	}
+	b = append(b, "X-Forwarded-Proto: "...)
+	b = append(b, o.Proto...)
+	b = append(b, "\r\n"...)
+	if len(o.Port) > 0 {
+		b = appendField(b, "X-Forwarded-Port", o.Port)
+	}
+	return o.appendNode(append(b, "Forwarded: "...))
+}
+
+// appendNode begins an element of Forwarded (RFC 7239, section 6).
+func (o *Origin) appendNode(b []byte) []byte {
+	if len(o.Node) == 0 {
+		return append(b, "for=unknown;host="...)
+	}
+	b = append(b, `for="`...)
+	b = append(b, o.Node...)
+	return append(b, `";host=`...)
+}
+
+// appendElement goes on from appendNode to the end of the head. isHost lets
+// neither quotes nor backslashes through.
+func (r *Request) appendElement(b []byte, o *Origin) []byte {
 	if isToken(r.Host) {
 		b = append(b, r.Host...)
+		b = append(b, ";proto="...)
 	} else {
 		b = append(b, '"')
-		b = append(b, r.Host...) // isHost knows neither quotes nor backslashes
-		b = append(b, '"')
+		b = append(b, r.Host...)
+		b = append(b, `";proto=`...)
 	}
-	b = append(b, ";proto="...)
 	b = append(b, o.Proto...)
-	return append(b, "\r\n"...)
+	return append(b, "\r\n\r\n"...)
 }
 
-func (r *Request) appendSaid(b []byte, as string, n Name) []byte {
+// appendSaid is appendOrigin where a trusted peer has said something, which is
+// kept and added to, or where a prefix is told. The last element of Forwarded is
+// always ours.
+func (r *Request) appendSaid(b []byte, f *Forward) []byte {
+	o := f.Origin
+	b = r.appendList(b, "X-Forwarded-For", XForwardedFor, o, o.Addr, true)
+	b = r.appendList(b, "X-Forwarded-Proto", XForwardedProto, o, []byte(o.Proto), false)
+	b = r.appendList(b, "X-Forwarded-Host", XForwardedHost, o, r.Host, false)
+	b = r.appendList(b, "X-Forwarded-Port", XForwardedPort, o, o.Port, false)
+	b = r.appendList(b, "X-Forwarded-Prefix", XForwardedPrefix, o, []byte(f.Prefix), true)
+	b = append(b, "Forwarded: "...)
+	if o.Trusted && r.has(Forwarded) {
+		b = r.appendValues(b, Forwarded)
+		b = append(b, ", "...)
+	}
+	return r.appendElement(o.appendNode(b), o)
+}
+
+// appendList writes what a trusted peer has said, and ours instead of it or, with
+// add, behind it.
+func (r *Request) appendList(b []byte, as string, n Name, o *Origin, ours []byte, add bool) []byte {
+	said := o.Trusted && r.has(n)
+	if !said && len(ours) == 0 {
+		return b
+	}
 	b = append(b, as...)
 	b = append(b, ": "...)
-	b = r.appendList(b, n)
+	if said {
+		b = r.appendValues(b, n)
+	}
+	if said && add && len(ours) > 0 {
+		b = append(b, ", "...)
+	}
+	if !said || add {
+		b = append(b, ours...)
+	}
 	return append(b, "\r\n"...)
 }
 
-// appendList writes the values of all fields with this name as one.
-func (h *head) appendList(b []byte, n Name) []byte {
+// appendValues writes the values of all fields with this name as one.
+func (h *head) appendValues(b []byte, n Name) []byte {
 	first := true
 	for i := range h.fields {
 		if h.fields[i].name != n {
@@ -202,10 +232,10 @@ func (h *head) appendFields(b []byte, untrusted bool) []byte {
 		f := &h.fields[i]
 		dropped := f.name > hopByHop || f.removed || untrusted && f.name == XForwardedOther
 		switch {
-		case !dropped && f.verbatim && run >= 0:
-			continue
 		case !dropped && f.verbatim:
-			run = int(f.at)
+			if run < 0 {
+				run = int(f.at)
+			}
 			continue
 		case run >= 0:
 			b = append(b, h.b[run:f.at]...)
