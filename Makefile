@@ -20,8 +20,8 @@ e2e:
 	$(GO) test -race -count=1 -parallel 4 -timeout 20m ./e2e
 
 bench: build
-	$(GO) build -o .cache/ ./bench/peers ./bench/lossload
-	.cache/peers
+	$(GO) build -o .cache/ ./bench/...
+	.cache/dataplane && .cache/peers
 
 check:
 	@files=$$(gofmt -l bench cmd e2e examples internal); test -z "$$files" || { echo "not formatted (gofmt -w):" $$files; exit 1; }

@@ -9,9 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"time"
+
+	"bulsa/bench/measure"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 type proxied struct {
 	name, version string
 	address       string
-	process       *process
+	process       *measure.Process
 	runs          []costRun
 }
 
@@ -66,7 +67,7 @@ func (r *report) measureCost(dir string) error {
 	}
 	defer func() {
 		for _, p := range r.proxies {
-			p.process.stop()
+			p.process.Stop()
 		}
 	}()
 	for round := range r.options.rounds {
@@ -86,7 +87,7 @@ func (r *report) measureCost(dir string) error {
 // startProxies starts bulsa and those of its peers that are installed.
 func (r *report) startProxies(dir string, upstreams []string) error {
 	for _, make := range []func(string, options, []string, string) (name, version string, env, command []string, err error){bulsaProxy, nginxProxy, haproxyProxy} {
-		address, err := freeAddress()
+		address, err := measure.FreeAddress()
 		if err != nil {
 			return err
 		}
@@ -98,7 +99,7 @@ func (r *report) startProxies(dir string, upstreams []string) error {
 			r.note(fmt.Sprintf("Not compared with %s: it is missing (apt-get install %s).", name, name))
 			continue
 		}
-		p, err := start(name, address, env, command...)
+		p, err := measure.Start(name, address, env, command...)
 		if err != nil {
 			return err
 		}
@@ -111,9 +112,9 @@ func (p *proxied) measure(span time.Duration) (costRun, error) {
 	if _, _, err := wrk(p.address, warmUp); err != nil {
 		return costRun{}, err
 	}
-	before := cpuTime(p.process.cmd.Process.Pid)
+	before := measure.CPUTime(measure.Tree(p.process.PID()))
 	requests, failed, err := wrk(p.address, span)
-	used := cpuTime(p.process.cmd.Process.Pid) - before
+	used := measure.CPUTime(measure.Tree(p.process.PID())) - before
 	return costRun{requests: requests, failed: failed, cpu: used, span: span}, err
 }
 
@@ -154,7 +155,7 @@ func bulsaProxy(dir string, o options, upstreams []string, address string) (name
       engine: external
       servers: ["%s", "%s"]
 `, address, upstreams[0], upstreams[1])
-	return "bulsa", firstLine(o.bulsa, "version"), []string{"BULSA_RUNTIME_DIR=" + dir},
+	return "bulsa", measure.FirstLine(o.bulsa, "version"), []string{"BULSA_RUNTIME_DIR=" + dir},
 		[]string{o.bulsa, "up", "-f", file, "--project-name", "cost", "--admin", "off"}, os.WriteFile(file, []byte(text), 0o600)
 }
 
@@ -185,7 +186,7 @@ http {
   }
 }
 `, dir, address, upstreams[0], upstreams[1])
-	return "nginx", firstLine("nginx", "-v"), nil, []string{"nginx", "-e", filepath.Join(dir, "nginx.log"), "-c", file}, os.WriteFile(file, []byte(text), 0o600)
+	return "nginx", measure.FirstLine("nginx", "-v"), nil, []string{"nginx", "-e", filepath.Join(dir, "nginx.log"), "-c", file}, os.WriteFile(file, []byte(text), 0o600)
 }
 
 func haproxyProxy(dir string, _ options, upstreams []string, address string) (name, version string, env, command []string, err error) {
@@ -204,18 +205,5 @@ backend web
   server a %s
   server b %s
 `, address, upstreams[0], upstreams[1])
-	return "haproxy", firstLine("haproxy", "-v"), nil, []string{"haproxy", "-db", "-f", file}, os.WriteFile(file, []byte(text), 0o600)
-}
-
-// median of an odd or even number of values; 0 of none.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
+	return "haproxy", measure.FirstLine("haproxy", "-v"), nil, []string{"haproxy", "-db", "-f", file}, os.WriteFile(file, []byte(text), 0o600)
 }

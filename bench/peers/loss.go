@@ -12,10 +12,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"bulsa/bench/measure"
 )
 
 const (
 	workers = 4
+	boot    = 30 * time.Second       // at most, for all of them
 	pause   = 128 * time.Millisecond // of each of 64 clients: about 480 requests a second
 )
 
@@ -49,21 +52,21 @@ func (r *report) measureLoss(dir string) error {
 }
 
 func (r *report) lossOfBulsa(dir string) (lossRun, error) {
-	address, err := freeAddress()
+	address, err := measure.FreeAddress()
 	if err != nil {
 		return lossRun{}, err
 	}
-	p, err := start("bulsa", address, []string{"BULSA_RUNTIME_DIR=" + dir},
+	p, err := measure.Start("bulsa", address, []string{"BULSA_RUNTIME_DIR=" + dir},
 		r.options.bulsa, "run", "--name", "loss", "-w", strconv.Itoa(workers), "-p", address, "--admin", "off", r.options.app)
 	if err != nil {
 		return lossRun{}, err
 	}
-	defer p.stop()
-	return r.killUnderLoad("bulsa", firstLine(r.options.bulsa, "version"), address, p.cmd.Process.Pid)
+	defer p.Stop()
+	return r.killUnderLoad("bulsa", measure.FirstLine(r.options.bulsa, "version"), address, p.PID())
 }
 
 func (r *report) lossOfPM2(dir string) (lossRun, error) {
-	address, err := freeAddress()
+	address, err := measure.FreeAddress()
 	if err != nil {
 		return lossRun{}, err
 	}
@@ -106,8 +109,8 @@ func (r *report) killUnderLoad(name, version, address string, parent int) (lossR
 	}
 	time.Sleep(time.Second)
 	for range r.options.kills {
-		if living := children(parent); len(living) > 0 {
-			if syscall.Kill(living[rand.IntN(len(living))].pid, syscall.SIGKILL) == nil {
+		if living := measure.Children(parent); len(living) > 0 {
+			if syscall.Kill(living[rand.IntN(len(living))], syscall.SIGKILL) == nil {
 				run.kills++
 			}
 		}
@@ -129,13 +132,13 @@ func (r *report) killUnderLoad(name, version, address string, parent int) (lossR
 
 // awaitWorkers waits until all workers run, and a moment for them to listen.
 func awaitWorkers(parent int) error {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if len(children(parent)) >= workers {
+	for deadline := time.Now().Add(boot); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if len(measure.Children(parent)) >= workers {
 			time.Sleep(2 * time.Second)
 			return nil
 		}
 	}
-	return fmt.Errorf("%d workers did not start within %s", workers, patience)
+	return fmt.Errorf("%d workers did not start within %s", workers, boot)
 }
 
 const pm2Version = "7.0.4"

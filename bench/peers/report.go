@@ -3,12 +3,11 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"bulsa/bench/measure"
 )
 
 // report collects what was measured.
@@ -29,7 +28,7 @@ func (r *report) note(text string) {
 func (r *report) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# bulsa beside its peers, %s\n\n", r.began.Format("2006-01-02 15:04 MST"))
-	fmt.Fprintf(&b, "Machine: %s. Load average at the end: %s. Measured by `make bench`.\n", machine(), loadAverage())
+	fmt.Fprintf(&b, "Machine: %s. Load average at the end: %s. Measured by `make bench`.\n", measure.Machine(), measure.LoadAverage())
 	if len(r.proxies) > 0 {
 		r.writeCost(&b)
 	}
@@ -65,9 +64,9 @@ ratio is the median over the rounds of bulsa's run divided by the peer's run of 
 		}
 		against := "-"
 		if p != bulsa {
-			against = fmt.Sprintf("%.2f", median(ratio))
+			against = fmt.Sprintf("%.2f", measure.Median(ratio))
 		}
-		fmt.Fprintf(b, "| %s | %.1f (%.1f to %.1f) | %s | %.0f | %d |\n", p.version, median(cost), slices.Min(cost), slices.Max(cost), against, median(rate), failed)
+		fmt.Fprintf(b, "| %s | %.1f (%.1f to %.1f) | %s | %.0f | %d |\n", p.version, measure.Median(cost), slices.Min(cost), slices.Max(cost), against, measure.Median(rate), failed)
 	}
 }
 
@@ -96,37 +95,4 @@ func reasons(counts map[string]int) string {
 		return "-"
 	}
 	return strings.Join(out, ", ")
-}
-
-// machine says what this was measured on.
-func machine() string {
-	model := "unknown processor"
-	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%s, %d cores, %s, Node %s", model, runtime.NumCPU(), firstLine("uname", "-sr"), firstLine("node", "--version"))
-}
-
-func loadAverage() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.Join(strings.Fields(string(b))[:3], " ")
-}
-
-// firstLine is what a program says of itself; "" where it is missing.
-func firstLine(command ...string) string {
-	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	line, _, _ = strings.Cut(line, " - ") // HAProxy adds its address
-	return strings.TrimSpace(strings.TrimPrefix(line, "nginx version: "))
 }

@@ -1,4 +1,6 @@
-package main
+// Package measure runs the programs that are compared, and reads what they use of
+// the machine.
+package measure
 
 import (
 	"bytes"
@@ -15,34 +17,34 @@ import (
 
 const patience = 30 * time.Second
 
-// process is a program that serves while it is measured.
-type process struct {
+// Process is a program that serves while it is measured.
+type Process struct {
 	name   string
 	cmd    *exec.Cmd
 	output bytes.Buffer
 	exited chan struct{}
 }
 
-// start runs a program and waits until its address takes connections.
-func start(name, address string, env []string, command ...string) (*process, error) {
-	p := &process{name: name, cmd: exec.Command(command[0], command[1:]...), exited: make(chan struct{})}
+// Start runs a program and waits until its TCP address takes connections.
+func Start(name, address string, env []string, command ...string) (*Process, error) {
+	p := &Process{name: name, cmd: exec.Command(command[0], command[1:]...), exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
 		_ = p.cmd.Wait()
 		close(p.exited)
 	}()
 	if err := p.awaitListening(address); err != nil {
-		p.stop()
+		p.Stop()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *process) awaitListening(address string) error {
+func (p *Process) awaitListening(address string) error {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
@@ -57,7 +59,11 @@ func (p *process) awaitListening(address string) error {
 	return fmt.Errorf("%s does not listen on %s", p.name, address)
 }
 
-func (p *process) stop() {
+// PID is that of the process that was started.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Stop asks the program to end, and insists when it does not.
+func (p *Process) Stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.exited:
@@ -67,8 +73,8 @@ func (p *process) stop() {
 	}
 }
 
-// freeAddress is an address of 127.0.0.1 that nobody uses at the moment.
-func freeAddress() (string, error) {
+// FreeAddress is an address of 127.0.0.1 that nobody uses at the moment.
+func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
@@ -101,8 +107,27 @@ func readStat(pid int) (stat, bool) {
 	return stat{pid: pid, parent: number(4), zombie: fields[0] == "Z", cpu: ticks * time.Second / ticksPerSecond}, true
 }
 
-// children lists the living processes that pid has started.
-func children(pid int) []stat {
+// Children lists the living processes that pid has started.
+func Children(pid int) []int {
+	var out []int
+	for _, s := range all() {
+		if s.parent == pid && !s.zombie {
+			out = append(out, s.pid)
+		}
+	}
+	return out
+}
+
+// Tree is pid and all living processes below it.
+func Tree(pid int) []int {
+	out := []int{pid}
+	for _, child := range Children(pid) {
+		out = append(out, Tree(child)...)
+	}
+	return out
+}
+
+func all() []stat {
 	entries, _ := os.ReadDir("/proc")
 	var out []stat
 	for _, e := range entries {
@@ -110,19 +135,35 @@ func children(pid int) []stat {
 		if err != nil {
 			continue
 		}
-		if s, ok := readStat(n); ok && s.parent == pid && !s.zombie {
+		if s, ok := readStat(n); ok {
 			out = append(out, s)
 		}
 	}
 	return out
 }
 
-// cpuTime is what the process and its children have used so far.
-func cpuTime(pid int) time.Duration {
-	self, _ := readStat(pid)
-	total := self.cpu
-	for _, c := range children(pid) {
-		total += c.cpu
+// CPUTime is what the processes have used so far, user and system.
+func CPUTime(pids []int) time.Duration {
+	total := time.Duration(0)
+	for _, pid := range pids {
+		s, _ := readStat(pid)
+		total += s.cpu
+	}
+	return total
+}
+
+// Memory is what the processes have resident, in kilobytes; pages that several
+// share are divided among them (Pss of proc_pid_smaps(5)).
+func Memory(pids []int) int {
+	total := 0
+	for _, pid := range pids {
+		b, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "smaps_rollup"))
+		for line := range strings.Lines(string(b)) {
+			if size, ok := strings.CutPrefix(line, "Pss:"); ok {
+				kilobytes, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(size), " kB"))
+				total += kilobytes
+			}
+		}
 	}
 	return total
 }
