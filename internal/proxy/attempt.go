@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/h1"
 )
 
 const (
@@ -138,7 +140,7 @@ func (a *attempt) judge(err error) (result, bool) {
 	case errors.Is(err, errTooLate):
 		a.failed(a.ep, "did not answer within "+a.route.Settings.AnswerTimeout.String())
 		return tooLate, false
-	case errors.Is(err, errMalformed), errors.Is(err, errHeadTooLarge):
+	case errors.Is(err, errMalformed):
 		a.failed(a.ep, "gave an answer that is not HTTP/1.1")
 		return malformed, false
 	case !a.up.wrote.Load(), a.inOnePiece && a.up.leftUnread(err):
@@ -231,24 +233,28 @@ func appendChunk(b, p []byte) []byte {
 // awaitAnswer returns the head of the final answer, or of a 101, and passes
 // interim ones on.
 func (a *attempt) awaitAnswer() (*http.Response, error) {
+	var head h1.Answer
+	to := h1.Request{Method: []byte(a.req.Method)}
+	if a.upgrade != "" {
+		to.Upgrade = []byte(a.upgrade)
+	}
+	parse := func(b []byte, limit int) (int, h1.Fault) { return head.Parse(b, &to, limit) }
 	for range maxInterim {
-		head, err := a.awaitHead()
-		if err != nil {
+		seen, err := a.awaitHead(parse)
+		var fault h1.Fault
+		switch {
+		case errors.As(err, &fault):
+			return nil, fmt.Errorf("%w: %w", errMalformed, fault)
+		case err != nil:
 			return nil, err
-		}
-		if string(head) == balance.Begun {
-			_, _ = a.up.br.Discard(len(head))
+		case string(seen) == balance.Begun:
+			_, _ = a.up.br.Discard(len(seen))
 			a.begun = true
 			continue
-		}
-		if ambiguousAnswer(head) {
-			return nil, errMalformed
 		}
 		resp, err := http.ReadResponse(a.up.br, a.req)
 		switch {
 		case err != nil:
-			return nil, errMalformed
-		case resp.StatusCode == http.StatusSwitchingProtocols && a.upgrade == "":
 			return nil, errMalformed
 		case resp.StatusCode >= http.StatusOK, resp.StatusCode == http.StatusSwitchingProtocols:
 			a.took = time.Since(a.began)
@@ -269,11 +275,11 @@ func (a *attempt) awaitAnswer() (*http.Response, error) {
 
 // awaitHead waits for a whole head. It wakes to start watching the client, to
 // give a 100 that the worker does not give, and for the answer timeout.
-func (a *attempt) awaitHead() ([]byte, error) {
+func (a *attempt) awaitHead(parse func(b []byte, limit int) (int, h1.Fault)) ([]byte, error) {
 	next := fastAnswer
 	for {
 		_ = a.up.SetReadDeadline(deadline(next))
-		head, err := peekHead(a.up.br)
+		head, err := readHead(a.up.br, parse)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return head, err
 		}

@@ -2,42 +2,45 @@ package proxy
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
+
+	"bulsa/internal/proxy/h1"
 )
 
-// maxChunkLine bounds a chunk's size line with its extensions, which are dropped.
-const maxChunkLine = 256
-
-var errMalformedChunk = errors.New("a malformed chunk")
-
-// chunkReader decodes a chunked body (RFC 9112, section 7.1). Unlike net/http's
-// it returns what has come of a chunk instead of waiting for the rest, which a
-// stream must not be made to do, and it takes no other spelling than the RFC's.
+// chunkReader reads a chunked body. Unlike net/http's it returns what has come of
+// a chunk instead of waiting for the rest, which a stream must not be made to do.
 type chunkReader struct {
 	br      *bufio.Reader
-	left    int64 // bytes of the current chunk
-	inside  bool  // a chunk's data came before, so its CR LF is next
-	err     error
+	chunks  h1.Chunks
 	trailer http.Header // valid at io.EOF
 }
 
+// Read may fail with an h1.Fault.
 func (c *chunkReader) Read(p []byte) (int, error) {
-	if c.err != nil {
-		return 0, c.err
-	}
-	if c.left == 0 {
-		if c.err = c.next(); c.err != nil {
-			return 0, c.err
+	for !c.chunks.Done() {
+		if _, err := c.br.Peek(1); err != nil {
+			return 0, cutShort(err)
+		}
+		seen, _ := c.br.Peek(min(c.br.Buffered(), len(p)))
+		data, n, fault := c.chunks.Next(seen)
+		if fault != h1.OK {
+			return 0, fault
+		}
+		copy(p, data)
+		_, _ = c.br.Discard(n)
+		if len(data) > 0 {
+			return len(data), nil
 		}
 	}
-	n, err := c.br.Read(p[:min(int64(len(p)), c.left)])
-	c.left -= int64(n)
-	c.err = cutShort(err)
-	return n, c.err
+	if c.trailer == nil {
+		c.trailer = make(http.Header)
+		for name, value := range c.chunks.Fields {
+			c.trailer.Add(string(name), string(value))
+		}
+	}
+	return 0, io.EOF
 }
 
 func cutShort(err error) error {
@@ -47,87 +50,24 @@ func cutShort(err error) error {
 	return err
 }
 
-// next reads up to the data of the next chunk; io.EOF after the last.
-func (c *chunkReader) next() error {
-	if c.inside {
-		end, err := c.br.Peek(2)
-		if err != nil {
-			return cutShort(err)
-		}
-		if string(end) != "\r\n" {
-			return errMalformedChunk
-		}
-		_, _ = c.br.Discard(2)
-	}
-	line, err := c.br.ReadSlice('\n')
-	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-		return cutShort(err)
-	}
-	size, err := chunkSize(line)
-	if err != nil {
-		return err
-	}
-	c.left, c.inside = size, true
-	if size == 0 {
-		return c.end()
-	}
-	return nil
-}
-
-func chunkSize(line []byte) (int64, error) {
-	const digits = 15
-	line, ok := bytes.CutSuffix(line, []byte("\r\n"))
-	size, extension, extended := bytes.Cut(line, []byte(";"))
-	if extended {
-		size = bytes.TrimRight(size, " \t")
-	}
-	if !ok || len(line) > maxChunkLine || len(size) == 0 || len(size) > digits || bytes.ContainsAny(extension, "\r\x00") {
-		return 0, errMalformedChunk
-	}
-	for _, d := range size {
-		if (d < '0' || d > '9') && (d|0x20 < 'a' || d|0x20 > 'f') {
-			return 0, errMalformedChunk
-		}
-	}
-	return strconv.ParseInt(string(size), 16, 64)
-}
-
-// end reads the trailer section.
-func (c *chunkReader) end() error {
-	c.trailer = make(http.Header)
-	seen, err := c.br.Peek(2)
-	if err != nil {
-		return cutShort(err)
-	}
-	if string(seen) == "\r\n" {
-		_, _ = c.br.Discard(2)
-		return io.EOF
-	}
-	section, err := peekHead(c.br)
-	if err != nil {
-		return cutShort(err)
-	}
-	for line, rest, _ := cutLine(section); len(line) > 0; line, rest, _ = cutLine(rest) {
-		if new(framing).field(line) != nil {
-			return errMalformedChunk
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		c.trailer.Add(string(name), string(bytes.Trim(value, " \t")))
-	}
-	_, _ = c.br.Discard(len(section))
-	return io.EOF
-}
-
-// atHand says whether a Read would return at once: inside a chunk when anything
-// is here, else when a size line is here and something after it.
+// atHand says whether a Read would return at once.
 func (c *chunkReader) atHand() bool {
 	seen, _ := c.br.Peek(c.br.Buffered())
-	if c.left > 0 {
-		return len(seen) > 0
+	look := c.chunks
+	data, _, fault := look.Next(seen)
+	return len(data) > 0 || look.Done() || fault != h1.OK
+}
+
+// faultAtHand finds what is wrong with that part of a chunked body which has
+// already come, so that no worker begins a request that will be refused.
+func faultAtHand(body []byte) h1.Fault {
+	var c h1.Chunks
+	for len(body) > 0 && !c.Done() {
+		_, n, fault := c.Next(body)
+		if fault != h1.OK {
+			return fault
+		}
+		body = body[n:]
 	}
-	if c.inside {
-		seen = seen[min(2, len(seen)):]
-	}
-	i := bytes.IndexByte(seen, '\n')
-	return i >= 0 && len(seen) > i+1
+	return h1.OK
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"bulsa/internal/proxy/h1"
 )
 
 // client is one accepted connection. Its goroutine is the only one that reads
@@ -157,22 +159,24 @@ func requestPath(req *http.Request) []byte {
 // readRequest returns the next request, or what is wrong with it, or an error
 // when the client has left.
 func (c *client) readRequest() (*http.Request, *refusal, error) {
-	if _, err := c.br.Peek(2); err == nil {
-		skipEmptyLines(c.br)
-	}
-	head, err := peekHead(c.br)
+	var parsed h1.Request
+	head, err := readHead(c.br, parsed.Parse)
+	var fault h1.Fault
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &refusal{status: http.StatusRequestTimeout, reason: "the head of the request did not arrive in time"}, nil
-	case errors.Is(err, errHeadTooLarge):
-		return nil, &refusal{status: http.StatusRequestHeaderFieldsTooLarge, reason: "the head of the request is larger than " + strconv.Itoa(c.br.Size()) + " bytes"}, nil
+	case errors.As(err, &fault):
+		return nil, faulty(fault, c.br.Size()), nil
 	case err != nil:
 		return nil, nil, err
 	}
-	if bad := checkRequest(head); bad != nil {
-		return nil, bad, nil
+	if parsed.Body == h1.ByChunks {
+		here, _ := c.br.Peek(c.br.Buffered())
+		if fault := faultAtHand(here[len(head):]); fault != h1.OK {
+			return nil, faulty(fault, c.br.Size()), nil
+		}
 	}
-	req, err := http.ReadRequest(c.br)
+	req, err := readRequest(c.br, &parsed)
 	if err != nil {
 		return nil, badRequest("a malformed request"), nil
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/h1"
 )
 
 // exchange is one request and its answer, over as many attempts as it takes.
@@ -388,6 +389,10 @@ func (x *exchange) bodyRefusal(err error) *refusal {
 		return &refusal{status: http.StatusRequestEntityTooLarge, reason: fmt.Sprintf("the body is larger than %d bytes", x.route.Settings.MaxBody)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &refusal{status: http.StatusRequestTimeout, reason: "the body of the request stopped arriving"}
+	}
+	var fault h1.Fault
+	if errors.As(err, &fault) {
+		return faulty(fault, 0)
 	}
 	return badRequest("a malformed body")
 }

@@ -131,7 +131,7 @@ func forwardedNode(peer netip.AddrPort) string {
 
 // quoted makes a token or a quoted-string of s (RFC 9110, section 5.6.4).
 func quoted(s string) string {
-	if isToken([]byte(s)) {
+	if isToken(s) {
 		return s
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`

@@ -277,6 +277,18 @@ func (c *Chunks) endTrailerLine() {
 	c.Trailer = append(c.Trailer, "\r\n"...)
 }
 
+// Fields gives each field of Trailer.
+func (c *Chunks) Fields(yield func(name, value []byte) bool) {
+	for rest := c.Trailer; len(rest) > 0; {
+		colon := endOfToken(rest, 0)
+		end := control(rest, colon)
+		if !yield(rest[:colon], trim(rest[colon+1:end])) {
+			return
+		}
+		rest = rest[end+2:]
+	}
+}
+
 // AppendChunkSize writes the line before a chunk's data, after which comes CR LF.
 // n must be above 0: a chunk of size 0 ends the body.
 func AppendChunkSize(b []byte, n int) []byte {

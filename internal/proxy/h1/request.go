@@ -56,9 +56,9 @@ type Request struct {
 // A request line and a field may have half of limit each.
 func (r *Request) Parse(b []byte, limit int) (n int, _ Fault) {
 	*r = Request{head: head{fields: r.fields[:0]}}
-	start, fault := skipEmptyLines(b)
-	if fault != OK {
-		return 0, fault
+	start := emptyLines(b)
+	if start > 2*maxEmptyLines {
+		return 0, BadRequestLine
 	}
 	i, fault := r.parseLine(b, start, limit/2)
 	if i == 0 || fault != OK {
@@ -80,16 +80,12 @@ func (r *Request) Parse(b []byte, limit int) (n int, _ Fault) {
 	return n, OK
 }
 
-// skipEmptyLines is the index of the request line.
-func skipEmptyLines(b []byte) (int, Fault) {
-	i := 0
-	for i+1 < len(b) && b[i] == '\r' && b[i+1] == '\n' {
-		i += 2
-		if i > 2*maxEmptyLines {
-			return 0, BadRequestLine
-		}
+// emptyLines is how many bytes of b are empty lines before anything else.
+func emptyLines(b []byte) (n int) {
+	for n+1 < len(b) && b[n] == '\r' && b[n+1] == '\n' {
+		n += 2
 	}
-	return i, OK
+	return n
 }
 
 // parseLine reads the request line. It returns the index of the next line, or 0
@@ -226,6 +222,9 @@ func hasElement(list []byte, lower string) bool {
 	}
 	return false
 }
+
+// EmptyLines is how many bytes of the head came before the request line.
+func (r *Request) EmptyLines() int { return emptyLines(r.b) }
 
 // IsHead says whether the answer will have no body.
 func (r *Request) IsHead() bool { return string(r.Method) == "HEAD" }
