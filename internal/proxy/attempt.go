@@ -54,17 +54,24 @@ func (x *exchange) attempt(ep *balance.Endpoint) result {
 	a := &attempt{exchange: x, ep: ep, began: time.Now()}
 	a.idle = x.client.server.pools.of(ep, x.route.counters)
 	r, ok := a.overIdle()
-	if r == unsent || r == unanswered && a.mayRepeat(r) {
+	if r == unsent || r == unanswered && a.mayRepeatAtOnce() {
 		if a.up != nil {
 			x.route.counters.retries.Add(1)
 		}
 		r, ok = a.overNew()
 	}
-	ep.Release(time.Now(), ok, a.took)
+	x.route.release(ep, ok, a.took)
 	if !ok {
 		a.idle.worker.errors.Add(1)
 	}
 	return r
+}
+
+// mayRepeatAtOnce: the budget allows another try after one that the worker may
+// have seen.
+func (a *attempt) mayRepeatAtOnce() bool {
+	a.costly = true
+	return a.mayRepeat(unanswered) && a.afford()
 }
 
 // overIdle is unsent when there is no idle connection.
@@ -74,7 +81,7 @@ func (a *attempt) overIdle() (r result, ok bool) {
 	}
 	r, ok = a.run()
 	if r == unanswered {
-		a.lastFail = a.ep.Config().Worker + " closed the connection before it answered" + a.about()
+		a.failed(a.ep, "closed the connection before it answered")
 	}
 	return r, ok
 }

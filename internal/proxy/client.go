@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -29,6 +30,9 @@ type client struct {
 	br      *bufio.Reader // nil while idle
 	bw      *bufio.Writer
 	idle    time.Duration // Settings.IdleTimeout of the request at hand
+	stall   time.Duration // how long a write may take
+	rate    int64         // Settings.MinRate of the request at hand
+	reading pace          // of what is written
 	held    bool          // the wait for a first worker is already spent
 	mu      sync.Mutex
 	waiting bool // between two requests
@@ -62,9 +66,13 @@ func (c *client) run() {
 	if e == nil {
 		return
 	}
-	e.owner.counters.openClients.Add(1)
-	defer e.owner.counters.openClients.Add(-1)
-	if len(e.targets) == 1 && c.passRaw(e.owner) {
+	pass, bad := e.owner.counters.enter(c.peer.Addr(), &e.Settings)
+	if bad != nil {
+		c.turnAway(e.owner, bad)
+		return
+	}
+	defer e.owner.counters.leave(pass)
+	if e.plain() && c.passRaw(e.owner) {
 		return
 	}
 	defer c.releaseBuffers()
@@ -129,7 +137,7 @@ func (c *client) serveRequest() bool {
 	if e == nil {
 		return false
 	}
-	c.idle = e.Settings.IdleTimeout
+	c.obey(&e.Settings)
 	c.takeBuffers(e.Settings.MaxHeader)
 	_ = c.conn.SetReadDeadline(deadline(e.Settings.HeaderTimeout))
 	req, bad, err := c.readRequest()
@@ -146,8 +154,13 @@ func (c *client) serveRequest() bool {
 		c.refuse(e.owner, e.noRoute([]byte(req.Host), requestPath(req), false), req.Method == http.MethodHead)
 		return false
 	}
-	c.idle = route.Settings.IdleTimeout
+	c.obey(&route.Settings)
 	return newExchange(c, c, route, req).run()
+}
+
+// obey takes on the limits of the request at hand.
+func (c *client) obey(s *Settings) {
+	c.idle, c.stall, c.rate = s.IdleTimeout, cmp.Or(s.WriteTimeout, s.IdleTimeout), s.MinRate
 }
 
 // requestPath is the path as the client wrote it, without the query.
@@ -191,6 +204,14 @@ func (c *client) refuse(route *target, r *refusal, headOnly bool) {
 	c.linger()
 }
 
+// turnAway answers a connection that is one too many, whatever it says.
+func (c *client) turnAway(route *target, r *refusal) {
+	c.server.log.warn("connection turned away", "service", route.Service, "client", c.peer.Addr().String(), "reason", r.reason)
+	c.stall = time.Second
+	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, false))
+	c.linger()
+}
+
 // linger closes the sending side and reads on for a moment: closing with unread
 // bytes would reset the connection, and the client would lose the answer (RFC
 // 9112, section 9.6).
@@ -216,10 +237,18 @@ func (c *client) abort() {
 	_ = conn.Close()
 }
 
-// Write sends to the client, who may not stall for longer than the idle timeout.
+// Write sends to the client, who may not take too long to read it.
 func (c *client) Write(p []byte) (int, error) {
-	_ = c.conn.SetWriteDeadline(deadline(c.idle))
-	return c.conn.Write(p)
+	_ = c.conn.SetWriteDeadline(deadline(c.stall))
+	if c.rate == 0 {
+		return c.conn.Write(p)
+	}
+	began := time.Now()
+	n, err := c.conn.Write(p)
+	if err == nil && c.reading.slow(n, time.Since(began), c.rate) {
+		err = errTooSlow
+	}
+	return n, err
 }
 
 // closeWrite ends the sending direction only.

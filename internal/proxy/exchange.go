@@ -40,7 +40,16 @@ type exchange struct {
 	lastFail string // why the last attempt failed
 	pause    time.Duration
 
-	unanswered int // attempts that the worker may have seen
+	unanswered int  // attempts that the worker may have seen
+	costly     bool // another attempt may make it run twice: it needs a part of the budget
+	spending   bool // it has got it
+	delayed    bool // it had to wait for it
+	heldAnew   bool // the hold began again with the first failure
+
+	place    *waiter       // in the line, while every worker is full
+	turn     chan struct{} // it may be worth another look
+	queued   bool          // it has been in the line
+	overflow bool          // the line was full
 
 	reader  sync.WaitGroup // the goroutine that reads the body and then watches the client
 	reading bool
@@ -178,8 +187,13 @@ func (x *exchange) readBody() bool {
 	case <-x.gone:
 		return false
 	}
-	idle := x.route.Settings.IdleTimeout
-	err := x.body.fill(x.asker.bodyOf(x.req, &x.trailer), x.route.Settings.MaxBody, func() { x.armRead(deadline(idle)) })
+	set := &x.route.Settings
+	patience := set.IdleTimeout
+	if set.MinRate > 0 && (patience <= 0 || patience > paceWindow) {
+		patience = paceWindow
+	}
+	src := &paced{Reader: x.asker.bodyOf(x.req, &x.trailer), rate: set.MinRate}
+	err := x.body.fill(src, set.MaxBody, func() { x.armRead(deadline(patience)) })
 	if err != nil && x.asker.leftBy(err) {
 		x.clientLeft()
 	}
@@ -254,7 +268,8 @@ func (x *exchange) forward() *refusal {
 		ep := x.pick()
 		if x.isDeserted() {
 			if ep != nil {
-				ep.Release(time.Now(), true, 0)
+				x.refund()
+				x.route.release(ep, true, 0)
 			}
 			x.desert()
 			return nil
@@ -265,7 +280,9 @@ func (x *exchange) forward() *refusal {
 		if x.attempts > 0 {
 			x.route.counters.retries.Add(1)
 		}
-		switch r := x.attempt(ep); {
+		r := x.attempt(ep)
+		x.settle(r)
+		switch {
 		case r == finished:
 			return nil
 		case r == refused:
@@ -290,8 +307,9 @@ func (x *exchange) desert() {
 // mayRepeat says whether another attempt cannot make anything happen twice, and
 // rewinds the body for it.
 func (x *exchange) mayRepeat(r result) bool {
+	late := x.route.Settings.RetryTimeout
 	switch {
-	case r == malformed, x.unanswered > maxUnanswered, r == unanswered && !idempotent(x.req.Method):
+	case r == malformed, x.unanswered > maxUnanswered, r == unanswered && !idempotent(x.req.Method), late > 0 && time.Since(x.began) > late:
 		return false
 	}
 	return x.body == nil || x.body.rewind()
@@ -306,29 +324,155 @@ func idempotent(method string) bool {
 	return false
 }
 
+// settle gives back what an attempt took of the budget. From the first that a
+// worker may have seen, further ones cost. Whoever has failed is held anew.
+func (x *exchange) settle(r result) {
+	x.refund()
+	x.costly = x.costly || r == unanswered
+	if !x.heldAnew && (r == unanswered || r == unsent) {
+		x.heldAnew = true
+		x.until = later(x.until, time.Now().Add(x.route.Settings.Hold))
+	}
+}
+
+func (x *exchange) refund() {
+	if x.spending {
+		x.spending = false
+		x.route.counters.budget.give()
+	}
+}
+
+// afford takes a part of the budget where one is needed.
+func (x *exchange) afford() bool {
+	if !x.costly || x.spending {
+		return true
+	}
+	counters := x.route.counters
+	x.spending = counters.budget.take(counters.inFlight.Load())
+	if !x.spending && !x.delayed {
+		x.delayed = true
+		counters.waited.Add(1)
+	}
+	return x.spending
+}
+
 // pick acquires an endpoint; nil when the hold has ended or the client has left.
-// When each has failed once it waits for news or a moment, and begins again.
+// When each has failed once it waits for news or a moment, and begins again. While
+// all are full it stands in line.
 func (x *exchange) pick() *balance.Endpoint {
 	const shortest, longest = 5 * time.Millisecond, 100 * time.Millisecond
+	defer x.leaveLine()
 	pool := x.route.Pool
 	for {
 		changed := pool.Changed()
 		now := time.Now()
-		ep := pool.Pick(balance.Request{Now: now, Client: x.address, Sticky: x.sticky, Tried: x.tried})
-		if ep != nil || !now.Before(x.until) {
+		ep, asked := x.choose(now)
+		switch {
+		case ep != nil:
 			return ep
+		case x.mustQueue():
+			if x.overflow = !x.joinLine(now); x.overflow {
+				return nil
+			}
+			continue
+		case !now.Before(x.until):
+			return nil
 		}
 		x.startReader()
 		pause := x.until.Sub(now)
-		if len(pool.Endpoints()) > 0 {
+		if len(pool.Endpoints()) > 0 && (x.place == nil || x.route.queue.first(x.place)) {
 			x.pause = min(max(2*x.pause, shortest), longest)
 			pause = min(pause, x.pause)
 		}
 		if !x.rest(changed, pause) {
 			return nil
 		}
-		x.tried = x.tried[:0]
+		if asked {
+			x.tried = x.tried[:0]
+		}
 	}
+}
+
+// choose acquires an endpoint if one is free, and it is this request's turn to
+// ask and within the budget.
+func (x *exchange) choose(now time.Time) (ep *balance.Endpoint, asked bool) {
+	line := x.route.queue
+	switch {
+	case x.place != nil && !line.first(x.place):
+		return nil, false
+	case x.place == nil && x.attempts == 0 && line.length.Load() > 0: // nobody overtakes
+		return nil, false
+	case !x.afford():
+		return nil, false
+	}
+	ep = x.route.Pool.Pick(balance.Request{Now: now, Client: x.address, Sticky: x.sticky, Tried: x.tried})
+	if ep == nil {
+		x.refund()
+	}
+	return ep, true
+}
+
+// mustQueue says whether the request has to stand in line and does not yet.
+func (x *exchange) mustQueue() bool {
+	if x.place != nil || x.attempts > 0 {
+		return false
+	}
+	return x.route.queue.length.Load() > 0 || anyFull(x.route.Pool)
+}
+
+// anyFull says whether an endpoint has as many requests as it may.
+func anyFull(p *balance.Pool) bool {
+	for _, ep := range p.Endpoints() {
+		if most := ep.Config().MaxConns; most > 0 && ep.InFlight() >= most {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *exchange) joinLine(now time.Time) bool {
+	turn := make(chan struct{}, 1)
+	w := &waiter{wake: func() {
+		select {
+		case turn <- struct{}{}:
+		default:
+		}
+	}}
+	if !x.route.queue.join(w, x.route.Settings.Queue) {
+		x.route.counters.queueFull.Add(1)
+		return false
+	}
+	x.place, x.turn = w, turn
+	x.route.counters.queued.Add(1)
+	if d := x.route.Settings.QueueTimeout; d > 0 {
+		x.until = now.Add(d)
+	}
+	x.queued = true
+	return true
+}
+
+// waits is how long the request may wait.
+func (x *exchange) waits() time.Duration {
+	if d := x.route.Settings.QueueTimeout; x.queued && d > 0 {
+		return d
+	}
+	return x.route.Settings.Hold
+}
+
+func (x *exchange) leaveLine() {
+	if x.place == nil {
+		return
+	}
+	x.route.queue.leave(x.place)
+	x.place, x.turn = nil, nil
+	x.route.counters.queued.Add(-1)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // rest is false when the client has left meanwhile, or was cut off.
@@ -337,6 +481,7 @@ func (x *exchange) rest(changed <-chan struct{}, pause time.Duration) bool {
 	defer t.Stop()
 	select {
 	case <-changed:
+	case <-x.turn:
 	case <-t.C:
 	case <-x.gone:
 		return false
@@ -377,8 +522,10 @@ func (x *exchange) why() *refusal {
 	if len(x.route.Pool.Endpoints()) > 0 {
 		reason = "all workers are busy: each has as many requests as it may"
 	}
-	if x.route.Settings.Hold > 0 {
-		reason += fmt.Sprintf("; waited %v", x.route.Settings.Hold)
+	if x.overflow {
+		reason += fmt.Sprintf(", and %d wait already", x.route.Settings.Queue)
+	} else if waited := x.waits(); waited > 0 {
+		reason += fmt.Sprintf("; waited %v", waited)
 	}
 	return &refusal{status: http.StatusServiceUnavailable, reason: reason + x.about(), retryAfter: time.Second}
 }
@@ -389,6 +536,8 @@ func (x *exchange) bodyRefusal(err error) *refusal {
 		return &refusal{status: http.StatusRequestEntityTooLarge, reason: fmt.Sprintf("the body is larger than %d bytes", x.route.Settings.MaxBody)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &refusal{status: http.StatusRequestTimeout, reason: "the body of the request stopped arriving"}
+	case errors.Is(err, errTooSlow):
+		return &refusal{status: http.StatusRequestTimeout, reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", x.route.Settings.MinRate)}
 	}
 	var fault h1.Fault
 	if errors.As(err, &fault) {

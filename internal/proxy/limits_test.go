@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -315,5 +316,87 @@ func TestHistogramBucketsHoldWhatTheyShould(t *testing.T) {
 	}
 	if p := h.snapshot().Quantile(0.99); p < 900*time.Millisecond || p > 1200*time.Millisecond {
 		t.Fatal(p)
+	}
+}
+
+func TestAnIPv6ClientIsItsSubnet(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::",
+	} {
+		if got := oneClient(netip.MustParseAddr(address)); got.String() != want {
+			t.Errorf("%s counts as %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
+	for name, set := range map[string]func(*Settings){
+		"of the service": func(s *Settings) { s.Connections = 2 },
+		"of one address": func(s *Settings) { s.ConnectionsPerAddress = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := settings()
+			set(&s)
+			h := open(t, s, app(t, "app.1", hello("app.1")))
+			first := h.dial()
+			defer h.dial().Close()
+			eventually(t, "both are there", func() bool { return h.stats().OpenClients == 2 })
+			answer, err := h.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 503 ") || !strings.Contains(answer, "no more may be") {
+				t.Fatalf("%q, %v", answer, err)
+			}
+			if h.stats().TurnedAway != 1 {
+				t.Error("it is not counted")
+			}
+			_ = first.Close()
+			eventually(t, "one has left", func() bool { return h.stats().OpenClients == 1 })
+			if status, body := h.get("/"); status != 200 {
+				t.Errorf("after one has left: %d %s", status, body)
+			}
+		})
+	}
+}
+
+// A proxy in front has many clients on few addresses.
+func TestATrustedPeerIsNotOneClient(t *testing.T) {
+	s := settings()
+	s.ConnectionsPerAddress, s.Trusted = 1, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	h := open(t, s, app(t, "app.1", hello("app.1")))
+	defer h.dial().Close()
+	eventually(t, "one is there", func() bool { return h.stats().OpenClients == 1 })
+	if status, body := h.get("/"); status != 200 {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestAClientsPaceIsJudgedByTheTimeItTakes(t *testing.T) {
+	var p pace
+	for range 100 { // a worker that is slow is not the client's fault
+		if p.slow(1, 0, 1000) {
+			t.Fatal("too slow, although nobody waited for it")
+		}
+	}
+	if p.slow(4000, 4*time.Second, 1000) || p.slow(1000, time.Second, 1000) {
+		t.Error("too slow at its rate")
+	}
+	if p.slow(4000, 4*time.Second, 1000) || !p.slow(100, time.Second, 1000) {
+		t.Error("not too slow below its rate")
+	}
+	if p.slow(0, time.Hour, 0) {
+		t.Error("too slow without a limit")
+	}
+}
+
+func TestABodyThatStaysOutIsRefusedByItsRate(t *testing.T) {
+	t.Parallel()
+	s := settings()
+	s.MinRate, s.IdleTimeout = 1000, 0
+	h := open(t, s, app(t, "app.1", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	c := h.dial()
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+	_ = c.SetDeadline(time.Now().Add(4 * paceWindow))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusRequestTimeout {
+		t.Fatalf("%v, %v", resp, err)
 	}
 }

@@ -71,10 +71,18 @@ type Server struct {
 	accepting sync.WaitGroup
 }
 
-// target is a Route with the counters of its service resolved.
+// target is a Route with what lives longer than a table: the counters of its
+// service, and the line for its pool.
 type target struct {
 	*Route
 	counters *service
+	queue    *queue
+}
+
+// release gives an endpoint back, for the next in line.
+func (t *target) release(ep *balance.Endpoint, ok bool, took time.Duration) {
+	ep.Release(time.Now(), ok, took)
+	t.queue.room()
 }
 
 // entrance is a Listener with its targets.
@@ -84,11 +92,19 @@ type entrance struct {
 	owner   *target  // the default route, or else the first: connections that have asked for nothing yet are its
 }
 
-func newEntrance(l *Listener, counters *registry) *entrance {
+// plain: every connection is one service's, whatever it asks for.
+func (e *entrance) plain() bool {
+	return len(e.targets) == 1 && e.owner.Host == "" && e.owner.Path == ""
+}
+
+func newEntrance(l *Listener, counters *registry, lines map[*balance.Pool]*queue) *entrance {
 	e := &entrance{Listener: l, targets: make([]target, len(l.Routes))}
 	for i := range l.Routes {
 		r := &l.Routes[i]
-		e.targets[i] = target{Route: r, counters: counters.service(r.Service)}
+		if lines[r.Pool] == nil {
+			lines[r.Pool] = new(queue)
+		}
+		e.targets[i] = target{r, counters.service(r.Service), lines[r.Pool]}
 		if e.owner == nil || r.Host == "" && r.Path == "" {
 			e.owner = &e.targets[i]
 		}
@@ -124,14 +140,27 @@ func New(c Config) *Server {
 // SetTable publishes a new table by one atomic store. Requests that have
 // started keep the route they started with.
 func (s *Server) SetTable(t Table) {
-	m := make(map[string]*entrance, len(t))
+	m, lines := make(map[string]*entrance, len(t)), s.lines()
 	for id, l := range t {
 		if len(l.Routes) > 0 {
-			m[id] = newEntrance(l, &s.stats)
+			m[id] = newEntrance(l, &s.stats, lines)
 		}
 	}
 	s.table.Store(&m)
 	s.pools.sweep(s.routedPools(), time.Now())
+}
+
+// lines are those of the present table's pools.
+func (s *Server) lines() map[*balance.Pool]*queue {
+	lines := map[*balance.Pool]*queue{}
+	if m := s.table.Load(); m != nil {
+		for _, e := range *m {
+			for i := range e.targets {
+				lines[e.targets[i].Pool] = e.targets[i].queue
+			}
+		}
+	}
+	return lines
 }
 
 // routedPools are the pools that requests can come to.

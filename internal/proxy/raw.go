@@ -110,7 +110,7 @@ func (c *client) passOn(route *target) {
 		}
 		began := time.Now()
 		err := c.passTo(route, ep)
-		ep.Release(time.Now(), err == nil, time.Since(began))
+		route.release(ep, err == nil, time.Since(began))
 		if err == nil {
 			return
 		}

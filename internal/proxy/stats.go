@@ -17,6 +17,10 @@ type Stats struct {
 type ServiceStats struct {
 	Requests    map[int]uint64 // by status code; 499: the client left before the answer
 	Retries     uint64         // tries after the first
+	Waited      uint64         // retries that had to wait because the budget was spent
+	TurnedAway  uint64         // connections beyond Settings.Connections and ConnectionsPerAddress
+	Queued      int64          // requests in line now, because every worker is full
+	QueueFull   uint64         // requests refused because the line was full
 	InFlight    int64          // now
 	OpenClients int64          // connections now
 	Tunnels     int64          // upgraded connections now
@@ -128,8 +132,12 @@ const (
 
 type service struct {
 	codes                              [highestStatus + 1 - lowestStatus]atomic.Uint64
-	retries, rawPassed                 atomic.Uint64
+	retries, waited, rawPassed         atomic.Uint64
+	turnedAway, queueFull              atomic.Uint64
 	inFlight, openClients, openTunnels atomic.Int64
+	queued                             atomic.Int64
+	budget                             budget
+	crowd                              crowd
 	duration                           histogram
 	workers                            sync.Map // name to *worker
 }
@@ -156,6 +164,10 @@ func (s *service) snapshot() ServiceStats {
 	out := ServiceStats{
 		Requests:    make(map[int]uint64),
 		Retries:     s.retries.Load(),
+		Waited:      s.waited.Load(),
+		TurnedAway:  s.turnedAway.Load(),
+		Queued:      s.queued.Load(),
+		QueueFull:   s.queueFull.Load(),
 		InFlight:    s.inFlight.Load(),
 		OpenClients: s.openClients.Load(),
 		Tunnels:     s.openTunnels.Load(),
