@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"time"
 
 	"bulsa/internal/api"
@@ -29,6 +30,11 @@ type Control interface {
 	Restart(ctx context.Context, names []string, wait bool) error
 	// Kill sends signal ("SIGKILL", "TERM", "9") to one worker's whole process group.
 	Kill(ctx context.Context, worker, signal string) error
+	// Profile samples one Node worker's main thread for d, Phases traces its event
+	// loop, Heap writes a snapshot of its heap.
+	Profile(ctx context.Context, worker string, d time.Duration) (api.Profile, error)
+	Phases(ctx context.Context, worker string, d time.Duration) (api.Phases, error)
+	Heap(ctx context.Context, worker string, w io.Writer) error
 	// Down begins the graceful end of the whole project and returns at once.
 	Down(ctx context.Context) error
 	// Apply takes a resolved spec.Project as JSON and makes the running project

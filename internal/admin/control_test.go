@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -54,6 +55,9 @@ func TestAClientAsksForWhatItMeans(t *testing.T) {
 		`stop [["app","db"],false]`: func() error { return c.Stop(ctx, []string{"app", "db"}, false) },
 		`restart [["app.2"],true]`:  func() error { return c.Restart(ctx, []string{"app.2"}, true) },
 		`kill ["app.1","SIGTERM"]`:  func() error { return c.Kill(ctx, "app.1", "SIGTERM") },
+		`profile ["app.1","2s"]`:    func() error { _, err := c.Profile(ctx, "app.1", 2*time.Second); return err },
+		`phases ["app.2","1s"]`:     func() error { _, err := c.Phases(ctx, "app.2", time.Second); return err },
+		`heap ["app.1"]`:            func() error { return c.Heap(ctx, "app.1", io.Discard) },
 		`inspect app.1`:             func() error { _, err := c.Inspect(ctx, "app.1"); return err },
 		`events [false]`:            func() error { return c.Events(ctx, false, func(api.Event) error { return nil }) },
 		`logs [7,false,["app","app.2"]]`: func() error {
@@ -221,5 +225,23 @@ func TestTheTokenIsMadeOnceAndKeptPrivate(t *testing.T) {
 	info, err := os.Stat(filepath.Join(api.RuntimeDir("shop"), "token"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestASnapshotThatBreaksOffSaysWhy(t *testing.T) {
+	f := newFake()
+	c := serveShop(t, f)
+	f.mu.Lock()
+	f.fail = errors.New("app.1 has ended")
+	f.mu.Unlock()
+	var got strings.Builder
+	if err := c.Heap(t.Context(), "app.1", &got); err == nil || err.Error() != "app.1 has ended" || got.String() != "{}" {
+		t.Errorf("%q, %v", got.String(), err)
+	}
+	if err := c.Heap(t.Context(), "app.7", io.Discard); err == nil || !strings.Contains(err.Error(), "app.7") {
+		t.Errorf("an unknown worker: %v", err)
+	}
+	if _, err := c.Profile(t.Context(), "app.1", time.Hour); err == nil || !strings.Contains(err.Error(), "at most 300") {
+		t.Errorf("an hour: %v", err)
 	}
 }

@@ -3,9 +3,11 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"bulsa/internal/api"
 )
@@ -60,6 +62,20 @@ func (f *fake) Project() api.Project {
 
 func (f *fake) Inspect(name string) (api.Inspection, error) {
 	return api.Inspection{Worker: &api.Worker{Name: name}}, f.remember("inspect " + name)
+}
+
+func (f *fake) Profile(_ context.Context, worker string, d time.Duration) (api.Profile, error) {
+	return api.Profile{Worker: worker}, f.remember("profile " + asJSON(worker, d.String()))
+}
+
+func (f *fake) Phases(_ context.Context, worker string, d time.Duration) (api.Phases, error) {
+	return api.Phases{Worker: worker}, f.remember("phases " + asJSON(worker, d.String()))
+}
+
+// Heap fails, when it shall, behind the first bytes.
+func (f *fake) Heap(_ context.Context, worker string, w io.Writer) error {
+	io.WriteString(w, "{}")
+	return f.remember("heap " + asJSON(worker))
 }
 
 func (f *fake) Scale(_ context.Context, service string, n int) error {

@@ -32,7 +32,7 @@ type access int
 
 const (
 	read   access = iota // changes nothing: open on loopback
-	change               // changes the project: needs the token over TCP
+	change               // changes the project, or shows the inside of its programs: needs the token over TCP
 	local                // names commands to run: on the control socket only
 )
 
@@ -62,6 +62,9 @@ func (s *Server) routes() []route {
 		{"POST", "/api/v1/restart", change, s.restart},
 		{"POST", "/api/v1/kill", change, s.kill},
 		{"POST", "/api/v1/down", change, s.down},
+		{"POST", "/api/v1/profile", change, s.profile},
+		{"POST", "/api/v1/phases", change, s.phases},
+		{"POST", "/api/v1/heap", change, s.heap},
 		{"POST", "/api/v1/apply", local, s.apply},
 		{"", "/", read, s.unknown},
 	}

@@ -92,6 +92,7 @@ type Inspection struct {
 	Health  *Health         `json:"Health,omitempty"`
 	History []Change        `json:"history,omitempty"`
 	Logs    []string        `json:"log_files,omitempty"`
+	Blocks  []Diagnosis     `json:"blocks,omitempty"` // of its event loop, the last ones, oldest first
 	Service *Service        `json:"service,omitempty"`
 	Config  json.RawMessage `json:"config,omitempty"` // environment: names only, never values
 	Workers []Inspection    `json:"workers,omitempty"`

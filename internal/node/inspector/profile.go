@@ -53,7 +53,7 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // Hot is a function that takes time by itself.
 type Hot struct {
-	Frame         // Line is the one that took most, Column that of the function
+	Frame         // Line is the one that took most; Column is unknown
 	Share float64 // of the samples in which the program did anything, 0 to 1
 }
 
@@ -120,7 +120,7 @@ func Summarize(raw json.RawMessage, most int) (Summary, error) {
 	busy := float64(total - idle)
 	sum := Summary{Busy: busy / float64(total), Collector: float64(collector) / busy}
 	for k, n := range hits {
-		f := Frame{Function: k.function, File: filePath(k.url), Line: hottest(lines[k], k.line), Column: k.column}
+		f := Frame{Function: k.function, File: filePath(k.url), Line: hottest(lines[k], k.line)}
 		sum.Hot = append(sum.Hot, Hot{Frame: f, Share: float64(n) / busy})
 	}
 	slices.SortFunc(sum.Hot, func(a, b Hot) int {

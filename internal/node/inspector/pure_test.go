@@ -75,7 +75,7 @@ func TestAProfileIsSummedUpByFunction(t *testing.T) {
 		{"callFrame": {"functionName": "fib", "url": "file:///srv/app.js", "lineNumber": 8, "columnNumber": 4}, "hitCount": 20, "positionTicks": [{"line": 11, "ticks": 20}]},
 		{"callFrame": {"functionName": "once", "url": "file:///srv/app.js", "lineNumber": 1, "columnNumber": 0}, "hitCount": 0}]}`
 	sum, err := Summarize(json.RawMessage(raw), 1)
-	want := Hot{Frame: Frame{Function: "fib", File: "/srv/app.js", Line: 11, Column: 5}, Share: 0.8}
+	want := Hot{Frame: Frame{Function: "fib", File: "/srv/app.js", Line: 11}, Share: 0.8}
 	if err != nil || sum.Busy != 0.5 || sum.Collector != 0.2 || len(sum.Hot) != 1 || sum.Hot[0] != want {
 		t.Errorf("%+v, %v", sum, err)
 	}
