@@ -322,7 +322,7 @@ func (h *head) parseFraming(http10 bool) Fault {
 	if h.seen&(1<<ContentLength|1<<TransferEncoding) == 0 {
 		return OK
 	}
-	known := true
+	coding := OK
 	for i := range h.fields {
 		f := &h.fields[i]
 		value := h.valueOf(f)
@@ -338,16 +338,34 @@ func (h *head) parseFraming(http10 bool) Fault {
 			if h.chunked || http10 || h.nameOf(f)[8] != '-' {
 				return BadCoding
 			}
-			h.chunked, known = true, equalFold(value, "chunked")
+			h.chunked, coding = true, codingFault(value)
 		}
 	}
-	switch {
-	case h.hasLength && h.chunked:
+	if h.hasLength && h.chunked {
 		return LengthAndCoding
-	case !known:
-		return UnknownCoding
 	}
-	return OK
+	return coding
+}
+
+// codingFault takes chunked and nothing else. What other codings there are is for
+// 501, but where chunked is not the last, or not alone of its kind, nobody knows
+// where the body ends (RFC 9112, sections 6.1 and 6.3).
+func codingFault(list []byte) Fault {
+	if equalFold(list, "chunked") {
+		return OK
+	}
+	if len(list) == 0 || list[len(list)-1] == ',' {
+		return BadCoding
+	}
+	for last := false; len(list) > 0; {
+		var coding []byte
+		coding, list = nextElement(list)
+		if last || len(coding) == 0 {
+			return BadCoding
+		}
+		last = equalFold(coding, "chunked")
+	}
+	return UnknownCoding
 }
 
 // parseLength takes 1*DIGIT without leading zeros, below 10^18.

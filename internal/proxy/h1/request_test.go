@@ -65,11 +65,13 @@ func TestRequestsThatTwoParsersCouldReadDifferentlyAreFaults(t *testing.T) {
 		BadCoding: {
 			"POST / HTTP/1.0\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n", post + host + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
 			post + host + "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n", post + host + "Transfer_Encoding: chunked\r\n\r\n",
+			post + host + "Transfer-Encoding: chunked, chunked\r\n\r\n", post + host + "Transfer-Encoding: chunked, gzip\r\n\r\n", post + host + "Transfer-Encoding: chunked,\r\n\r\n",
+			post + host + "Transfer-Encoding: ,chunked\r\n\r\n", post + host + "Transfer-Encoding:\r\n\r\n",
 		},
 		UnknownCoding: {
-			post + host + "Transfer-Encoding: xchunked\r\n\r\n", post + host + "Transfer-Encoding: gzip, chunked\r\n\r\n", post + host + "Transfer-Encoding: chunked, chunked\r\n\r\n",
-			post + host + "Transfer-Encoding: ,chunked\r\n\r\n", post + host + "Transfer-Encoding: chunked;q=1\r\n\r\n", post + host + "Transfer-Encoding: \"chunked\"\r\n\r\n",
-			post + host + "Transfer-Encoding:\r\n\r\n", post + host + "Transfer-Encoding: chunked\xa0\r\n\r\n", post + host + "Transfer-Encoding: identity\r\n\r\n",
+			post + host + "Transfer-Encoding: xchunked\r\n\r\n", post + host + "Transfer-Encoding: gzip, chunked\r\n\r\n",
+			post + host + "Transfer-Encoding: chunked;q=1\r\n\r\n", post + host + "Transfer-Encoding: \"chunked\"\r\n\r\n",
+			post + host + "Transfer-Encoding: chunked\xa0\r\n\r\n", post + host + "Transfer-Encoding: identity\r\n\r\n",
 		},
 		UpgradeWithBody: {
 			get + host + "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n",
