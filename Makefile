@@ -3,7 +3,7 @@ GO      ?= go
 EXAMPLE := examples/zombie-server
 PORT    ?= 3333
 
-.PHONY: build run test e2e bench check lint clean
+.PHONY: build run test e2e bench bench-mixed check lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bulsa ./cmd/bulsa
@@ -22,6 +22,9 @@ e2e:
 bench: build
 	$(GO) build -o .cache/ ./bench/...
 	.cache/dataplane && .cache/peers
+
+bench-mixed: build
+	$(GO) run ./bench/mixed
 
 check:
 	@files=$$(gofmt -l bench cmd e2e examples internal); test -z "$$files" || { echo "not formatted (gofmt -w):" $$files; exit 1; }

@@ -40,7 +40,7 @@ func (r *report) measureLoss(dir string) error {
 		return err
 	}
 	r.losses = append(r.losses, run)
-	if err := installPM2(r.options.pm2); err != nil {
+	if err := measure.InstallPM2(r.options.pm2); err != nil {
 		r.note("Not compared with PM2: " + err.Error())
 		return nil
 	}
@@ -73,7 +73,7 @@ func (r *report) lossOfPM2(dir string) (lossRun, error) {
 	home := filepath.Join(dir, "pm2")
 	_, port, _ := net.SplitHostPort(address)
 	pm2 := func(args ...string) error {
-		cmd := exec.Command(filepath.Join(r.options.pm2, "node_modules", ".bin", "pm2"), args...)
+		cmd := exec.Command(measure.PM2(r.options.pm2), args...)
 		cmd.Env = append(os.Environ(), "PM2_HOME="+home, "PORT="+port)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("pm2 %s: %w\n%s", strings.Join(args, " "), err, out)
@@ -92,7 +92,7 @@ func (r *report) lossOfPM2(dir string) (lossRun, error) {
 	if err != nil {
 		return lossRun{}, err
 	}
-	return r.killUnderLoad("PM2 cluster mode", installedVersion(r.options.pm2), address, pid)
+	return r.killUnderLoad("PM2 cluster mode", measure.PM2Version, address, pid)
 }
 
 // killUnderLoad sends SIGKILL to random children of parent while clients ask.
@@ -139,29 +139,4 @@ func awaitWorkers(parent int) error {
 		}
 	}
 	return fmt.Errorf("%d workers did not start within %s", workers, boot)
-}
-
-const pm2Version = "7.0.4"
-
-func installPM2(dir string) error {
-	if installedVersion(dir) == pm2Version {
-		return nil
-	}
-	out, err := exec.Command("npm", "install", "--prefix", dir, "--no-save", "--no-audit", "--no-fund", "--loglevel=error", "pm2@"+pm2Version).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("npm install pm2: %w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return nil
-}
-
-func installedVersion(dir string) string {
-	b, err := os.ReadFile(filepath.Join(dir, "node_modules", "pm2", "package.json"))
-	if err != nil {
-		return ""
-	}
-	var p struct {
-		Version string `json:"version"`
-	}
-	_ = json.Unmarshal(b, &p) // no version is no match
-	return p.Version
 }
