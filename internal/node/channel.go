@@ -99,11 +99,12 @@ func (c *Channel) Connect(ctx context.Context, key string) (net.Conn, error) {
 		unix.Close(fds[1])
 		return nil, fmt.Errorf("cannot use a socketpair: %w", err)
 	}
+	theirs := inode(fds[1])
 	if a := c.handOver(ctx, key, fds[1], true); a.err != nil {
 		conn.Close() // a worker that accepts it later finds it ended
 		return nil, c.explain(a.err)
 	}
-	return &upstream{UnixConn: conn.(*net.UnixConn), channel: c}, nil
+	return &upstream{UnixConn: conn.(*net.UnixConn), channel: c, theirs: theirs}, nil
 }
 
 // Pass hands over a client's connection; see balance.Passer. fd is duplicated.

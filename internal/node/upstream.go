@@ -21,6 +21,7 @@ var errCutOff = errors.New("the worker died with the connection open")
 type upstream struct {
 	*net.UnixConn
 	channel *Channel
+	theirs  uint64 // inode of the worker's end
 	opened  bool   // the first bytes have been looked at
 	first   []byte // of them, what was not given out yet
 	tells   bool
