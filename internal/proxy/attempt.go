@@ -76,10 +76,13 @@ func (a *attempt) mayRepeatAtOnce() bool {
 
 // overIdle is unsent when there is no idle connection.
 func (a *attempt) overIdle() (r result, ok bool) {
-	if a.up = a.idle.take(a.began); a.up == nil {
+	if a.up = a.idle.take(a.began, !idempotent(a.req.Method)); a.up == nil {
 		return unsent, false
 	}
 	r, ok = a.run()
+	if (r == unanswered || r == unsent) && !a.up.knows() {
+		a.idle.worker.reuse.spoil(time.Now())
+	}
 	if r == unanswered {
 		a.failed(a.ep, "closed the connection before it answered")
 	}

@@ -145,6 +145,7 @@ type service struct {
 type worker struct {
 	requests, errors atomic.Uint64
 	answerTime       histogram
+	reuse            reuse
 }
 
 func (s *service) worker(name string) *worker {

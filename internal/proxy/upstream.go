@@ -59,6 +59,12 @@ func (u *upstreamConn) leftUnread(err error) bool {
 	return ok && c.LeftUnread(err)
 }
 
+// knows says whether an end of the connection tells what the worker has begun.
+func (u *upstreamConn) knows() bool {
+	_, ok := u.Conn.(leftUnread)
+	return ok
+}
+
 func (u *upstreamConn) tells() bool {
 	c, ok := u.Conn.(teller)
 	return ok && c.Tells()
@@ -115,11 +121,16 @@ type idleConns struct {
 	ended bool            // the endpoint has left: nothing is kept
 }
 
-// take returns an idle connection that is still good, or nil.
-func (i *idleConns) take(now time.Time) *upstreamConn {
+// take returns an idle connection that is still good, or nil. once: for a request
+// that must not happen twice.
+func (i *idleConns) take(now time.Time, once bool) *upstreamConn {
 	for {
 		c := i.pop()
 		if c == nil {
+			return nil
+		}
+		if once && !c.knows() && !i.worker.reuse.may(c.since, now) {
+			i.put(c, c.since) // the others are older
 			return nil
 		}
 		if now.Sub(c.since) < maxIdle && silent(c.raw) {
