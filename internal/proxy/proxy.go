@@ -351,8 +351,8 @@ func (s *Server) sweep(ctx context.Context, id string) {
 			for i := range e.targets {
 				news = append(news, receive(e.targets[i].Pool.Changed()))
 			}
-			s.pools.sweep(s.routedPools(), time.Now())
 		}
+		s.pools.sweep(s.routedPools(), time.Now())
 		if chosen, _, _ := reflect.Select(news); chosen == 0 {
 			return
 		}
