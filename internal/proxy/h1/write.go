@@ -3,16 +3,12 @@ package h1
 import "strconv"
 
 // Origin is what a worker is told about the connection that a request came over.
-// A proxy makes one for each connection; it must not be changed after its first
-// use.
 type Origin struct {
 	Trusted bool   // the peer may say whom it forwards for: what it says is kept
 	Addr    []byte // the peer's address for X-Forwarded-For; none: unknown
 	Node    []byte // the peer's address and port for Forwarded, in brackets if IPv6; none: unknown
 	Proto   string // http or https
 	Port    []byte // the port that the client came to; none: unknown
-
-	lines []byte // all that is the same for each request, up to the host in Forwarded
 }
 
 // Forward says how to write a request for a worker.
@@ -72,27 +68,21 @@ const origins = 1<<Forwarded | 1<<XForwardedFor | 1<<XForwardedProto | 1<<XForwa
 
 // appendOrigin writes X-Forwarded-* and Forwarded (RFC 7239) and ends the head.
 func (r *Request) appendOrigin(b []byte, o *Origin) []byte {
-	if len(r.Host) > 0 {
-		b = appendField(b, "X-Forwarded-Host", r.Host)
-	}
-	if o.lines == nil {
-		o.lines = o.appendLines(nil)
-	}
-	b = append(b, o.lines...)
-	return r.appendElement(b, o)
-}
-
-func (o *Origin) appendLines(b []byte) []byte {
 	if len(o.Addr) > 0 {
 		b = appendField(b, "X-Forwarded-For", o.Addr)
 	}
 	b = append(b, "X-Forwarded-Proto: "...)
 	b = append(b, o.Proto...)
-	b = append(b, "\r\n"...)
-	if len(o.Port) > 0 {
-		b = appendField(b, "X-Forwarded-Port", o.Port)
+	if len(r.Host) > 0 {
+		b = append(b, "\r\nX-Forwarded-Host: "...)
+		b = append(b, r.Host...)
 	}
-	return o.appendNode(append(b, "Forwarded: "...))
+	if len(o.Port) > 0 {
+		b = append(b, "\r\nX-Forwarded-Port: "...)
+		b = append(b, o.Port...)
+	}
+	b = append(b, "\r\nForwarded: "...)
+	return r.appendElement(o.appendNode(b), o)
 }
 
 // appendNode begins an element of Forwarded (RFC 7239, section 6).

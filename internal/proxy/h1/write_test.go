@@ -5,7 +5,7 @@ import "testing"
 func TestARequestIsWrittenFromWhatWasUnderstood(t *testing.T) {
 	trusted := localOrigin()
 	trusted.Trusted = true
-	const tail = "X-Forwarded-Host: a\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: 8080\r\n" +
+	const tail = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Port: 8080\r\n" +
 		"Forwarded: for=\"127.0.0.1:54321\";host=a;proto=http\r\n\r\n"
 	for _, c := range []struct {
 		name, in string
@@ -38,7 +38,7 @@ func TestARequestIsWrittenFromWhatWasUnderstood(t *testing.T) {
 		{"the framing is written anew", "POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding: CHUNKED\r\nTrailer: A, Content-Length\r\nTE: trailers\r\nExpect: 100-continue\r\n\r\n", Forward{Expect: true},
 			"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\nExpect: 100-continue\r\nTE: trailers\r\n" + tail},
 		{"an upgrade", "GET / HTTP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Key: x\r\n\r\n", Forward{Origin: &Origin{Proto: "http"}},
-			"GET / HTTP/1.1\r\nHost: b\r\nSec-WebSocket-Key: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Forwarded-Host: b\r\nX-Forwarded-Proto: http\r\nForwarded: for=unknown;host=b;proto=http\r\n\r\n"},
+			"GET / HTTP/1.1\r\nHost: b\r\nSec-WebSocket-Key: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: b\r\nForwarded: for=unknown;host=b;proto=http\r\n\r\n"},
 		{"an absolute target rewrites Host", "GET http://a/x HTTP/1.1\r\nHost: b\r\n\r\n", Forward{}, "GET /x HTTP/1.1\r\nHost: a\r\n" + tail},
 	} {
 		if c.forward.Origin == nil {
