@@ -71,6 +71,21 @@ func forClient(h http.Header, field func(name string, values []string)) {
 	}
 }
 
+// ownFields calls field for what a listener of TLS adds to workers' answers,
+// unless they say it themselves.
+func (c *client) ownFields(route *target, theirs http.Header, field func(name, value string)) {
+	if c.scheme != "https" {
+		return
+	}
+	add := func(name, value string) {
+		if value != "" && theirs[name] == nil {
+			field(name, value)
+		}
+	}
+	add("Strict-Transport-Security", route.Settings.HSTS)
+	add("Alt-Svc", c.altSvc)
+}
+
 // copyBody sends what has come as soon as nothing more is at hand, so that
 // streams are not held back and small answers leave in one piece.
 func (a *attempt) copyBody(w answerer, resp *http.Response, body answerBody) (readErr, writeErr error) {

@@ -76,6 +76,7 @@ func (w *answer1) appendHead(b []byte, resp *http.Response) []byte {
 	if cookie := w.stickyCookie(); cookie != "" {
 		b = appendField(b, "Set-Cookie", cookie)
 	}
+	w.client.ownFields(w.route, resp.Header, func(name, value string) { b = appendField(b, name, value) })
 	switch {
 	case !w.keep:
 		b = append(b, "Connection: close\r\n"...)

@@ -53,18 +53,26 @@ type attempt struct {
 func (x *exchange) attempt(ep *balance.Endpoint) result {
 	a := &attempt{exchange: x, ep: ep, began: time.Now()}
 	a.idle = x.client.server.pools.of(ep, x.route.counters)
-	r, ok := a.overIdle()
-	if r == unsent || r == unanswered && a.mayRepeatAtOnce() {
-		if a.up != nil {
-			x.route.counters.retries.Add(1)
-		}
-		r, ok = a.overNew()
-	}
+	r, ok := a.over()
 	x.route.release(ep, ok, a.took)
 	if !ok {
 		a.idle.worker.errors.Add(1)
 	}
 	return r
+}
+
+func (a *attempt) over() (result, bool) {
+	if a.route.Settings.H2C {
+		return a.over2()
+	}
+	r, ok := a.overIdle()
+	if r == unsent || r == unanswered && a.mayRepeatAtOnce() {
+		if a.up != nil {
+			a.route.counters.retries.Add(1)
+		}
+		r, ok = a.overNew()
+	}
+	return r, ok
 }
 
 // mayRepeatAtOnce: the budget allows another try after one that the worker may
@@ -137,14 +145,8 @@ func (a *attempt) run() (r result, ok bool) {
 
 // judge says what a try without an answer means.
 func (a *attempt) judge(err error) (result, bool) {
-	if a.isDeserted() {
-		a.desert()
-		return finished, true
-	}
-	if a.body != nil {
-		if _, err := a.body.state(); err != nil {
-			return refused, true
-		}
+	if r, ends := a.clientsFault(); ends {
+		return r, true
 	}
 	switch {
 	case errors.Is(err, errTooLate):
@@ -161,6 +163,20 @@ func (a *attempt) judge(err error) (result, bool) {
 		return unsent, false
 	}
 	return unanswered, false
+}
+
+// clientsFault says whether the client is why there is no answer.
+func (a *attempt) clientsFault() (r result, ends bool) {
+	if a.isDeserted() {
+		a.desert()
+		return finished, true
+	}
+	if a.body != nil {
+		if _, err := a.body.state(); err != nil {
+			return refused, true
+		}
+	}
+	return 0, false
 }
 
 // neverBegun: the worker has read some or all of the request, but ended before

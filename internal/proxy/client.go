@@ -34,8 +34,12 @@ type client struct {
 	rate    int64         // Settings.MinRate of the request at hand
 	reading pace          // of what is written
 	held    bool          // the wait for a first worker is already spent
-	mu      sync.Mutex
-	waiting bool // between two requests
+	altSvc  string        // value of Alt-Svc for its answers, or ""
+	mu      sync.Mutex    // guards conn while it is replaced, and the rest
+	waiting bool          // between two requests
+	http2   *http.Server  // serves the connection's streams; nil: HTTP/1.1
+	streams sync.WaitGroup
+	ended   bool // no stream begins any more
 }
 
 // past interrupts a blocked read.
@@ -58,7 +62,7 @@ func newClient(s *Server, id string, conn net.Conn) *client {
 
 func (c *client) run() {
 	defer c.server.dismiss(c)
-	defer c.conn.Close()
+	defer func() { _ = c.conn.Close() }()
 	if divert := c.server.divert; divert != nil && divert(c.id, c.conn) {
 		return
 	}
@@ -72,12 +76,45 @@ func (c *client) run() {
 		return
 	}
 	defer e.owner.counters.leave(pass)
-	if e.plain() && c.passRaw(e.owner) {
+	if !c.opens(e) {
 		return
 	}
 	defer c.releaseBuffers()
 	for c.awaitRequest(e.Settings.IdleTimeout) && c.serveRequest() {
 	}
+}
+
+// opens finds out what the client speaks. It is true when that is HTTP/1.1, and
+// false when nothing is left to do here.
+func (c *client) opens(e *entrance) bool {
+	if e.TLS != nil {
+		if !c.startTLS(e) {
+			return false
+		}
+		switch c.nextProtocol() {
+		case "h2":
+			c.serveHTTP2(e)
+			return false
+		case "", "http/1.1":
+			return true
+		}
+		return false // acme-tls/1: the handshake was all that was wanted
+	}
+	if c.raw == nil {
+		return true
+	}
+	if !e.plain() {
+		if c.firstBytes(e.Settings.HeaderTimeout) != nil {
+			return false
+		}
+	} else if c.passRaw(e.owner) {
+		return false
+	}
+	if beginsHTTP2(c.raw) {
+		c.serveHTTP2(e)
+		return false
+	}
+	return true
 }
 
 // awaitRequest waits for the first byte of the next request; false when there
@@ -113,6 +150,9 @@ func (c *client) startWaiting(idle time.Duration) {
 // wake ends a wait for a next request; a request that is already there is still
 // served.
 func (c *client) wake() {
+	if c.goAway() {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waiting || c.ear == nil {
@@ -120,7 +160,11 @@ func (c *client) wake() {
 	}
 }
 
-func (c *client) cut() { _ = c.conn.Close() }
+func (c *client) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = bare(c.conn).Close()
+}
 
 // deadline is now + d, or none for no d.
 func deadline(d time.Duration) time.Time {
@@ -151,7 +195,7 @@ func (c *client) serveRequest() bool {
 	_ = c.conn.SetReadDeadline(time.Time{})
 	route := e.target([]byte(req.Host), requestPath(req))
 	if route == nil {
-		c.refuse(e.owner, e.noRoute([]byte(req.Host), requestPath(req), false), req.Method == http.MethodHead)
+		c.refuse(e.owner, e.noRoute([]byte(req.Host), requestPath(req), c.scheme == "https"), req.Method == http.MethodHead)
 		return false
 	}
 	c.obey(&route.Settings)
@@ -227,10 +271,7 @@ func (c *client) linger() {
 // abort resets the connection, so that an answer that only the connection's end
 // would complete is not taken for whole.
 func (c *client) abort() {
-	conn := c.conn
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = t.NetConn() // or TLS would say that this is the end
-	}
+	conn := bare(c.conn) // TLS would say that this is the end
 	if t, ok := conn.(interface{ SetLinger(int) error }); ok {
 		_ = t.SetLinger(0)
 	}

@@ -188,11 +188,14 @@ func (x *exchange) readBody() bool {
 		return false
 	}
 	set := &x.route.Settings
-	patience := set.IdleTimeout
-	if set.MinRate > 0 && (patience <= 0 || patience > paceWindow) {
+	patience, rate := set.IdleTimeout, set.MinRate
+	if set.H2C && x.chunked() { // gRPC: a stream of messages, which may be silent for long
+		patience, rate = 0, 0
+	}
+	if rate > 0 && (patience <= 0 || patience > paceWindow) {
 		patience = paceWindow
 	}
-	src := &paced{Reader: x.asker.bodyOf(x.req, &x.trailer), rate: set.MinRate}
+	src := &paced{Reader: x.asker.bodyOf(x.req, &x.trailer), rate: rate}
 	err := x.body.fill(src, set.MaxBody, func() { x.armRead(deadline(patience)) })
 	if err != nil && x.asker.leftBy(err) {
 		x.clientLeft()

@@ -18,19 +18,24 @@ func (x *exchange) appendHead(b []byte) []byte {
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, req.Host...)
 	b = append(b, "\r\n"...)
-	listed := listedInConnection(req.Header)
+	b = x.appendFraming(b)
+	x.fieldsForWorker(func(name, value string) { b = appendField(b, name, value) })
+	return append(b, "\r\n"...)
+}
+
+// fieldsForWorker calls field for all that is not about one connection.
+func (x *exchange) fieldsForWorker(field func(name, value string)) {
+	listed := listedInConnection(x.req.Header)
 	trusted := x.peerTrusted()
-	for name, values := range req.Header {
-		if aboutConnection(name) || aboutOrigin(name, trusted) || name == "Content-Length" || name == "Expect" || listed.has(name) {
+	for name, values := range x.req.Header {
+		if aboutConnection(name) || aboutOrigin(name, trusted) || name == "Host" || name == "Content-Length" || name == "Expect" || listed.has(name) {
 			continue
 		}
 		for _, v := range values {
-			b = appendField(b, name, v)
+			field(name, v)
 		}
 	}
-	b = x.appendFraming(b)
-	b = x.appendOrigin(b)
-	return append(b, "\r\n"...)
+	x.originFields(field)
 }
 
 func requestTarget(req *http.Request) string {
@@ -76,10 +81,10 @@ func (x *exchange) appendFraming(b []byte) []byte {
 	return b
 }
 
-// appendOrigin writes X-Forwarded-* and Forwarded (RFC 7239). Those that an
+// originFields tells X-Forwarded-* and Forwarded (RFC 7239). Those that an
 // untrusted client sent are replaced. The last element of Forwarded is always
 // ours, with the peer's port.
-func (x *exchange) appendOrigin(b []byte) []byte {
+func (x *exchange) originFields(field func(name, value string)) {
 	h, from := x.req.Header, x.client.origin
 	peer := from.peer
 	trusted := x.peerTrusted()
@@ -94,24 +99,24 @@ func (x *exchange) appendOrigin(b []byte) []byte {
 			ours = v
 		}
 		if ours != "" {
-			b = appendField(b, name, ours)
+			field(name, ours)
 		}
 	}
 	element := "for=" + forwardedNode(peer) + ";host=" + quoted(x.req.Host) + ";proto=" + from.scheme
 	if peer.IsValid() {
-		b = appendField(b, "X-Forwarded-For", join(before("X-Forwarded-For"), peer.Addr().String()))
+		field("X-Forwarded-For", join(before("X-Forwarded-For"), peer.Addr().String()))
 	} else if v := before("X-Forwarded-For"); v != "" {
-		b = appendField(b, "X-Forwarded-For", v)
+		field("X-Forwarded-For", v)
 	}
 	said("X-Forwarded-Proto", from.scheme)
 	said("X-Forwarded-Host", x.req.Host)
 	said("X-Forwarded-Port", from.port)
 	if x.route.Strip {
-		b = appendField(b, "X-Forwarded-Prefix", join(before("X-Forwarded-Prefix"), x.route.Path))
+		field("X-Forwarded-Prefix", join(before("X-Forwarded-Prefix"), x.route.Path))
 	} else {
 		said("X-Forwarded-Prefix", "")
 	}
-	return appendField(b, "Forwarded", join(before("Forwarded"), element))
+	field("Forwarded", join(before("Forwarded"), element))
 }
 
 func join(list, last string) string {
@@ -181,7 +186,7 @@ func aboutConnection(name string) bool {
 	return false
 }
 
-// aboutOrigin are the fields that appendOrigin writes, and all that look like
+// aboutOrigin are the fields that originFields tells, and all that look like
 // them when nobody vouches for them.
 func aboutOrigin(name string, trusted bool) bool {
 	switch name {

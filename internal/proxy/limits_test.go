@@ -170,20 +170,15 @@ func TestTLSIsSplicedToAWorkerThatCannotTakeIt(t *testing.T) {
 	eventually(t, "it ends", func() bool { return ep.InFlight() == 0 })
 }
 
-func TestHTTP2WithPriorKnowledgeIsPassedEvenInPieces(t *testing.T) {
-	got := make(chan string, 1)
-	h := open(t, settings(), endpoint("app.1", &raw{take: func(c net.Conn) {
-		defer c.Close()
-		b := make([]byte, 24)
-		_, _ = io.ReadFull(c, b)
-		got <- string(b)
-	}}))
+func TestHTTP2WithPriorKnowledgeIsKnownEvenInPieces(t *testing.T) {
+	h := open(t, settings(), app(t, "app.1", hello("app.1")))
 	c := h.dial()
 	_, _ = io.WriteString(c, "PRI * HT")
 	eventually(t, "the client is there", func() bool { return h.stats().OpenClients == 1 })
-	_, _ = io.WriteString(c, "TP/2.0\r\n\r\nSM\r\n\r\n")
-	if s := <-got; s != "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
-		t.Fatalf("%q", s)
+	_, _ = io.WriteString(c, "TP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	head := make([]byte, frameHeaderLength)
+	if _, err := io.ReadFull(c, head); err != nil || head[3] != 0x4 {
+		t.Fatalf("no SETTINGS but %x (%v)", head, err)
 	}
 }
 

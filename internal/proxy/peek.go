@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net"
+	"strings"
 	"syscall"
 )
 
@@ -104,21 +105,20 @@ func silent(rc syscall.RawConn) bool {
 	return err == nil && quiet
 }
 
-// sniff waits for a client's first bytes and says whether they start TLS or
-// HTTP/2 with prior knowledge (RFC 9113, section 3.4), which go to the worker
-// untouched.
-func sniff(rc syscall.RawConn) (raw bool, err error) {
-	err = rc.Read(func(fd uintptr) bool {
-		var b [len(http2Preface)]byte
-		n, again, err := peek(fd, b[:])
+// sniff waits for a client's first bytes, until they tell whether it speaks TLS or
+// HTTP/2 with prior knowledge (RFC 9113, section 3.4).
+func sniff(rc syscall.RawConn) (err error) {
+	var b [len(http2Preface)]byte
+	readErr := rc.Read(func(fd uintptr) bool {
+		var n int
+		var again bool
+		n, again, err = peek(fd, b[:])
 		if again {
 			return false
 		}
-		var undecided bool
-		raw, undecided = speaksRaw(b[:n])
-		return !undecided || n == 0 || err != nil
+		return n == 0 || err != nil || n == len(b) || !strings.HasPrefix(http2Preface, string(b[:n]))
 	})
-	return raw, err
+	return errors.Join(readErr, err)
 }
 
 const (
@@ -126,16 +126,17 @@ const (
 	tlsHandshake = 0x16 // the record type of a ClientHello, RFC 8446, section 5.1
 )
 
-func speaksRaw(first []byte) (raw, undecided bool) {
-	if len(first) == 0 {
-		return false, true
-	}
-	if first[0] == tlsHandshake {
-		return true, false
-	}
-	n := min(len(first), len(http2Preface))
-	if string(first[:n]) != http2Preface[:n] {
-		return false, false
-	}
-	return n == len(http2Preface), n < len(http2Preface)
+// beginsTLS and beginsHTTP2 look at what sniff has waited for.
+func beginsTLS(rc syscall.RawConn) bool {
+	first := firstBytes(rc)
+	return len(first) > 0 && first[0] == tlsHandshake
+}
+
+func beginsHTTP2(rc syscall.RawConn) bool { return string(firstBytes(rc)) == http2Preface }
+
+func firstBytes(rc syscall.RawConn) []byte {
+	var b [len(http2Preface)]byte
+	n := 0
+	_ = rc.Control(func(fd uintptr) { n, _, _ = peek(fd, b[:]) })
+	return b[:n]
 }

@@ -37,6 +37,8 @@ type Settings struct {
 	MaxBody        int64          // bytes of a request's body: 413
 	Trusted        []netip.Prefix // direct peers whose X-Forwarded-*, Forwarded and PROXY header are believed
 	Sticky         string         // name of the sticky cookie; "": none
+	H2C            bool           // the workers speak HTTP/2 without TLS, by prior knowledge
+	HSTS           string         // value of Strict-Transport-Security for answers over TLS; "": none
 }
 
 // Table maps a listener's id to what it serves. It does not change after SetTable.
@@ -147,6 +149,7 @@ func (s *Server) SetTable(t Table) {
 		}
 	}
 	s.table.Store(&m)
+	s.retire(m)
 	s.pools.sweep(s.routedPools(), time.Now())
 }
 
@@ -161,6 +164,18 @@ func (s *Server) lines() map[*balance.Pool]*queue {
 		}
 	}
 	return lines
+}
+
+// retire asks clients of closed listeners, whose connections carry many requests,
+// to end them.
+func (s *Server) retire(left map[string]*entrance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		if left[c.id] == nil {
+			c.goAway()
+		}
+	}
 }
 
 // routedPools are the pools that requests can come to.

@@ -21,28 +21,22 @@ func isRawOnly(ep *balance.Endpoint) bool {
 }
 
 // passRaw decides whether the connection goes to a worker untouched, and if so
-// sees it through; true when nothing is left to do here.
+// sees it through; true when nothing is left to do here. Untouched go all
+// connections where a worker takes only whole ones, and TLS on a listener that
+// does not speak it. HTTP/2 with prior knowledge goes to such workers alone: for
+// all others the proxy speaks it itself.
 func (c *client) passRaw(route *target) bool {
-	if c.raw == nil {
-		return false
-	}
 	if !c.awaitEndpoint(route) {
-		return c.firstBytes(route) != nil
+		return c.firstBytes(route.Settings.HeaderTimeout) != nil
 	}
 	if anyRawOnly(route.Pool) {
 		c.passOn(route)
 		return true
 	}
-	if err := c.firstBytes(route); err != nil {
+	if err := c.firstBytes(route.Settings.HeaderTimeout); err != nil {
 		return true
 	}
-	var raw bool
-	_ = c.raw.Control(func(fd uintptr) {
-		var b [len(http2Preface)]byte
-		n, _, _ := peek(fd, b[:])
-		raw, _ = speaksRaw(b[:n])
-	})
-	if raw || anyRawOnly(route.Pool) {
+	if anyRawOnly(route.Pool) || beginsTLS(c.raw) {
 		_ = c.conn.SetReadDeadline(time.Time{})
 		c.passOn(route)
 		return true
@@ -84,9 +78,9 @@ func (c *client) awaitEndpoint(route *target) bool {
 }
 
 // firstBytes waits until the client has said enough to know what it speaks.
-func (c *client) firstBytes(route *target) error {
-	c.startWaiting(route.Settings.HeaderTimeout)
-	_, err := sniff(c.raw)
+func (c *client) firstBytes(atMost time.Duration) error {
+	c.startWaiting(atMost)
+	err := sniff(c.raw)
 	c.mu.Lock()
 	c.waiting = false
 	c.mu.Unlock()

@@ -43,12 +43,30 @@ func (e *entrance) noRoute(host, path []byte, overTLS bool) *refusal {
 	return r
 }
 
+func (r *refusal) text(service string) string {
+	if r.unrouted {
+		return fmt.Sprintf("%d: %s\n", r.status, r.reason)
+	}
+	return fmt.Sprintf("%d %s: %s\n", r.status, service, r.reason)
+}
+
+// describe sets the fields of the answer for net/http's servers, and returns its
+// body.
+func (r *refusal) describe(h http.Header, service, version string) string {
+	if version != "" {
+		h.Set("Server", "bulsa/"+version)
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(r.retryAfter/time.Second)))
+	}
+	return r.text(service)
+}
+
 // append writes the whole answer; headOnly leaves the body out, for HEAD.
 func (r *refusal) append(b []byte, service, version string, closing, headOnly bool) []byte {
-	text := fmt.Sprintf("%d %s: %s\n", r.status, service, r.reason)
-	if r.unrouted {
-		text = fmt.Sprintf("%d: %s\n", r.status, r.reason)
-	}
+	text := r.text(service)
 	b = fmt.Appendf(b, "HTTP/1.1 %d %s\r\n", r.status, http.StatusText(r.status))
 	b = append(b, "Date: "+time.Now().UTC().Format(http.TimeFormat)+"\r\n"...)
 	if version != "" {

@@ -22,11 +22,12 @@ type Route struct {
 	Settings Settings
 }
 
-// Listener is what the requests of one listener meet. Make it with NewListener;
-// it does not change.
+// Listener is what the requests of one listener meet. Make it with NewListener
+// and set what else it needs; it does not change once it is in a Table.
 type Listener struct {
 	Routes   []Route
 	Settings Settings // of its connections, while no request says which route counts
+	TLS      *TLS     // nil: in the clear
 
 	exact    map[string][]int // by host, to Routes, the longest path first
 	below    map[string][]int // by what follows "*."

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -118,6 +119,7 @@ type idleConns struct {
 
 	mu    sync.Mutex
 	conns []*upstreamConn // the youngest last
+	http2 *http.Transport // of a worker that speaks HTTP/2
 	ended bool            // the endpoint has left: nothing is kept
 }
 
@@ -196,9 +198,12 @@ func (i *idleConns) closeOlder(than time.Time) {
 // end closes all and keeps none from now on.
 func (i *idleConns) end() {
 	i.mu.Lock()
-	conns := i.conns
+	conns, http2 := i.conns, i.http2
 	i.conns, i.ended = nil, true
 	i.mu.Unlock()
+	if http2 != nil {
+		http2.CloseIdleConnections()
+	}
 	for _, c := range conns {
 		_ = c.Close()
 	}

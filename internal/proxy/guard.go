@@ -1,0 +1,237 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// Types and flags of HTTP/2 frames (RFC 9113, section 6).
+const (
+	frameData         = 0x0
+	frameHeaders      = 0x1
+	frameReset        = 0x3
+	frameGoAway       = 0x7
+	flagEndStream     = 0x1
+	flagPadded        = 0x8
+	frameHeaderLength = 9
+
+	enhanceYourCalm = 0xb // RFC 9113, section 7
+
+	clientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+)
+
+// errFlooded ends a connection whose client sent too many frames for nothing.
+var errFlooded = errors.New("too many frames that ask for nothing")
+
+// guard counts the frames of an HTTP/2 connection below the server that speaks
+// on it, and cuts the connection off when the client makes the server work
+// without asking for anything: rapid reset (CVE-2023-44487), resets provoked from
+// the server (CVE-2025-8671), empty CONTINUATION and DATA, PING, SETTINGS,
+// PRIORITY and WINDOW_UPDATE. net/http bounds the size of heads and the number of
+// requests at a time, but not these.
+type guard struct {
+	net.Conn
+	flooded func(frames int)
+	in      frameScanner
+	frames  int // that have come
+
+	mu        sync.Mutex // held while writing: a frame must not be broken
+	out       frameScanner
+	allowance allowance
+	highest   uint32 // the last stream that the client opened
+
+	ending sync.Once
+	closed chan struct{}
+}
+
+// newGuard calls flooded, if it cuts the connection off, with the number of frames
+// that had come.
+func newGuard(conn net.Conn, flooded func(frames int)) *guard {
+	return &guard{
+		Conn: conn, flooded: flooded, closed: make(chan struct{}),
+		in:        frameScanner{skip: len(clientPreface)},
+		allowance: allowance{left: freeFrames, at: time.Now()},
+	}
+}
+
+func (g *guard) Read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	cheap := 0
+	g.in.scan(p[:n], func(f frame) {
+		g.frames++
+		if f.kind == frameHeaders {
+			g.highest = max(g.highest, f.stream)
+		}
+		if f.cheap() {
+			cheap++
+		}
+	})
+	if cheap > 0 && !g.spend(cheap) {
+		g.cutOff()
+		return 0, errFlooded
+	}
+	return n, err
+}
+
+func (g *guard) spend(n int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.allowance.spend(n, time.Now())
+}
+
+// Write looks at what the server answers: heads and data are what the client
+// asked for, a reset is what it provoked.
+func (g *guard) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	provoked := 0
+	g.out.scan(p, func(f frame) {
+		g.allowance.earn(f.worth())
+		if f.kind == frameReset {
+			provoked++
+		}
+	})
+	if provoked > 0 {
+		g.allowance.spend(provoked, time.Now()) // the next Read looks whether that was too much
+	}
+	return g.Conn.Write(p)
+}
+
+// cutOff says GOAWAY if that can be said at once, and closes.
+func (g *guard) cutOff() {
+	if g.mu.TryLock() {
+		if g.out.between() {
+			_ = g.Conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+			_, _ = g.Conn.Write(goAway(g.highest, enhanceYourCalm))
+		}
+		g.mu.Unlock()
+	}
+	g.flooded(g.frames)
+	_ = g.Close()
+}
+
+func goAway(last, code uint32) []byte {
+	b := []byte{0, 0, 8, frameGoAway, 0, 0, 0, 0, 0}
+	b = binary.BigEndian.AppendUint32(b, last)
+	return binary.BigEndian.AppendUint32(b, code)
+}
+
+func (g *guard) Close() error {
+	err := g.Conn.Close()
+	g.ending.Do(func() { close(g.closed) })
+	return err
+}
+
+const (
+	// freeFrames is how many frames a client may send for nothing, at once and
+	// over time again. Two for each request that is reset make 600 frames.
+	freeFrames      = 300
+	freePerSecond   = 20
+	mostFreeFrames  = 4096 // that a client can have earned
+	bytesPerWindow  = 2048 // of an answer's data that may cost one WINDOW_UPDATE; clients are known to send one for 4 KB
+	windowsPerFrame = 2    // for the stream and the connection, however small the frame
+)
+
+// allowance is how many frames a client may still send for nothing. What the
+// server sends for it earns some: who downloads must open windows.
+type allowance struct {
+	left float64
+	at   time.Time // of the last look
+}
+
+// spend takes n; false when that is more than was left.
+func (a *allowance) spend(n int, now time.Time) bool {
+	if a.left < freeFrames {
+		a.left = min(freeFrames, a.left+freePerSecond*now.Sub(a.at).Seconds())
+	}
+	a.at = now
+	a.left -= float64(n)
+	return a.left >= 0
+}
+
+func (a *allowance) earn(n int) { a.left = min(mostFreeFrames, max(a.left, 0)+float64(n)) }
+
+// frame is the header of an HTTP/2 frame.
+type frame struct {
+	length int // without padding
+	kind   byte
+	flags  byte
+	stream uint32
+}
+
+// cheap: from a client, the frame asks for nothing and brings nothing.
+func (f frame) cheap() bool {
+	switch f.kind {
+	case frameHeaders:
+		return false
+	case frameData:
+		return f.length == 0 && f.flags&flagEndStream == 0
+	}
+	return true
+}
+
+// worth is how many cheap frames a frame of the server answers for.
+func (f frame) worth() int {
+	switch f.kind {
+	case frameHeaders:
+		return windowsPerFrame
+	case frameData:
+		return windowsPerFrame + f.length/bytesPerWindow
+	}
+	return 0
+}
+
+// frameScanner finds the frames in a stream of bytes that comes in any pieces.
+type frameScanner struct {
+	skip  int // bytes until the next frame's header
+	head  [frameHeaderLength + 1]byte
+	taken int
+}
+
+// between: the last byte was the end of a frame.
+func (s *frameScanner) between() bool { return s.skip == 0 && s.taken == 0 }
+
+func (s *frameScanner) scan(p []byte, each func(frame)) {
+	for {
+		n := min(s.skip, len(p))
+		s.skip -= n
+		p = p[n:]
+		if len(p) == 0 {
+			return
+		}
+		n = copy(s.head[s.taken:s.wanted()], p)
+		s.taken += n
+		p = p[n:]
+		if s.taken < s.wanted() {
+			continue
+		}
+		f := s.parsed()
+		s.skip = s.payload() - (s.taken - frameHeaderLength)
+		s.taken = 0
+		each(f)
+	}
+}
+
+// wanted is how much of the frame must be known: its header, and of padded data
+// how long the padding is.
+func (s *frameScanner) wanted() int {
+	if s.taken >= frameHeaderLength && s.head[3] == frameData && s.head[4]&flagPadded != 0 && s.payload() > 0 {
+		return frameHeaderLength + 1
+	}
+	return frameHeaderLength
+}
+
+func (s *frameScanner) payload() int {
+	return int(s.head[0])<<16 | int(s.head[1])<<8 | int(s.head[2])
+}
+
+func (s *frameScanner) parsed() frame {
+	f := frame{length: s.payload(), kind: s.head[3], flags: s.head[4], stream: binary.BigEndian.Uint32(s.head[5:]) &^ (1 << 31)}
+	if s.taken > frameHeaderLength {
+		f.length = max(0, f.length-1-int(s.head[frameHeaderLength]))
+	}
+	return f
+}
