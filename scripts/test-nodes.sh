@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-versions="18.20.8 22.23.3 24.21.0"
+versions="18.20.8 22.23.3 24.21.0 26.10.0"
 folder=$PWD/.cache/nodes
 
 case "$(uname -m)" in

@@ -39,7 +39,7 @@ func (d Diagnosis) Where() string {
 type Diagnoser interface {
 	// Diagnose looks into s.PID and returns before ctx ends, soon after s is no
 	// longer blocked. An error means that nothing was learned; the worker is none
-	// the worse for it. It is never called for a worker that handles SIGUSR1
-	// itself or that a user debugs, and for one worker at a time only once.
+	// the worse for it. It is never called for a worker that a user
+	// debugs, and for one worker at a time only once.
 	Diagnose(ctx context.Context, s Subject) (Diagnosis, error)
 }

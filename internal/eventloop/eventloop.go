@@ -13,6 +13,7 @@ type Reading struct {
 	Running    time.Duration // how long the iteration at hand has been running; 0 while Polling
 	Iterations uint64        // since the start; 0 where libuv does not count them (before 1.45: Node 18)
 	Idle       time.Duration // spent waiting since the start, the wait at hand included
+	Clock      time.Duration // the loop's own idea of the time, CLOCK_MONOTONIC: of the end of its last wait, or later
 	Events     uint64        // that the loop has met; 0 before libuv 1.45
 	Handles    int           // active ones: servers, sockets, timers of libuv
 	Requests   int           // active ones: writes, file operations, look-ups
@@ -24,6 +25,8 @@ type Reading struct {
 type Pool struct {
 	Threads int      // 0: never used so far
 	Busy    int      // threads that run a task
+	Counted bool     // Queue is of this look; counting is too dear for every one
+	Queued  int      // tasks that waited when they were last counted
 	Queue   []uint64 // tasks that wait, the next first; a number names a task while it waits. Only valid until the next look
 }
 
@@ -32,7 +35,10 @@ type Pool struct {
 type Answer struct {
 	At        time.Time     // when it came
 	RoundTrip time.Duration // from the question to the answer
-	Clock     time.Duration // CLOCK_MONOTONIC when it was given
+
+	// What only a question for all is answered with.
+	Asked time.Time     // when that question was sent; zero: there was none yet
+	Clock time.Duration // CLOCK_MONOTONIC when it was answered
 
 	Iterations uint64        // performance.nodeTiming.uvMetricsInfo.loopCount
 	Idle       time.Duration // performance.nodeTiming.idleTime
@@ -43,7 +49,6 @@ type Answer struct {
 	External   int64         // bytes outside of the heap that it holds on to: buffers
 	InFlight   int           // HTTP/1 requests whose answer is not finished
 	Handles    int           // active handles and requests together: process.getActiveResourcesInfo
-	Signals    bool          // the application handles SIGUSR1 itself
 	Inspected  bool          // its inspector is open, or was asked for on the command line
 }
 
@@ -65,7 +70,7 @@ const (
 )
 
 // Figures are what was measured of one loop, over the last second where they
-// are rates and over the last ten where they are latencies.
+// are rates and over the last five to ten where they are latencies.
 type Figures struct {
 	At          time.Time
 	Source      Source
@@ -75,7 +80,7 @@ type Figures struct {
 	TickMax     time.Duration // the longest that was seen; shorter ones may have been longer than the looks were apart
 	Utilization float64       // 0 to 1: the share of time in which it did not wait for events; unknown: negative
 	Latency     Latency       // how late a callback runs that is due now
-	Blocked     time.Duration // the iteration at hand has been running for that long; 0: it waits for events
+	Blocked     time.Duration // the iteration at hand had been running for that long at the last look; 0: it waited for events
 	Threads     int           // of the pool; unknown: negative
 	Busy        int           // of them
 	Queued      int           // tasks that wait for one
