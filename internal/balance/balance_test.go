@@ -140,9 +140,9 @@ func TestLeastConnComparesRequestsInFlightByWeight(t *testing.T) {
 func TestLeastLatencyAvoidsABusyLoop(t *testing.T) {
 	es := names(2)
 	p := pool(t, "", es...)
-	es[0].SetLatency(300 * time.Millisecond)
+	es[0].SetLoop(Loop{Latency: 300 * time.Millisecond})
 	wantServed(t, p, Request{Now: start}, "app.2 app.2 app.2")
-	es[0].SetLatency(3 * time.Millisecond)
+	es[0].SetLoop(Loop{Latency: 3 * time.Millisecond})
 	wantServed(t, p, Request{Now: start}, "app.1 app.2 app.1")
 }
 

@@ -218,7 +218,7 @@ func happen(rnd *rand.Rand, es []*Endpoint, now time.Time) {
 	case n < 5:
 		e.Down()
 	case n < 10:
-		e.SetLatency(time.Duration(n) * time.Second)
+		e.SetLoop(Loop{Latency: time.Duration(n) * time.Second})
 	case e.InFlight() > 0:
 		e.Release(now, n < 60, time.Duration(n)*time.Millisecond)
 	}

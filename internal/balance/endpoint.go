@@ -16,6 +16,7 @@ const (
 	out          uint64 = 1 << 34 // out of rotation until Endpoint.until
 	dead         uint64 = 1 << 35 // out because Down was called
 	onTrial      uint64 = 1 << 36 // acquired since it went out: an answer brings it back
+	mute         uint64 = 1 << 37 // its event loop is silent
 )
 
 const (
@@ -29,6 +30,7 @@ type level int
 
 const (
 	usable   level = iota // in rotation, or out and due for a trial request
+	silent                // its event loop does not turn: it would wait for long
 	ejected               // out of rotation after too many failures
 	down                  // out of rotation because nobody listens there
 	unusable              // draining, or full
@@ -44,6 +46,7 @@ type Endpoint struct {
 	slowUntil int64         // unix ns; 0: no slow start
 	answers   atomic.Uint64 // smoothed answer time, see answerTime
 	loop      atomic.Int64  // reported event-loop latency, ns
+	running   atomic.Int64  // unix ns since when its event loop has not turned; 0: it waits for events
 	key       uint64        // of the worker's name: stays the same over respawns
 
 	cfg         Config
@@ -150,12 +153,33 @@ func (e *Endpoint) Ejected(now time.Time) bool {
 	return e.state.Load()&out != 0 && !e.trialDue(now.UnixNano())
 }
 
-// SetLatency reports the worker's event-loop latency: how long a request that
-// arrives now waits before the worker looks at it.
-func (e *Endpoint) SetLatency(d time.Duration) { e.loop.Store(int64(max(d, 0))) }
+// Loop is the state of a worker's event loop.
+type Loop struct {
+	Latency time.Duration // how long a request that arrives waits before the worker looks at it, on average
+	Since   time.Time     // since when the loop has not turned; zero: it waits for events
+	Silent  bool          // it has not turned for so long that nothing should be sent there
+}
 
-// Latency is what SetLatency reported last.
-func (e *Endpoint) Latency() time.Duration { return time.Duration(e.loop.Load()) }
+// SetLoop reports the state of the worker's event loop. A silent one gets no
+// request while any other worker can take it, but for those of its own clients
+// (Request.Sticky): they would not find their session elsewhere.
+func (e *Endpoint) SetLoop(l Loop) {
+	e.loop.Store(int64(max(l.Latency, 0)))
+	since := int64(0)
+	if !l.Since.IsZero() {
+		since = l.Since.UnixNano()
+	}
+	e.running.Store(since)
+	switch was := e.state.Load()&mute != 0; {
+	case l.Silent && !was:
+		e.state.Or(mute)
+	case !l.Silent && was:
+		e.state.And(^mute)
+	}
+}
+
+// Silent says whether SetLoop reported a silent loop last.
+func (e *Endpoint) Silent() bool { return e.state.Load()&mute != 0 }
 
 // AnswerTime is the smoothed time to the head of an answer; 0 before the first.
 func (e *Endpoint) AnswerTime() time.Duration {
@@ -168,13 +192,16 @@ func (e *Endpoint) level(now int64) level {
 	switch {
 	case s&draining != 0 || s&inFlightMask >= e.limit:
 		return unusable
-	case s&out == 0 || e.trialDue(now):
-		return usable
-	case s&dead != 0:
-		e.until.CompareAndSwap(untilNextPick, now+e.failTimeout)
-		return down
+	case s&out != 0 && !e.trialDue(now):
+		if s&dead != 0 {
+			e.until.CompareAndSwap(untilNextPick, now+e.failTimeout)
+			return down
+		}
+		return ejected
+	case s&mute != 0:
+		return silent
 	}
-	return ejected
+	return usable
 }
 
 // trialDue says whether the time out of rotation is over. Times are wall clock,
@@ -195,7 +222,7 @@ func (e *Endpoint) acquire(now int64, allowed level) bool {
 	if s&out == 0 {
 		return true
 	}
-	if allowed == usable && !e.claimTrial(now) {
+	if allowed < ejected && !e.claimTrial(now) {
 		e.leave()
 		return false
 	}

@@ -24,7 +24,7 @@ const byConns = 0
 // stuck finds the endpoint that the sticky cookie names.
 func (g *group) stuck(r *Request, now int64, allowed level) *Endpoint {
 	for _, e := range g.endpoints {
-		if e.sticky == r.Sticky && r.can(e, now, allowed) {
+		if e.sticky == r.Sticky && r.can(e, now, max(allowed, silent)) {
 			return e
 		}
 	}
@@ -159,7 +159,7 @@ func (e *Endpoint) wait(now int64, ref uint32) float64 {
 	if ref == byConns {
 		return queue
 	}
-	loop := float64(e.loop.Load() / loopPenalty)
+	loop := e.delay(now)
 	a := answerTime(e.answers.Load())
 	switch {
 	case a == 0:
@@ -169,6 +169,17 @@ func (e *Endpoint) wait(now int64, ref uint32) float64 {
 	}
 	slow := a.slowness(now, ref)
 	return queue*slow + (slow - 1) + loop
+}
+
+// delay is what the event loop makes a request wait, in units of a request: its
+// latency, or how long it has not turned already. An iteration that has lasted
+// long lasts long still, on average.
+func (e *Endpoint) delay(now int64) float64 {
+	late := e.loop.Load()
+	if since := e.running.Load(); since != 0 {
+		late = max(late, now-since)
+	}
+	return float64(late / loopPenalty)
 }
 
 // slowness is how many times slower than the reference it answers: 1 (as good)

@@ -19,7 +19,8 @@ const (
 type Pool struct {
 	policy policy
 	now    atomic.Pointer[snapshot]
-	_      [64]byte // turn is written by every Pick, now is only read
+	bell   atomic.Pointer[chan<- struct{}] // who waits for the next Pick
+	_      [64]byte                        // turn is written by every Pick, the rest is only read
 	turn   atomic.Uint64
 }
 
@@ -95,6 +96,9 @@ func (p *Pool) Changed() <-chan struct{} { return p.now.Load().changed }
 // none is left that was not tried: all others are draining or full. To try
 // again where it failed before, Pick again with a shorter Request.Tried.
 func (p *Pool) Pick(r Request) *Endpoint {
+	if p.bell.Load() != nil {
+		p.ring()
+	}
 	now := r.Now.UnixNano()
 	s := p.now.Load()
 	for {
@@ -108,15 +112,32 @@ func (p *Pool) Pick(r Request) *Endpoint {
 	}
 }
 
+// Await lets the next Pick send to ch, once, if ch has room. One waits at a time.
+func (p *Pool) Await(ch chan<- struct{}) { p.bell.Store(&ch) }
+
+func (p *Pool) ring() {
+	ch := p.bell.Swap(nil)
+	if ch == nil {
+		return
+	}
+	select {
+	case *ch <- struct{}{}:
+	default:
+	}
+}
+
 // choose goes from the best to the last resort. Ejection never empties the
-// pool: when everything usable is out, ordinary or backup, it is all used, and
-// what was seen down comes last.
+// pool: when every loop is silent, all are used; when everything usable is out,
+// ordinary or backup, it is all used, and what was seen down comes last.
 func (p *Pool) choose(s *snapshot, r *Request, now int64) (*Endpoint, level) {
 	if e := p.from(s.ordinary, r, now, usable); e != nil {
 		return e, usable
 	}
 	if e := p.from(s.backup, r, now, usable); e != nil {
 		return e, usable
+	}
+	if e := p.from(s.all, r, now, silent); e != nil {
+		return e, silent
 	}
 	if e := p.from(s.all, r, now, ejected); e != nil {
 		return e, ejected
