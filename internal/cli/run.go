@@ -72,6 +72,7 @@ func addHealthFlags(cmd *cobra.Command, r *spec.RunFlags) {
 	f.StringVar(&r.HealthCmd, "health-cmd", "", "shell `COMMAND` that succeeds while a worker is healthy")
 	f.StringVar(&r.HealthHTTP, "health-http", "", "`PATH` that answers 200 to 399 while a worker is healthy")
 	f.BoolVar(&r.HealthTCP, "health-tcp", false, "a worker is healthy while it takes connections")
+	f.BoolVar(&r.HealthLoop, "health-loop", false, "a worker is healthy while its event loop turns (Node)")
 	f.StringVar(&r.HealthInterval, "health-interval", "", "`TIME` between two checks (default 30s)")
 	f.StringVar(&r.HealthTimeout, "health-timeout", "", "`TIME` that a check may take (default 30s)")
 	f.IntVar(&r.HealthRetries, "health-retries", 0, "failures in a row, `N`, that make a worker unhealthy (default 3)")

@@ -79,7 +79,7 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"probe":           group(probeKeys(s)),
 		"on_unhealthy":    onUnhealthy(s),
 		"sticky":          group(map[string]setter{"cookie": text(func(t string) error { s.Balance.Sticky = t; return nil })}),
-		"event_loop":      group(eventLoopKeys(s)),
+		"event_loop":      group(c.eventLoopKeys(s)),
 		"node":            nodeMode(s),
 		"hold":            duration(&s.Forward.Hold),
 		"timeouts":        group(timeoutKeys(s)),
@@ -97,26 +97,27 @@ func probeKeys(s *spec.Service) map[string]setter {
 	return map[string]setter{
 		"http":   text(func(t string) error { s.Health.HTTP = t; return nil }),
 		"tcp":    boolean(&s.Health.TCP),
+		"loop":   boolean(&s.Health.Loop),
 		"passes": integer(&s.Health.Passes),
-		"loop": func(path string, _ any) error {
-			return &spec.Problem{Where: path, What: "the event-loop probe is not part of this version", Fix: "use http or tcp"}
-		},
 	}
 }
 
-func eventLoopKeys(s *spec.Service) map[string]setter {
-	var ignoredDuration time.Duration
-	var ignoredFlag bool
+func (c *converter) eventLoopKeys(s *spec.Service) map[string]setter {
 	return map[string]setter{
-		"unhealthy_after": duration(&ignoredDuration),
-		"monitor":         boolean(&ignoredFlag),
+		"unhealthy_after": func(path string, value any) error {
+			s.EventLoop.UnhealthyAfter = new(time.Duration)
+			return duration(s.EventLoop.UnhealthyAfter)(path, value)
+		},
+		"monitor": onOff(&s.EventLoop.Monitor),
 		"threadpool": func(path string, value any) error {
-			var n int
-			if err := integer(&n)(path, value); err != nil {
-				return err
+			n := spec.ThreadPool(c.cpus())
+			if value != "auto" {
+				if err := integer(&n)(path, value); err != nil {
+					return wrong(path, "a whole number or auto")
+				}
 			}
 			if n < 1 || n > 1024 {
-				return &spec.Problem{Where: path, What: fmt.Sprintf("%d threads", n), Fix: "give 1 to 1024, libuv's limit"}
+				return &spec.Problem{Where: path, What: fmt.Sprintf("%d threads", n), Fix: "give auto, or 1 to 1024, libuv's limit"}
 			}
 			env := spec.Environment(s.Command.Env)
 			env["UV_THREADPOOL_SIZE"] = strconv.Itoa(n)
@@ -389,6 +390,22 @@ func boolean(field *bool) setter {
 			*field = false
 		default:
 			return wrong(path, "true or false")
+		}
+		return nil
+	}
+}
+
+// onOff is a boolean that may also be written as on or off.
+func onOff(field *bool) setter {
+	return func(path string, value any) error {
+		switch value {
+		case "on":
+			value = true
+		case "off":
+			value = false
+		}
+		if boolean(field)(path, value) != nil {
+			return wrong(path, "on or off")
 		}
 		return nil
 	}

@@ -109,8 +109,6 @@ func notYet(key string) (reason string, known bool) {
 		return "a new worker must prove its health before an old one goes", true
 	case "deploy.mode", "deploy.endpoint_mode", "deploy.placement":
 		return process, true
-	case "x-bulsa.event_loop.unhealthy_after", "x-bulsa.event_loop.monitor":
-		return "the event loop is not measured in this version", true
 	}
 	return "", false
 }

@@ -99,6 +99,7 @@ func TestEveryWordIsUnderstood(t *testing.T) {
 		Update:    spec.Update{Parallelism: 2, Delay: 3 * time.Second},
 		Logs:      spec.Logs{MaxSize: 5 << 20, MaxFiles: 3},
 		NodeMode:  spec.NodePort,
+		EventLoop: spec.EventLoop{Monitor: true, UnhealthyAfter: new(7 * time.Second)},
 		DependsOn: []spec.Dependency{
 			{Service: "db", Condition: spec.ServiceHealthy, Restart: true, Required: true},
 			{Service: "gone", Condition: spec.ServiceStarted},

@@ -21,8 +21,9 @@ type Loop interface {
 	PID() int
 	// Look reads it from outside. false: it cannot be seen that way, or not yet.
 	Look() (eventloop.Reading, bool)
-	// Ask sends a question to the worker, unless the last one is unanswered.
-	Ask()
+	// Ask sends a question to the worker, unless the last one is unanswered: for
+	// all that it can tell, or only whether it answers.
+	Ask(all bool)
 	// Heard is the last answer, and since when a question has been unanswered
 	// (zero: none is). false: nothing was ever answered.
 	Heard() (last eventloop.Answer, pending time.Time, ok bool)

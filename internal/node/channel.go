@@ -46,6 +46,7 @@ type Channel struct {
 	handler Handler
 	pid     atomic.Int64
 	signal  atomic.Bool
+	loop    questions
 
 	wake    chan struct{} // something is queued
 	done    chan struct{} // the channel is down

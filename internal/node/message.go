@@ -31,8 +31,9 @@ type message struct {
 	FD          *int            `json:"fd"`
 	Flags       int             `json:"flags"`
 	Data        json.RawMessage `json:"data"`
-	Msg         json.RawMessage `json:"msg"` // NODE_HANDLE: the message that carries the handle
-	PID         int             `json:"pid"` // NODE_BULSA
+	Msg         json.RawMessage `json:"msg"`  // NODE_HANDLE: the message that carries the handle
+	PID         int             `json:"pid"`  // NODE_BULSA, hello
+	Loop        bool            `json:"loop"` // NODE_BULSA, hello: it answers questions
 }
 
 // command is the cmd of a frame, "" when it is no object or has none. It is

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // maxHeld is how many servers one worker may have.
@@ -191,6 +192,9 @@ func (c *Channel) receiveOwn(frame []byte) {
 	switch m.Act {
 	case "hello":
 		c.pid.Store(int64(m.PID))
+		c.loop.begin(m.Loop)
+	case "answer":
+		c.loop.heard(time.Now(), m.Seq, frame)
 	case "signal":
 		c.signal.Store(true)
 	case "listening": // listen mode

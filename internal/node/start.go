@@ -34,6 +34,7 @@ type PrepareOptions struct {
 	Env      []string // the service's environment; its NODE_OPTIONS are kept
 	Preload  string   // path returned by WritePreload
 	Socket   string   // listen mode only: path of the worker's unix socket (further servers: path + ".2", ...)
+	Loop     bool     // the preload answers questions about the event loop: Channel.Ask
 }
 
 // Prepare says how c is started as a worker in mode (the words of
@@ -57,6 +58,9 @@ func Prepare(c Command, mode string, o PrepareOptions) (Start, *net.UnixConn, er
 	id := strconv.Itoa(o.ID)
 	s.Env = append(s.Env, "BULSA_ID="+id, "NODE_OPTIONS="+options(o.Preload, lookup(append(slices.Clip(o.Env), c.Env...), "NODE_OPTIONS")))
 	s.Env = append(s.Env, unset(o.Env, "NODE_CHANNEL_SERIALIZATION_MODE")...)
+	if o.Loop {
+		s.Env = append(s.Env, "BULSA_LOOP=1")
+	}
 	if mode == modeListen {
 		s.Env = append(s.Env, "BULSA_SOCK="+o.Socket)
 	}

@@ -21,18 +21,19 @@ const (
 // not depend on its command filled in.
 func NewService(name string) Service {
 	return Service{
-		Name:     name,
-		Engine:   EngineProcess,
-		Replicas: 1,
-		Health:   defaultHealth(),
-		Restart:  defaultRestart(),
-		Stop:     Stop{Signal: "SIGTERM", Grace: 10 * time.Second, Drain: 30 * time.Second},
-		Balance:  Balance{Policy: LeastLatency, MaxFails: 3, FailTimeout: 10 * time.Second},
-		Forward:  defaultForward(),
-		Limits:   Limits{Header: 16 << 10},
-		Update:   Update{Parallelism: 1, StartFirst: true},
-		Logs:     Logs{MaxSize: 10 << 20, MaxFiles: 5},
-		NodeMode: NodeAuto,
+		Name:      name,
+		Engine:    EngineProcess,
+		Replicas:  1,
+		Health:    defaultHealth(),
+		Restart:   defaultRestart(),
+		Stop:      Stop{Signal: "SIGTERM", Grace: 10 * time.Second, Drain: 30 * time.Second},
+		Balance:   Balance{Policy: LeastLatency, MaxFails: 3, FailTimeout: 10 * time.Second},
+		Forward:   defaultForward(),
+		Limits:    Limits{Header: 16 << 10},
+		Update:    Update{Parallelism: 1, StartFirst: true},
+		Logs:      Logs{MaxSize: 10 << 20, MaxFiles: 5},
+		NodeMode:  NodeAuto,
+		EventLoop: EventLoop{Monitor: true},
 	}
 }
 

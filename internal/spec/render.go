@@ -165,8 +165,9 @@ func renderExtension(s Service) section {
 			"connect": s.Forward.ConnectTimeout, "answer": s.Forward.AnswerTimeout, "drain": s.Stop.Drain,
 			"write": s.Forward.WriteTimeout, "retry": s.Forward.RetryTimeout,
 		}),
-		"limits":  renderLimits(s.Limits),
-		"restart": renderRestart(s.Restart),
+		"limits":     renderLimits(s.Limits),
+		"event_loop": renderEventLoop(s.EventLoop),
+		"restart":    renderRestart(s.Restart),
 	}
 	if s.Balance.Sticky != "" {
 		out["sticky"] = section{"cookie": escape(s.Balance.Sticky)}
@@ -218,6 +219,17 @@ func renderProbe(h Health) section {
 	}
 	if h.TCP {
 		out["tcp"] = true
+	}
+	if h.Loop {
+		out["loop"] = true
+	}
+	return out
+}
+
+func renderEventLoop(l EventLoop) section {
+	out := section{"monitor": l.Monitor}
+	if l.UnhealthyAfter != nil {
+		out["unhealthy_after"] = l.UnhealthyAfter.String()
 	}
 	return out
 }

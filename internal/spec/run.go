@@ -33,6 +33,7 @@ type RunFlags struct {
 	HealthCmd           string // a shell line, as in docker run
 	HealthHTTP          string // a path
 	HealthTCP           bool
+	HealthLoop          bool
 	HealthInterval      string
 	HealthTimeout       string
 	HealthRetries       int
@@ -282,14 +283,14 @@ func runPorts(f *RunFlags, s *Service) error {
 
 func runHealth(f *RunFlags, s *Service) error {
 	h := &s.Health
-	if f.NoHealthcheck && (f.HealthCmd != "" || f.HealthHTTP != "" || f.HealthTCP) {
+	if f.NoHealthcheck && (f.HealthCmd != "" || f.HealthHTTP != "" || f.HealthTCP || f.HealthLoop) {
 		return &Problem{Where: "--no-healthcheck", What: "a health check is given as well", Fix: "remove one of the two"}
 	}
 	h.Disabled = f.NoHealthcheck
 	if f.HealthCmd != "" {
 		h.Test = []string{"CMD-SHELL", f.HealthCmd}
 	}
-	h.HTTP, h.TCP = f.HealthHTTP, f.HealthTCP
+	h.HTTP, h.TCP, h.Loop = f.HealthHTTP, f.HealthTCP, f.HealthLoop
 	if f.HealthRetries != 0 {
 		h.Retries = f.HealthRetries
 	}

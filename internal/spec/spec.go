@@ -61,6 +61,7 @@ type Service struct {
 	Update    Update       `json:"update"`
 	Logs      Logs         `json:"logs"`
 	NodeMode  NodeMode     `json:"node_mode"`
+	EventLoop EventLoop    `json:"event_loop"`
 	DependsOn []Dependency `json:"depends_on,omitempty"`
 	Servers   []Server     `json:"servers,omitempty"` // EngineExternal only
 }
@@ -87,6 +88,7 @@ type Health struct {
 	Disabled      bool          `json:"disabled,omitempty"` // test: NONE, or disable: true
 	HTTP          string        `json:"http,omitempty"`     // probe.http: path (and query) that must answer 200..399
 	TCP           bool          `json:"tcp,omitempty"`      // probe.tcp: a connection must open
+	Loop          bool          `json:"loop,omitempty"`     // probe.loop: the event loop must turn
 	Interval      time.Duration `json:"interval"`           // 30s; from the end of a check to the start of the next
 	Timeout       time.Duration `json:"timeout"`            // 30s
 	Retries       int           `json:"retries"`            // 3 failures in a row: unhealthy
@@ -98,7 +100,7 @@ type Health struct {
 
 // Enabled reports whether workers of the service are checked at all.
 func (h Health) Enabled() bool {
-	return !h.Disabled && (len(h.Test) > 0 || h.HTTP != "" || h.TCP)
+	return !h.Disabled && (len(h.Test) > 0 || h.HTTP != "" || h.TCP || h.Loop)
 }
 
 // RestartCondition says which deaths are followed by a new start.
@@ -205,6 +207,33 @@ const (
 	NodePort    NodeMode = "port"    // the application binds $PORT itself
 	NodeOff     NodeMode = "off"     // not treated as Node at all
 )
+
+// EventLoop is how the event loops of Node workers are watched.
+type EventLoop struct {
+	Monitor        bool           `json:"monitor"`         // true; false: they are neither read nor asked
+	UnhealthyAfter *time.Duration `json:"unhealthy_after"` // a loop that is silent for so long makes its worker unhealthy; 0: never; nil: 5s for a service with ports, else never
+}
+
+// silentTooLong is the default of UnhealthyAfter.
+const silentTooLong = 5 * time.Second
+
+// LoopLimit is how long a loop of the service may be silent; 0: for ever. A service
+// without ports may compute as long as it likes.
+func (s Service) LoopLimit() time.Duration {
+	switch {
+	case !s.EventLoop.Monitor:
+		return 0
+	case s.EventLoop.UnhealthyAfter != nil:
+		return *s.EventLoop.UnhealthyAfter
+	case len(s.Ports) > 0:
+		return silentTooLong
+	}
+	return 0
+}
+
+// ThreadPool is the size of libuv's thread pool that fits a number of CPUs:
+// libuv's own, and more where more can run at the same time.
+func ThreadPool(cpus int) int { return min(max(4, cpus), 1024) }
 
 // Dependency delays a service's start.
 type Dependency struct {

@@ -54,6 +54,7 @@ func validateService(s Service) error {
 	v.check("deploy.replicas", s.Replicas >= 0 && s.Replicas <= MaxReplicas, fmt.Sprintf("%d workers", s.Replicas), fmt.Sprintf("give a number from 0 to %d", MaxReplicas))
 	v.engine(s)
 	v.health(s.Health)
+	v.eventLoop(s)
 	v.restart(s.Restart)
 	v.stop(s.Stop)
 	v.balance(s.Balance)
@@ -184,6 +185,14 @@ func (v *checker) health(h Health) {
 	v.check("healthcheck.start_period", h.StartPeriod == 0 || h.StartPeriod >= time.Millisecond, fmt.Sprintf("%s is shorter than 1ms", h.StartPeriod), "give 0s or at least 1ms")
 	v.check("healthcheck.retries", h.Retries >= 1, fmt.Sprintf("%d retries", h.Retries), "give at least 1")
 	v.check("x-bulsa.probe.passes", h.Passes >= 1, fmt.Sprintf("%d passes", h.Passes), "give at least 1")
+}
+
+func (v *checker) eventLoop(s Service) {
+	if after := s.EventLoop.UnhealthyAfter; after != nil {
+		v.check("x-bulsa.event_loop.unhealthy_after", *after == 0 || *after >= time.Second, fmt.Sprintf("%s is too short: a busy machine stops a loop for as long", *after), "give at least 1s, or 0s for never")
+	}
+	watched := s.Engine == EngineProcess && s.EventLoop.Monitor && s.NodeMode != NodePort && s.NodeMode != NodeOff
+	v.check("x-bulsa.probe.loop", !s.Health.Loop || watched, "there is no event loop that bulsa watches", "use http or tcp, or see event_loop.monitor and node")
 }
 
 func (v *checker) restart(r Restart) {

@@ -25,6 +25,7 @@ import (
 	"bulsa/internal/engine"
 	"bulsa/internal/logs"
 	"bulsa/internal/node"
+	"bulsa/internal/node/libuv"
 )
 
 // closeGrace is how long Close waits for killed workers and for the reader of facts.
@@ -41,6 +42,7 @@ type Config struct {
 	Logger     *slog.Logger   // nil: silent
 	MasterID   string         // uuid that tells this bulsa from others; MASTER_ID questions are answered with it
 	Shim       []string       // argv prefix that leads to ExecShim; nil: /proc/self/exe __exec
+	CacheDir   string         // where layouts of Node binaries are kept; "": in memory alone
 	Guard      []string       // argv prefix that leads to Guard; nil: nobody ends what workers leave when bulsa is killed, until the next one starts
 }
 
@@ -55,6 +57,7 @@ type Engine struct {
 	guard    *guard // nil: none
 	ports    portPicker
 	oom      oomCounter
+	catalog  *libuv.Catalog
 
 	ctx     context.Context // ends when Close begins
 	cancel  context.CancelFunc
@@ -97,7 +100,7 @@ func New(c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: c, log: c.Logger, facts: newStream(), state: state,
-		children: newChildren(), table: &processTable{},
+		children: newChildren(), table: &processTable{}, catalog: libuv.NewCatalog(c.CacheDir),
 		runs: map[engine.InstanceID]*run{}, plans: map[string]*plan{}, cluster: map[string]*cluster{},
 		executions: map[*execution]struct{}{}, doors: map[int]*door{},
 	}

@@ -44,7 +44,7 @@ func (r *run) prepareNode() (node.Start, *net.UnixConn, error) {
 	}
 	r.cluster, r.nodeID = r.engine.join(r.plan.service.Name)
 	mode := r.plan.service.NodeMode
-	o := node.PrepareOptions{ID: r.nodeID, Instance: r.launch.Number - 1, Env: r.env, Preload: preload}
+	o := node.PrepareOptions{ID: r.nodeID, Instance: r.launch.Number - 1, Env: r.env, Preload: preload, Loop: r.plan.service.EventLoop.Monitor}
 	if mode == spec.NodeListen {
 		o.Socket = filepath.Join(r.engine.cfg.RuntimeDir, "w"+strconv.Itoa(r.nodeID)+"-"+strconv.Itoa(r.launch.Number)+".sock")
 		if r.socket = o.Socket; len(o.Socket) > maxSocketPath {
@@ -64,6 +64,9 @@ func (r *run) attach(conn *net.UnixConn) {
 	r.down = make(chan struct{})
 	r.channel = r.cluster.primary.Attach(r.nodeID, conn, line{r})
 	channel := r.channel
+	if r.plan.service.EventLoop.Monitor {
+		r.loop = newEventLoop(r, channel)
+	}
 	r.helpers.Go(func() { r.disconnectLate(channel) })
 }
 

@@ -68,6 +68,7 @@ type run struct {
 	killed    bool
 	stopped   time.Time // when it was asked to end
 	channel   *node.Channel
+	loop      *eventLoop          // nil: it is not watched
 	servers   map[string]server   // what it listens on through bulsa, by key
 	lines     map[engine.Port]any // connectors of what it listens on
 	asked     bool                // it asked to listen

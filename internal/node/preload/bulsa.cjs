@@ -10,8 +10,8 @@ function main() {
   const join = require('./join.cjs');
   if (env.BULSA_FD && !join.isApplication()) return;
 
-  const { BULSA_ID: id, BULSA_FD: fd, BULSA_SOCK: socket } = env;
-  for (const name of ['BULSA_ID', 'BULSA_FD', 'BULSA_SOCK']) delete env[name];
+  const { BULSA_ID: id, BULSA_FD: fd, BULSA_SOCK: socket, BULSA_LOOP: loop } = env;
+  for (const name of ['BULSA_ID', 'BULSA_FD', 'BULSA_SOCK', 'BULSA_LOOP']) delete env[name];
   forgetPreload(env);
 
   if (fd) join.joinCluster(Number(fd), id);
@@ -20,7 +20,8 @@ function main() {
   require('./inspect.cjs').install();
   if (process.connected) {
     join.endWhenIdle();
-    process.send({ cmd: 'NODE_BULSA', act: 'hello', pid: process.pid }, undefined, undefined, () => {});
+    if (loop) require('./loop.cjs').install();
+    process.send({ cmd: 'NODE_BULSA', act: 'hello', pid: process.pid, loop: !!loop }, undefined, undefined, () => {});
   }
 }
 
