@@ -35,11 +35,12 @@ type Target struct {
 	Instance engine.InstanceID
 	Connect  func(ctx context.Context) (net.Conn, error) // opens a connection to the worker; nil while it does not listen
 	Host     string                                      // for the Host header of an http check
+	Loop     func() (silent time.Duration, known bool)   // how long its event loop has not turned; known: it is watched
 }
 
 // Run runs the service's check once against t, within h.Timeout. It returns
 // when the check and everything it started have ended. Where several kinds of
-// check are configured, the command is followed by http and then by tcp, within
+// check are configured, the command is followed by http, by tcp and by loop, within
 // the same timeout, and the first that fails decides.
 func Run(ctx context.Context, h spec.Health, t Target) worker.CheckResult {
 	if h.Timeout <= 0 {
@@ -77,6 +78,9 @@ func (a attempt) checks() []func(context.Context) worker.CheckResult {
 	}
 	if a.health.TCP {
 		all = append(all, a.tcp)
+	}
+	if a.health.Loop {
+		all = append(all, a.loop)
 	}
 	return all
 }

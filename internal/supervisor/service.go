@@ -104,6 +104,9 @@ func (s *service) resize(replicas int) {
 
 func (s *service) run() {
 	defer s.loops.Wait()
+	if o, ok := s.engine.(engine.Observer); ok {
+		s.loops.Go(newLoopWatch(s, o).run)
+	}
 	batch := time.NewTimer(time.Hour)
 	defer batch.Stop()
 	for {
@@ -245,7 +248,7 @@ func (s *service) startMember(a rollout.Action) {
 		number: a.Number, name: fmt.Sprintf("%s.%d", s.name, a.Number),
 		release: s.release, generation: a.Generation,
 		service: s, engine: s.engine, inbox: newMailbox[message](), done: make(chan struct{}),
-		deaths: map[string]uint64{}, ports: map[engine.Port]port{},
+		deaths: map[string]uint64{}, ports: map[engine.Port]port{}, figures: &loopFigures{},
 	}
 	spec := s.release.Service
 	w.machine = worker.New(w.key, worker.Config{

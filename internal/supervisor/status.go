@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/engine"
+	"bulsa/internal/eventloop"
 	"bulsa/internal/spec"
 	"bulsa/internal/worker"
 )
@@ -63,6 +65,7 @@ func (l liveWorker) now(seen WorkerStatus) WorkerStatus {
 	for _, e := range w.endpoints {
 		w.InFlight += e.InFlight()
 	}
+	w.Loop = w.figures.now()
 	return w
 }
 
@@ -90,12 +93,16 @@ type WorkerStatus struct {
 	CheckLast    time.Duration        // wall time of the last one
 	ChecksPassed uint64
 	ChecksFailed uint64
-	Deaths       map[string]uint64 // by kind: exit signal oom request
-	History      []Change          // the last changes of state, oldest first
-	Finished     bool              // ended, and the restart policy wants no more of it
-	Unusable     string            // it runs, but can not serve as configured
-	Warnings     []string          // a check that costs too much, or is slower than its interval
+	Deaths       map[string]uint64  // by kind: exit signal oom request
+	History      []Change           // the last changes of state, oldest first
+	Finished     bool               // ended, and the restart policy wants no more of it
+	Unusable     string             // it runs, but can not serve as configured
+	Warnings     []string           // a check that costs too much, or is slower than its interval
+	Loop         *eventloop.Figures // of its event loop; nil: nothing is known of one
 
+	instance  engine.InstanceID
+	inbox     *mailbox[message]
+	figures   *loopFigures // of instance
 	endpoints []*balance.Endpoint
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"bulsa/internal/balance"
 	"bulsa/internal/engine"
+	"bulsa/internal/eventloop"
 	"bulsa/internal/spec"
 	"bulsa/internal/worker"
 )
@@ -28,6 +29,7 @@ type Supervisor struct {
 	started time.Time
 	engines map[spec.Engine]engine.Engine
 	events  *hub
+	doctor  eventloop.Diagnoser // nil: nobody finds out what blocks a loop
 
 	mu       sync.Mutex
 	order    []string // services in start order
@@ -54,6 +56,10 @@ func New(project string, engines map[spec.Engine]engine.Engine) *Supervisor {
 	}
 	return s
 }
+
+// DiagnoseWith sets who finds out what blocks an event loop. It is called before
+// the first Apply, if at all.
+func (s *Supervisor) DiagnoseWith(d eventloop.Diagnoser) { s.doctor = d }
 
 // watch hands the facts of one engine to the loops of the workers they are about.
 func (s *Supervisor) watch(e engine.Engine) {

@@ -67,6 +67,7 @@ type workerLoop struct {
 	working   sync.WaitGroup    // checks and drain watches
 	sent      *picture
 	current   atomic.Pointer[WorkerStatus] // the last picture, for readers
+	figures   *loopFigures                 // of the instance's event loop; new ones for each instance
 }
 
 // checkTotals sums up all health checks of a worker.
@@ -342,6 +343,7 @@ func (w *workerLoop) forget() {
 		w.service.supervisor.unroute(w.instance.ID)
 	}
 	w.ports = map[engine.Port]port{}
+	w.figures = &loopFigures{}
 	w.published, w.retired = nil, nil
 	w.asked, w.replace, w.unusable = "", "", ""
 	w.ended = time.Time{}
@@ -351,7 +353,7 @@ func (w *workerLoop) forget() {
 func (w *workerLoop) check(instance string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.checkStop = cancel
-	target := probe.Target{Engine: w.engine, Instance: engine.InstanceID(instance), Host: "localhost", Connect: w.connect()}
+	target := probe.Target{Engine: w.engine, Instance: engine.InstanceID(instance), Host: "localhost", Connect: w.connect(), Loop: w.figures.silence}
 	health := w.release.Service.Health
 	w.working.Add(1)
 	go func() {

@@ -134,7 +134,7 @@ func randomConfig(random *rand.Rand) Config {
 
 // randomFact favors facts that let a life go on; a quarter is stale.
 func randomFact(random *rand.Rand, o *observer) Fact {
-	often := [...]FactKind{Start, Start, Listening, Listening, Checked, Checked, Checked, Exited, Exited, Drain, Idle, Unusable, Wake, Wake, Hurry}
+	often := [...]FactKind{Start, Start, Listening, Listening, Checked, Checked, Checked, Exited, Exited, Drain, Idle, Unusable, Wake, Wake, Hurry, Silent, Beats}
 	f := Fact{Kind: often[random.IntN(len(often))], Instance: o.live}
 	if random.IntN(4) == 0 {
 		f.Instance = "app.1#0"

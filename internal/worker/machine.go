@@ -43,6 +43,7 @@ type Machine struct {
 	tenure    time.Duration // longest time that the current run stayed ready
 	proven    bool          // the current run has been ready
 
+	silent   string // why the run is unhealthy whatever its checks say
 	unusable string // why the run is being stopped for good
 	finished bool   // ended, and the restart policy wants no more
 	restarts int
@@ -89,6 +90,9 @@ func (m *Machine) Restarts() int { return m.restarts }
 // that has ended reads unhealthy, as a stopped container does.
 func (m *Machine) Health() string {
 	if m.monitor.enabled && m.instance == "" && m.runs > m.config.FirstRun {
+		return healthUnhealthy
+	}
+	if m.silent != "" && m.instance != "" {
 		return healthUnhealthy
 	}
 	return m.monitor.status
@@ -146,7 +150,7 @@ func (m *Machine) Step(now time.Time, f Fact) []Effect {
 // instance, count the death of the last run against the new one.
 func (m *Machine) stale(f Fact) bool {
 	switch f.Kind {
-	case Listening, Checked, Exited, Idle, Unusable:
+	case Listening, Checked, Exited, Idle, Unusable, Silent, Beats:
 		return m.instance == "" || f.Instance != m.instance
 	}
 	return false
@@ -182,6 +186,12 @@ func (m *Machine) stepRunning(now time.Time, f Fact) []Effect {
 		return m.drain(now, either(f.Cause, "asked to stop"))
 	case Unusable:
 		return m.giveUp(now, either(f.Cause, "cannot serve as configured"))
+	case Silent:
+		m.silent = either(f.Cause, "event loop silent")
+		return m.judge(now, m.silent)
+	case Beats:
+		m.silent = ""
+		return m.judge(now, either(f.Cause, "event loop turns again"))
 	case Hurry:
 		return m.hurry(now, either(f.Cause, "asked to stop at once"))
 	}
@@ -237,7 +247,7 @@ func (m *Machine) launch(now time.Time, cause string) []Effect {
 	m.launched = now
 	m.listening = false
 	m.tenure, m.proven = 0, false
-	m.unusable, m.finished = "", false
+	m.silent, m.unusable, m.finished = "", "", false
 	m.monitor.begin(now)
 	m.enter(now, Starting, cause, time.Time{})
 	return []Effect{m.effect(Launch, cause)}
@@ -273,11 +283,12 @@ func (m *Machine) checked(now time.Time, r CheckResult) []Effect {
 }
 
 // judge derives the state of a run from what is known of it: unhealthy when
-// its checks say so, ready when it listens and its checks, if any, passed.
+// its checks or its event loop say so, ready when it listens and its checks, if
+// any, passed.
 func (m *Machine) judge(now time.Time, cause string) []Effect {
 	next := Starting
 	switch {
-	case m.monitor.status == healthUnhealthy:
+	case m.monitor.status == healthUnhealthy, m.silent != "":
 		next = Unhealthy
 	case m.listening && m.monitor.passed():
 		next = Ready

@@ -56,10 +56,12 @@ const (
 	Unusable                      // the instance cannot serve as configured: stop it, do not try again
 	Wake                          // the time of Wake() has come
 	Hurry                         // asked to end at once, without drain or grace
+	Silent                        // its event loop has not turned for too long; Cause says how long
+	Beats                         // it turns again
 )
 
-// Fact is one input of the machine. Listening, Checked, Exited, Idle and
-// Unusable are about one run and carry its Instance; about any other than the
+// Fact is one input of the machine. Listening, Checked, Exited, Idle, Unusable,
+// Silent and Beats are about one run and carry its Instance; about any other than the
 // current one they are ignored. Start, Drain, Hurry and Wake carry none.
 type Fact struct {
 	Kind     FactKind

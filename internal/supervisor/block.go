@@ -1,0 +1,167 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"bulsa/internal/eventloop"
+	"bulsa/internal/worker"
+)
+
+const (
+	// blockedAfter is how long a loop has not turned when that is worth an event.
+	blockedAfter = 250 * time.Millisecond
+	// worthAnEnd is how long an announced block must have been to have its end announced, too.
+	worthAnEnd = time.Second
+	// The first events of a worker's blocks are so far apart, each next one twice
+	// as far, until it has been well for quietAfter.
+	firstPause = 10 * time.Second
+	lastPause  = 5 * time.Minute
+	quietAfter = 10 * time.Minute
+	// diagnosisTime bounds how long it may take to find out what blocks a loop.
+	diagnosisTime = 3 * time.Second
+)
+
+// block is an iteration that takes too long.
+type block struct {
+	lasted    time.Duration // as far as it was seen; 0: there is none
+	announced bool
+	where     string
+	last      *eventloop.Diagnosis // of this or an earlier block
+}
+
+// alarm limits the events about one worker's blocks.
+type alarm struct {
+	last  time.Time
+	pause time.Duration
+}
+
+// sound reports whether an event may be given now.
+func (a *alarm) sound(now time.Time) bool {
+	if since := now.Sub(a.last); since < a.pause && !a.last.IsZero() {
+		return false
+	} else if since > quietAfter {
+		a.pause = 0
+	}
+	a.last, a.pause = now, min(max(2*a.pause, firstPause), lastPause)
+	return true
+}
+
+// finding is what a diagnosis has found, about which block, and whether it was
+// made because the worker goes.
+type finding struct {
+	about *watched
+	last  bool
+	what  eventloop.Diagnosis
+	err   error
+}
+
+// watchBlock follows the iteration at hand of a worker in service.
+func (w *loopWatch) watchBlock(x *watched, now time.Time) {
+	if x.worker.State != worker.Ready && x.worker.State != worker.Unhealthy {
+		return
+	}
+	if x.running < blockedAfter {
+		w.unblock(x)
+		return
+	}
+	if x.block.lasted == 0 && x.alarm.sound(now) {
+		x.block.announced = true
+		if !w.diagnose(x, false) {
+			w.announce(x, "")
+		}
+	}
+	x.block.lasted = x.running
+	if limit := w.seen.Service.LoopLimit(); limit > 0 && x.running >= limit && !x.sick && !x.diagnosing && !x.debugged() {
+		x.sick = true
+		if !w.diagnose(x, true) {
+			w.condemn(x, x.block.where)
+		}
+	}
+}
+
+// unblock notes that the loop turns again.
+func (w *loopWatch) unblock(x *watched) {
+	if b := x.block; b.announced && b.lasted >= worthAnEnd {
+		w.emit(x, "unblocked", fmt.Sprintf("its event loop was blocked for %s%s", seconds(b.lasted), in(b.where)))
+	}
+	x.block = block{last: x.block.last}
+	if x.sick {
+		x.sick = false
+		x.put(worker.Beats, "event loop turns again")
+	}
+}
+
+func (w *loopWatch) announce(x *watched, where string) {
+	x.block.where = where
+	w.emit(x, "blocked", fmt.Sprintf("its event loop is blocked, for %s so far%s", seconds(max(x.running, x.block.lasted)), in(where)))
+}
+
+// condemn makes the worker unhealthy.
+func (w *loopWatch) condemn(x *watched, where string) {
+	x.put(worker.Silent, fmt.Sprintf("event loop silent for %s%s", seconds(x.running), in(where)))
+}
+
+// diagnose begins to find out what blocks the loop, unless nobody can: false.
+func (w *loopWatch) diagnose(x *watched, last bool) bool {
+	doctor := w.service.supervisor.doctor
+	answer, _, ok := x.loop.Heard()
+	if doctor == nil || !ok || answer.Asked.IsZero() || answer.Inspected || x.diagnosing {
+		return false
+	}
+	x.diagnosing = true
+	s := eventloop.Subject{
+		Service: w.service.name, Worker: x.worker.Name, Instance: string(x.worker.instance),
+		PID: x.loop.PID(), For: x.running, Last: last,
+	}
+	w.working.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), diagnosisTime)
+		defer cancel()
+		what, err := doctor.Diagnose(ctx, s)
+		select {
+		case w.findings <- finding{about: x, last: last, what: what, err: err}:
+		case <-w.service.done:
+		}
+	})
+	return true
+}
+
+// learn takes what a diagnosis found. The block may be over meanwhile.
+func (w *loopWatch) learn(f finding) {
+	x, where := f.about, ""
+	x.diagnosing = false
+	if f.err == nil {
+		where, x.block.last = f.what.Where(), &f.what
+	}
+	switch {
+	case f.last && x.sick:
+		w.condemn(x, where)
+	case !f.last:
+		w.announce(x, where)
+	}
+}
+
+// debugged reports whether a user holds the worker in a debugger: it is silent
+// on purpose then.
+func (x *watched) debugged() bool {
+	answer, _, ok := x.loop.Heard()
+	return ok && answer.Inspected
+}
+
+func (x *watched) put(kind worker.FactKind, cause string) {
+	x.worker.inbox.put(message{fact: worker.Fact{Kind: kind, Instance: string(x.worker.instance), Cause: cause}})
+}
+
+func (w *loopWatch) emit(x *watched, kind, message string) {
+	w.service.emit(x.worker.Name, kind, message, "")
+}
+
+func in(where string) string {
+	if where == "" {
+		return ""
+	}
+	return " in " + where
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

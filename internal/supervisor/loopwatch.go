@@ -1,0 +1,284 @@
+package supervisor
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"bulsa/internal/balance"
+	"bulsa/internal/engine"
+	"bulsa/internal/eventloop"
+	"bulsa/internal/worker"
+)
+
+const (
+	// lookOften is the time between two looks at a loop while requests arrive,
+	// lookAtBusy while some are in flight or a loop is late, lookSeldom otherwise.
+	// A pause is at least lookShare times as long as the looks before it took.
+	lookOften  = 5 * time.Millisecond
+	lookAtBusy = 20 * time.Millisecond
+	lookSeldom = 200 * time.Millisecond
+	lookShare  = 100
+	// arrivalsLast is how long after a request looks stay frequent.
+	arrivalsLast = time.Second
+	// late is what makes a loop worth frequent looks.
+	late = 50 * time.Millisecond
+	// pingOften is the time between two questions, while requests arrive, to a
+	// worker that cannot be looked at.
+	pingOften = 100 * time.Millisecond
+	// asleep: when bulsa itself did not run for that long, no loop is blamed for it.
+	asleep = time.Second
+)
+
+// loopWatch watches the event loops of one service's workers, in a goroutine of
+// its own. It is woken by requests, and otherwise looks now and then. What it
+// sees goes sideways: to the endpoints for the next pick, and to the status. A
+// loop that is silent for too long becomes a fact for its worker.
+type loopWatch struct {
+	service  *service
+	observer engine.Observer
+	bell     chan struct{} // a request arrives
+	findings chan finding
+	working  sync.WaitGroup // diagnoses
+
+	seen    *ServiceStatus
+	loops   []*watched
+	looked  time.Time // when it last looked
+	excused time.Time // silence before it does not count
+	arrival time.Time // when a request was last seen to arrive
+	second  time.Time // when the last figures were published
+	pinged  time.Time
+}
+
+// watched is the loop of one instance.
+type watched struct {
+	worker   WorkerStatus
+	loop     engine.Loop
+	meter    eventloop.Meter
+	state    eventloop.State
+	running  time.Duration
+	requests uint64 // that its endpoints have ended
+	sick     bool   // its worker's machine has been told, or will be
+	block    block
+	alarm    alarm
+
+	diagnosing bool // a diagnosis is under way
+}
+
+// loopFigures is where the figures of one instance's loop are published.
+type loopFigures struct {
+	last   atomic.Pointer[eventloop.Figures]
+	silent atomic.Int64 // ns for which the loop had not turned at the last look, and 1; 0: it is not watched
+}
+
+// now is the last figures, with how long the loop was blocked at the last look.
+func (f *loopFigures) now() *eventloop.Figures {
+	last := f.last.Load()
+	if last == nil {
+		return nil
+	}
+	fresh := *last
+	fresh.Blocked, _ = f.silence()
+	return &fresh
+}
+
+// silence is how long the loop has not turned, as far as is known.
+func (f *loopFigures) silence() (d time.Duration, known bool) {
+	silent := f.silent.Load()
+	return time.Duration(max(silent-1, 0)), silent > 0
+}
+
+func newLoopWatch(s *service, o engine.Observer) *loopWatch {
+	return &loopWatch{service: s, observer: o, bell: make(chan struct{}, 1), findings: make(chan finding, 16)}
+}
+
+func (w *loopWatch) run() {
+	defer w.working.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.service.done:
+			return
+		case f := <-w.findings:
+			w.learn(f)
+			continue
+		case <-w.bell:
+			w.arrival = time.Now()
+		case <-timer.C:
+		}
+		began := time.Now()
+		w.refresh()
+		w.look(began)
+		w.judge(began)
+		w.tell(began)
+		w.ask(began)
+		timer.Reset(w.pause(began, time.Since(began)))
+	}
+}
+
+// refresh follows the service's instances.
+func (w *loopWatch) refresh() {
+	st := w.service.status.Load()
+	if st == w.seen {
+		return
+	}
+	w.seen = st
+	known := map[engine.InstanceID]*watched{}
+	for _, x := range w.loops {
+		known[x.worker.instance] = x
+	}
+	w.loops = w.loops[:0:0]
+	for i, one := range st.Workers {
+		if fresh := st.live[i].current.Load(); fresh != nil {
+			one = *fresh
+		}
+		if one.instance == "" || !runs(one.State) {
+			continue
+		}
+		x := known[one.instance]
+		if x == nil {
+			loop := w.observer.Loop(one.instance)
+			if loop == nil {
+				continue
+			}
+			x = &watched{loop: loop}
+		}
+		x.worker = one
+		w.loops = append(w.loops, x)
+	}
+}
+
+// look reads every loop, from outside where that is possible.
+func (w *loopWatch) look(now time.Time) {
+	if now.Sub(w.looked) > asleep {
+		w.excused = now
+	}
+	w.looked = now
+	for _, x := range w.loops {
+		if r, ok := x.loop.Look(); ok {
+			x.meter.Look(now, r)
+		} else {
+			x.meter.Lost()
+		}
+		if answer, pending, ok := x.loop.Heard(); ok {
+			x.meter.Hear(now, answer, pending)
+		}
+		x.running = min(x.meter.Running(now), now.Sub(w.excused))
+		if x.meter.Source() != eventloop.Unknown {
+			x.worker.figures.silent.Store(int64(x.running) + 1)
+		}
+		if ended := x.ended(); ended != x.requests {
+			x.requests, w.arrival = ended, now
+		}
+	}
+}
+
+// ended counts the requests that have come and gone.
+func (x *watched) ended() (n uint64) {
+	for _, e := range x.worker.endpoints {
+		n += e.Answered() + e.Failed()
+	}
+	return n
+}
+
+func (x *watched) inFlight() (n int) {
+	for _, e := range x.worker.endpoints {
+		n += e.InFlight()
+	}
+	return n
+}
+
+// judge tells the endpoints how their loops are. While no request arrives, that
+// a loop is in the middle of something is old before anybody asks.
+func (w *loopWatch) judge(now time.Time) {
+	var pool []eventloop.State
+	for _, x := range w.loops {
+		x.state.Running, x.state.Latency = x.running, x.meter.Latency()
+		if x.worker.State == worker.Ready {
+			pool = append(pool, x.state)
+		}
+	}
+	eventloop.Judge(pool)
+	for _, x := range w.loops {
+		if x.worker.State != worker.Ready {
+			continue
+		}
+		x.state.Silent, pool = pool[0].Silent, pool[1:]
+		l := balance.Loop{Latency: x.state.Latency, Silent: x.state.Silent}
+		if x.running > 0 && (x.state.Silent || w.arriving(now)) {
+			l.Since = now.Add(-x.running)
+		}
+		for _, e := range x.worker.endpoints {
+			e.SetLoop(l)
+		}
+	}
+}
+
+func (w *loopWatch) arriving(now time.Time) bool { return now.Sub(w.arrival) < arrivalsLast }
+
+// tell announces what is blocked, and publishes the figures once a second.
+func (w *loopWatch) tell(now time.Time) {
+	for _, x := range w.loops {
+		w.watchBlock(x, now)
+	}
+	if now.Sub(w.second) < time.Second {
+		return
+	}
+	w.second = now
+	for _, x := range w.loops {
+		f := x.meter.Second(now)
+		if f.Source == eventloop.Unknown {
+			continue
+		}
+		f.PID, f.Diagnosis = x.loop.PID(), x.block.last
+		x.worker.figures.last.Store(&f)
+	}
+}
+
+// ask asks each worker once a second for what only it knows. One that has had
+// nothing to do is left alone: an idle application stays idle. A worker that
+// cannot be looked at is asked for a sign of life all the same.
+func (w *loopWatch) ask(now time.Time) {
+	if w.second != now && (!w.arriving(now) || now.Sub(w.pinged) < pingOften) {
+		return
+	}
+	w.pinged = now
+	for _, x := range w.loops {
+		outside := x.meter.Source() == eventloop.Outside
+		switch {
+		case w.second != now:
+			if !outside {
+				x.loop.Ask(false)
+			}
+		case outside && x.meter.Idled() && x.inFlight() == 0:
+		default:
+			x.loop.Ask(outside || w.arriving(now) || !x.meter.Told())
+		}
+	}
+}
+
+// pause is how long nothing has to be looked at. Unless that is short anyway, the
+// next request ends it.
+func (w *loopWatch) pause(now time.Time, took time.Duration) time.Duration {
+	pause := lookSeldom
+	if w.arriving(now) {
+		pause = lookOften
+	} else {
+		for _, x := range w.loops {
+			if x.running > late || x.inFlight() > 0 {
+				pause = lookAtBusy
+			}
+		}
+		w.await()
+	}
+	return max(pause, lookShare*took)
+}
+
+func (w *loopWatch) await() {
+	w.service.poolsMu.Lock()
+	defer w.service.poolsMu.Unlock()
+	for _, pool := range w.service.pools {
+		pool.Await(w.bell)
+	}
+}
