@@ -71,6 +71,7 @@ type WorkerMetrics struct {
 	CheckCPU     time.Duration     // user and system time of all checks so far
 	ChecksPassed uint64
 	ChecksFailed uint64
+	EventLoop    *api.EventLoop // nil: nothing is known of one
 }
 
 // ServiceMetrics is the proxy's side of one service.

@@ -37,13 +37,15 @@ type collector struct {
 	duration      *prometheus.Desc
 	retries       *prometheus.Desc
 	inFlight      *prometheus.Desc
+	eventLoop     eventLoopCollector
 }
 
 func newCollector(control Control, version string) *collector {
 	worker := []string{"service", "worker"}
 	with := func(more ...string) []string { return append(append([]string{}, worker...), more...) }
 	return &collector{
-		control: control,
+		control:   control,
+		eventLoop: newEventLoopCollector(),
 		buildInfo: prometheus.NewDesc("bulsa_build_info",
 			"Always 1; the label tells the version of bulsa.", nil, prometheus.Labels{"version": version}),
 		workerInfo: prometheus.NewDesc("bulsa_worker_info",
@@ -79,6 +81,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	} {
 		out <- d
 	}
+	c.eventLoop.describe(out)
 }
 
 // Collect implements prometheus.Collector.
@@ -101,6 +104,9 @@ func (c *collector) collectWorker(out chan<- prometheus.Metric, w WorkerMetrics)
 	}
 	for _, status := range []string{"none", "starting", "healthy", "unhealthy"} {
 		out <- gauge(c.healthStatus, one(w.Health == status), w.Service, w.Worker, status)
+	}
+	if w.EventLoop != nil {
+		c.eventLoop.collect(out, w)
 	}
 	if w.Health == "none" {
 		return

@@ -31,6 +31,8 @@ type Worker struct {
 	P99Seconds        *float64 `json:"p99_seconds,omitempty"`
 	CPUPercent        *float64 `json:"cpu_percent,omitempty"`  // of one core
 	MemoryBytes       *int64   `json:"memory_bytes,omitempty"` // resident, the whole process group
+
+	EventLoop *EventLoop `json:"event_loop,omitempty"` // of a Node worker that is watched
 }
 
 // Project is what GET /api/v1/project answers.

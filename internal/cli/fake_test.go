@@ -104,12 +104,14 @@ func running(t *testing.T, name string) *project {
 func samples() api.Project {
 	started := time.Now().Add(-3 * time.Minute)
 	rate, p99, cpu, mem := 1234.5, 0.0032, 1.5, int64(47_000_000)
+	loop, threads, queued := 0.0127, 4, 2
 	return api.Project{Ready: true, Admin: "http://127.0.0.1:9900", Services: []api.Service{
 		{Name: "app", Engine: "process", State: "running", Desired: 2, Ready: 1, Workers: []api.Worker{
 			{
 				Name: "app.1", Service: "app", Number: 1, Engine: "process", PID: 4711, ID: "4711", State: "ready", Health: "healthy",
 				StartedAt: &started, Status: "Up 3 minutes (healthy)", Ports: []string{"0.0.0.0:3333->3000"}, Release: 1,
 				RequestsPerSecond: &rate, P99Seconds: &p99, CPUPercent: &cpu, MemoryBytes: &mem,
+				EventLoop: &api.EventLoop{LoopLatency: &loop, Threads: &threads, Busy: &threads, Queued: &queued},
 			},
 			{Name: "app.2", Service: "app", Number: 2, Engine: "process", ID: "-", State: "backoff", Status: "Restarting (1) 5 seconds ago", Restarts: 12},
 		}},

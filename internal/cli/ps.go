@@ -74,6 +74,8 @@ func workerColumns() []column {
 		{"RESTARTS", func(w api.Worker) string { return strconv.Itoa(w.Restarts) }},
 		{"REQ/S", func(w api.Worker) string { return known(w.RequestsPerSecond, rate) }},
 		{"P99", func(w api.Worker) string { return known(w.P99Seconds, seconds) }},
+		{"LOOP", func(w api.Worker) string { return loopText(w.EventLoop) }},
+		{"POOL", func(w api.Worker) string { return poolText(w.EventLoop) }},
 		{"CPU", func(w api.Worker) string { return known(w.CPUPercent, percent) }},
 		{"MEM", func(w api.Worker) string { return known(w.MemoryBytes, size) }},
 		{"PORTS", func(w api.Worker) string { return strings.Join(w.Ports, ", ") }},
@@ -149,6 +151,33 @@ func seconds(v float64) string {
 		return strconv.FormatFloat(v*1000, 'f', 0, 64) + "ms"
 	}
 	return strconv.FormatFloat(v*1000, 'f', 1, 64) + "ms"
+}
+
+// blockedText is from how many seconds on a loop that does not turn is worth more
+// than its latency.
+const blockedText = 0.25
+
+// loopText is how late a callback is, or how long the loop has been blocked now.
+func loopText(l *api.EventLoop) string {
+	switch {
+	case l == nil:
+		return "-"
+	case l.Blocked >= blockedText:
+		return "blocked " + seconds(l.Blocked)
+	}
+	return known(l.LoopLatency, seconds)
+}
+
+// poolText is how many threads of the pool work, and how many tasks wait for one.
+func poolText(l *api.EventLoop) string {
+	if l == nil || l.Threads == nil || l.Busy == nil || l.Queued == nil {
+		return "-"
+	}
+	text := fmt.Sprintf("%d/%d", *l.Busy, *l.Threads)
+	if *l.Queued > 0 {
+		text += fmt.Sprintf("+%d", *l.Queued)
+	}
+	return text
 }
 
 func percent(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) + "%" }

@@ -33,7 +33,7 @@ func TestTheTableFitsTheTerminal(t *testing.T) {
 }
 
 func TestATableWithoutWorkersIsItsHead(t *testing.T) {
-	want := "NAME   ENGINE   PID/ID   STATUS   RESTARTS   REQ/S   P99   CPU   MEM   PORTS\n"
+	want := "NAME   ENGINE   PID/ID   STATUS   RESTARTS   REQ/S   P99   LOOP   POOL   CPU   MEM   PORTS\n"
 	if got := workerTable(nil, 0); got != want {
 		t.Errorf("got %q", got)
 	}
@@ -48,6 +48,24 @@ func TestFiguresAreShort(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestALoopIsShownByItsLatencyOrAsBlocked(t *testing.T) {
+	latency, threads, none, busy, queued := 0.0041, 4, 0, 3, 7
+	for _, c := range []struct {
+		loop       *api.EventLoop
+		text, pool string
+	}{
+		{nil, "-", "-"},
+		{&api.EventLoop{}, "-", "-"},
+		{&api.EventLoop{LoopLatency: &latency, Threads: &threads, Busy: &busy, Queued: &none}, "4.1ms", "3/4"},
+		{&api.EventLoop{LoopLatency: &latency, Blocked: 0.2, Threads: &threads, Busy: &threads, Queued: &queued}, "4.1ms", "4/4+7"},
+		{&api.EventLoop{LoopLatency: &latency, Blocked: 2.1}, "blocked 2.10s", "-"},
+	} {
+		if text, pool := loopText(c.loop), poolText(c.loop); text != c.text || pool != c.pool {
+			t.Errorf("%+v: %s and %s, want %s and %s", c.loop, text, pool, c.text, c.pool)
 		}
 	}
 }

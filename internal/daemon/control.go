@@ -83,6 +83,7 @@ func (d *Daemon) worker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus, 
 		started := w.Started
 		out.StartedAt = &started
 	}
+	out.EventLoop = eventLoop(w.Loop)
 	if r, ok := d.sampler.of(sv.Name, w.Name, w.PID); ok {
 		out.RequestsPerSecond = &r.perSecond
 		if p99 := r.p99.Seconds(); p99 > 0 {

@@ -146,7 +146,7 @@ func (d *Daemon) buildEngines() error {
 	d.ports = &ports{notice: d.notice, services: map[string]spec.Service{}, open: map[string]*socket{}, ctx: context.Background()}
 	processes, err := process.New(process.Config{
 		Project: d.options.Project.Name, RuntimeDir: runtimeDir(d.options.Project.Name),
-		Sockets: d.ports, Logs: d.logs, Logger: d.logger, MasterID: newID(),
+		Sockets: d.ports, Logs: d.logs, Logger: d.logger, MasterID: newID(), CacheDir: cacheDir(),
 		Guard: []string{"/proc/self/exe", "__guard"},
 	})
 	if err != nil {

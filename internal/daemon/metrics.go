@@ -33,6 +33,7 @@ func workerMetrics(sv supervisor.ServiceStatus, w supervisor.WorkerStatus) admin
 		Service: sv.Name, Worker: w.Name, Engine: string(sv.Engine), State: w.State.String(), Health: w.Health,
 		PID: w.PID, Release: w.Release, Up: up, Restarts: w.Deaths,
 		CheckLast: w.CheckLast, CheckCPU: w.CheckCPU, ChecksPassed: w.ChecksPassed, ChecksFailed: w.ChecksFailed,
+		EventLoop: eventLoop(w.Loop),
 	}
 }
 

@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"bulsa/internal/api"
+	"bulsa/internal/eventloop"
+)
+
+// cacheDir is where what takes long to find out is kept, for all projects; ""
+// where there is no place for it.
+func cacheDir() string {
+	if os.Getuid() == 0 && os.Getenv("XDG_CACHE_HOME") == "" {
+		return "/var/cache/bulsa"
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "bulsa")
+}
+
+// eventLoop is what is known of a loop, in the words on the wire.
+func eventLoop(f *eventloop.Figures) *api.EventLoop {
+	if f == nil {
+		return nil
+	}
+	out := &api.EventLoop{
+		Source: string(f.Source), PID: f.PID, Blocked: f.Blocked.Seconds(),
+		TickDuration: span(f.TickMean), TickDurationMax: span(f.TickMax), WorkLatency: span(f.WorkLatency),
+		LoopLatency: span(f.Latency.P99), LoopLatencyP50: span(f.Latency.P50), LoopLatencyMax: span(f.Latency.Max),
+		TickFrequency: known(f.Frequency), Utilization: known(f.Utilization),
+		Threads: known(f.Threads), Busy: known(f.Busy), Queued: known(f.Queued),
+		Handles: known(f.Handles), Requests: known(f.Requests),
+	}
+	if a := f.Inside; a != nil {
+		out.InFlight, out.HeapUsed, out.HeapLimit, out.External = &a.InFlight, &a.HeapUsed, &a.HeapLimit, &a.External
+		for _, p := range a.Pauses {
+			out.GarbageCollections = append(out.GarbageCollections, api.Pauses{Kind: p.Kind, Count: p.Count, Total: p.Total.Seconds(), Max: p.Max.Seconds()})
+		}
+	}
+	if d := f.Diagnosis; d != nil {
+		out.LastBlock = &api.Block{At: d.At, Function: d.Function, Place: d.Place, Stack: d.Stack, Profile: d.Profile}
+	}
+	return out
+}
+
+// known is nil for a figure that nobody can tell.
+func known[T int | float64](v T) *T {
+	if v < 0 {
+		return nil
+	}
+	return &v
+}
+
+func span(d time.Duration) *float64 { return known(d.Seconds()) }
