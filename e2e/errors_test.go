@@ -64,7 +64,7 @@ func TestMistakesInTheFile(t *testing.T) {
 		{"required variable", good + "    environment: {X: \"${NOT_SET:?tell me}\"}\n", []string{"bulsa.yaml:4: ", "NOT_SET", "tell me"}},
 		{"no signal", good + "    stop_signal: SIGNOTHING\n", []string{"bulsa.yaml:4: ", "SIGNOTHING"}},
 		{"no server", "services:\n  app:\n    x-bulsa:\n      engine: external\n", []string{"bulsa.yaml:", "no servers"}},
-		{"an image", "services:\n  app:\n    image: nginx\n", []string{"bulsa.yaml:3: ", "docker engine is not part of this version"}},
+		{"an image", "services:\n  app:\n    image: \"nginx latest\"\n", []string{"bulsa.yaml:3: ", "is not an image"}},
 		{"empty", "", []string{"bulsa.yaml:1: ", "empty"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

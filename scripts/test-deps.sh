@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and Node, where it is missing: a C
-# compiler (the race detector), python3, curl and ps from Debian, the npm packages
+# compiler (the race detector), python3, curl, ps and dockerd from Debian, the npm packages
 # of the example and of the tests' apps, and further Node versions. bulsa itself needs none of it.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,6 +12,9 @@ need make make
 need python3 python3
 need curl curl
 need ps procps
+if [ "${BULSA_TEST_DOCKER:-}" != off ]; then # the tests start a dockerd of their own
+	need dockerd docker.io
+fi
 if [ ! -e /usr/include/stdlib.h ]; then
 	missing="$missing libc6-dev"
 fi

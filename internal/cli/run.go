@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/compose"
+	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
 )
 
@@ -25,12 +26,12 @@ type runOptions struct {
 func (p *program) runCommand() *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:   "run [flags] [--] COMMAND [ARG...]",
+		Use:   "run [flags] [--] COMMAND|IMAGE [ARG...]",
 		Short: "Run a service from a command line; no file needed",
 		Long: "Run a service from a command line; no file needed.\n\n" +
 			"COMMAND may be a program, a script for Node, or a folder with a package.json.\n" +
 			"Flags for bulsa stand before it, all behind it belongs to it.",
-		Example: "  bulsa run app.js\n  bulsa run -w 4 -p 3333 app.js\n  bulsa run -p 8080:8000 -w 1 python3 -m http.server 8000",
+		Example: "  bulsa run app.js\n  bulsa run -w 4 -p 3333 app.js\n  bulsa run -p 8080:8000 -w 1 python3 -m http.server 8000\n  bulsa run --engine docker -w 2 -p 8080:80 nginx",
 		Args:    someArgs("a command, as in bulsa run app.js"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.flags.Args = args
@@ -50,6 +51,7 @@ func addRunFlags(cmd *cobra.Command, o *runOptions) {
 	f.StringArrayVarP(&o.flags.Publish, "publish", "p", nil, "publish a port, `[HOST:]PORT[:TARGET]` (default: the port that the app listens on)")
 	f.StringArrayVarP(&o.flags.Env, "env", "e", nil, "set an environment variable, `KEY=VALUE`, or KEY to pass it on")
 	f.StringArrayVar(&o.envFiles, "env-file", nil, "read environment variables from a `FILE`")
+	f.StringVar(&o.flags.Engine, "engine", "", "`ENGINE` that runs it: process, or docker, for which COMMAND is an image and its arguments (default process)")
 	f.StringVar(&o.flags.Name, "name", "", "`NAME` of the service and the project (default: from the command)")
 	f.BoolVarP(&o.detach, "detach", "d", false, "run in the background; return when the service is ready")
 	f.StringVar(&o.flags.Restart, "restart", "", "`POLICY`: no, on-failure[:N], always or unless-stopped (default always)")
@@ -93,6 +95,9 @@ func (p *program) run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	p.warn(append(warnings, spec.Advise(project)...))
+	if project, err = daemon.Prepare(ctx, project, false, p.stderr); err != nil {
+		return err
+	}
 	return p.launch(ctx, launch{Project: project, Warnings: warnings, Admin: o.admin}, o.detach)
 }
 
@@ -109,6 +114,9 @@ func surroundings(o *runOptions) error {
 			return &spec.Problem{Where: "--env-file " + name, What: "cannot read the file: " + reason(err)}
 		}
 		o.flags.EnvFiles = append(o.flags.EnvFiles, string(content))
+	}
+	if o.flags.Engine == string(spec.EngineDocker) {
+		return nil
 	}
 	if err := folder(&o.flags, dir); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
 )
 
@@ -20,6 +21,7 @@ type upOptions struct {
 	scale    []string
 	admin    string
 	detach   bool
+	build    bool
 }
 
 func (p *program) upCommand() *cobra.Command {
@@ -37,6 +39,7 @@ func (p *program) upCommand() *cobra.Command {
 	}
 	p.addGlobals(cmd)
 	cmd.Flags().BoolVarP(&o.detach, "detach", "d", false, "run in the background; return when all is ready")
+	cmd.Flags().BoolVar(&o.build, "build", false, "build the images of containers again, even if they are there")
 	cmd.Flags().StringArrayVar(&o.scale, "scale", nil, "number of workers of a service, `SERVICE=N`")
 	addAdminFlag(cmd, &o.admin)
 	return cmd
@@ -53,6 +56,9 @@ func (p *program) up(ctx context.Context, o upOptions) error {
 			return err
 		}
 		p.warn(warnings)
+		if project, err = daemon.Prepare(ctx, project, o.build, p.stderr); err != nil {
+			return err
+		}
 		return p.launch(ctx, launch{Project: project, Warnings: warnings, Admin: o.admin}, o.detach)
 	}
 	if err != nil {
@@ -81,6 +87,9 @@ func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions)
 		return err
 	}
 	p.warn(warnings)
+	if project, err = daemon.Prepare(ctx, project, o.build, p.stderr); err != nil {
+		return err
+	}
 	raw, err := json.Marshal(project)
 	if err != nil {
 		return err

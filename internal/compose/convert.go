@@ -20,12 +20,15 @@ type converter struct {
 	options  Options
 	source   *source
 	dir      string
+	model    *types.Project
+	project  spec.Project   // as far as it is converted
 	warnings []spec.Warning // with their place
 	advice   []spec.Warning // with a path instead
 }
 
-func (c *converter) project(model *types.Project, files []string) (spec.Project, error) {
+func (c *converter) convert(model *types.Project, files []string) (spec.Project, error) {
 	p := spec.Project{Name: model.Name, Dir: c.dir, Files: files, Places: map[string]string{}}
+	c.model, c.project = model, p
 	if err := c.extensionPlaces(model); err != nil {
 		return p, err
 	}
@@ -51,7 +54,7 @@ func (c *converter) project(model *types.Project, files []string) (spec.Project,
 // places notes where a service says what only its start can find wrong.
 func (c *converter) places(places map[string]string, from types.ServiceConfig) {
 	path := "services." + from.Name
-	for _, key := range []string{"", ".entrypoint", ".command", ".working_dir", ".user"} {
+	for _, key := range []string{"", ".entrypoint", ".command", ".working_dir", ".user", ".image", ".build"} {
 		if at, known := c.source.values[path+key]; known {
 			places[path+key] = at.String()
 		}
@@ -75,13 +78,19 @@ func (c *converter) warn(path, format string, args ...any) {
 func (c *converter) service(from types.ServiceConfig) (spec.Service, error) {
 	s := spec.NewService(from.Name)
 	path := "services." + from.Name
-	if err := c.refuseContainers(path, from); err != nil {
-		return s, err
+	if from.Provider != nil {
+		return s, &spec.Problem{Where: path + ".provider", What: "provider services are not part of this version", Fix: "remove provider and give a command"}
 	}
 	c.dependencies(from, &s)
-	for _, step := range []func(string, types.ServiceConfig, *spec.Service) error{
+	s.Engine = engineOf(from)
+	steps := []func(string, types.ServiceConfig, *spec.Service) error{
 		c.command, c.ports, c.health, c.restart, c.stop, c.deploy, c.logging, c.extension, c.settle,
-	} {
+	}
+	if s.Engine == spec.EngineDocker {
+		steps = slices.Replace(steps, 0, 1)
+		steps = slices.Insert(steps, len(steps)-2, c.container)
+	}
+	for _, step := range steps {
 		if err := step(path, from, &s); err != nil {
 			return s, err
 		}
@@ -89,36 +98,12 @@ func (c *converter) service(from types.ServiceConfig) (spec.Service, error) {
 	return s, nil
 }
 
-// refuseContainers stops at what only a container engine could run.
-func (c *converter) refuseContainers(path string, from types.ServiceConfig) error {
-	key := ""
-	switch {
-	case from.Build != nil:
-		key = "build"
-	case from.Image != "":
-		key = "image"
-	case from.Provider != nil:
-		return &spec.Problem{Where: path + ".provider", What: "provider services are not part of this version", Fix: "remove provider and give a command"}
-	default:
-		return nil
-	}
-	return &spec.Problem{
-		Where: path + "." + key,
-		What:  fmt.Sprintf("service %s runs from an image: the docker engine is not part of this version", from.Name),
-		Fix:   "remove image and build, and give a command to run it as a process",
-	}
-}
-
 // command is entrypoint and command, as a container would see them. The
 // working directory is relative to the project's folder.
 func (c *converter) command(path string, from types.ServiceConfig, s *spec.Service) error {
 	for _, key := range []string{"entrypoint", "command"} {
 		if operator := shellOperator(c.source.text(path + "." + key)); operator != "" {
-			return &spec.Problem{
-				Where: path + "." + key,
-				What:  fmt.Sprintf("%q would end the %s: no shell is run", operator, key),
-				Fix:   `quote it, or write ["sh", "-c", "..."]`,
-			}
+			return endsAtOperator(path+"."+key, key, operator)
 		}
 	}
 	s.Command.Args = append(slices.Clone([]string(from.Entrypoint)), from.Command...)
@@ -130,6 +115,14 @@ func (c *converter) command(path string, from types.ServiceConfig, s *spec.Servi
 	s.Command.Init = from.Init != nil && *from.Init
 	s.Command.Env = c.environment(from)
 	return nil
+}
+
+func endsAtOperator(where, key, operator string) error {
+	return &spec.Problem{
+		Where: where,
+		What:  fmt.Sprintf("%q would end the %s: no shell is run", operator, key),
+		Fix:   `quote it, or write ["sh", "-c", "..."]`,
+	}
 }
 
 // shellOperator is the first shell operator outside quotes. compose-go drops
@@ -183,6 +176,9 @@ func (c *converter) dependencies(from types.ServiceConfig, s *spec.Service) {
 func (c *converter) ports(path string, from types.ServiceConfig, s *spec.Service) error {
 	for i, p := range from.Ports {
 		where := fmt.Sprintf("%s.ports.%d", path, i)
+		if s.Engine == spec.EngineDocker && p.Mode == "host" {
+			continue // Docker's business
+		}
 		if !balanced(p) {
 			c.warn(where, "port %d/%s is ignored: only tcp is balanced", p.Target, p.Protocol)
 			continue
@@ -314,7 +310,7 @@ func (c *converter) logging(path string, from types.ServiceConfig, s *spec.Servi
 		return nil
 	}
 	path += ".logging"
-	if driver := from.Logging.Driver; driver != "" && driver != "json-file" && driver != "local" {
+	if driver := from.Logging.Driver; s.Engine != spec.EngineDocker && driver != "" && driver != "json-file" && driver != "local" {
 		c.warn(path+".driver", "the log driver %s is ignored: output goes to rotated files", driver)
 	}
 	for _, key := range slices.Sorted(maps.Keys(from.Logging.Options)) {
@@ -334,6 +330,9 @@ func (c *converter) logging(path string, from types.ServiceConfig, s *spec.Servi
 			}
 			s.Logs.MaxFiles = n
 		default:
+			if s.Engine == spec.EngineDocker {
+				continue
+			}
 			c.warn(where, "the log option %s is ignored; max-size and max-file are understood", key)
 		}
 	}
@@ -350,6 +349,9 @@ func (c *converter) settle(_ string, from types.ServiceConfig, s *spec.Service) 
 		s.Restart, s.Update, s.Logs = plain.Restart, plain.Update, plain.Logs
 		s.Stop.Signal, s.Stop.Grace = plain.Stop.Signal, plain.Stop.Grace
 	}
+	if s.Engine == spec.EngineDocker && len(s.Ports) == 0 && keepsData(s.Container) && !givesOrder(from) {
+		s.Update.StartFirst = false // a database, say: two at once would fight over its data
+	}
 	x, _ := from.Extensions[extensionKey].(map[string]any)
 	if !hasKey(x["restart"], "max_delay") {
 		s.Restart.MaxDelay = max(s.Restart.MaxDelay, s.Restart.Delay)
@@ -358,4 +360,12 @@ func (c *converter) settle(_ string, from types.ServiceConfig, s *spec.Service) 
 		s.Command.Args = nil
 	}
 	return nil
+}
+
+func keepsData(c *spec.Container) bool {
+	return slices.ContainsFunc(c.Mounts, func(m spec.Mount) bool { return m.Type != "tmpfs" && !m.ReadOnly })
+}
+
+func givesOrder(from types.ServiceConfig) bool {
+	return from.Deploy != nil && from.Deploy.UpdateConfig != nil && from.Deploy.UpdateConfig.Order != ""
 }

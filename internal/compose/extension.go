@@ -264,6 +264,12 @@ func (c *converter) workers(from types.ServiceConfig, s *spec.Service) setter {
 		if err != nil {
 			return spec.At(path, err)
 		}
+		if s.Engine == spec.EngineDocker {
+			if n != 1 {
+				return &spec.Problem{Where: path, What: "workers inside a container are not part of this version", Fix: "set deploy.replicas, the number of containers"}
+			}
+			return nil
+		}
 		if from.Scale != nil || from.Deploy != nil && from.Deploy.Replicas != nil {
 			c.warn(path, "workers is ignored: deploy.replicas is given as well and counts for processes")
 			return nil

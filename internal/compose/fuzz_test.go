@@ -3,7 +3,6 @@ package compose
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +48,7 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("rendered, but does not load: %v\n%s", err, text)
 		}
 		for i, s := range p.Services {
-			if fmt.Sprintf("%+v", again.Services[i]) != fmt.Sprintf("%+v", s) {
+			if !same(again.Services[i], s) {
 				t.Fatalf("changed by rendering:\n%+v\nwas\n%+v\n%s", again.Services[i], s, text)
 			}
 		}

@@ -40,8 +40,12 @@ func (s *source) ignored(p spec.Project) []spec.Warning {
 // ignoredKey is the warning about one key, or empty.
 func ignoredKey(path string, p spec.Project) string {
 	switch path {
-	case "networks", "volumes", "secrets", "configs", "jobs", "models":
-		return fmt.Sprintf("%s is ignored: there are no containers", path)
+	case "jobs", "models":
+		return fmt.Sprintf("%s is ignored: they are not part of this version", path)
+	case "networks", "volumes", "secrets", "configs":
+		if !slices.ContainsFunc(p.Services, func(s spec.Service) bool { return s.Engine == spec.EngineDocker }) {
+			return fmt.Sprintf("%s is ignored: there are no containers", path)
+		}
 	}
 	rest, inService := strings.CutPrefix(path, "services.")
 	if !inService {
@@ -52,8 +56,11 @@ func ignoredKey(path string, p spec.Project) string {
 		if !found {
 			continue
 		}
-		if s.Engine == spec.EngineExternal {
+		switch s.Engine {
+		case spec.EngineExternal:
 			return ignoredByExternal(s.Name, key)
+		case spec.EngineDocker:
+			return ignoredByContainer(s.Name, key)
 		}
 		return ignoredByProcess(s.Name, key)
 	}
@@ -68,6 +75,31 @@ func ignoredByProcess(service, key string) string {
 		return ""
 	}
 	return fmt.Sprintf("%s of service %s is ignored: it has no meaning for a process", key, service)
+}
+
+// ignoredByContainer names what Compose knows and bulsa does not ask Docker for.
+func ignoredByContainer(service, key string) string {
+	reason := ""
+	switch key {
+	case "deploy.resources", "deploy.resources.limits", "deploy.resources.reservations.memory":
+		return ""
+	case "container_name":
+		reason = "bulsa names its containers PROJECT-SERVICE-N"
+	case "deploy.resources.reservations.cpus", "deploy.resources.reservations.devices", "deploy.resources.reservations.generic_resources",
+		"blkio_config", "cgroup", "cgroup_parent", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime",
+		"credential_spec", "device_cgroup_rules", "external_links", "gpus", "isolation", "links", "mac_address", "mem_swappiness",
+		"oom_kill_disable", "post_start", "pre_start", "pre_stop", "pull_refresh_after", "stdin_open", "storage_opt", "tty",
+		"use_api_socket", "uts", "volumes_from", "models", "provider", "attach", "umask":
+		reason = "it is not part of this version"
+	case "deploy.mode", "deploy.endpoint_mode", "deploy.placement":
+		reason = "only a swarm knows it"
+	default:
+		reason, _ = notYet(key)
+	}
+	if reason == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s of service %s is ignored: %s", key, service, reason)
 }
 
 // ignoredByExternal: of servers that somebody else runs, only ports, checks

@@ -66,7 +66,7 @@ func load(ctx context.Context, o Options) (spec.Project, []spec.Warning, error) 
 		return spec.Project{}, nil, src.explain(err)
 	}
 	c := converter{options: o, source: src, dir: found.dir}
-	project, err := c.project(model, found.names())
+	project, err := c.convert(model, found.names())
 	if err != nil {
 		return spec.Project{}, nil, src.place(err)
 	}

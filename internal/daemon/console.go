@@ -188,8 +188,11 @@ func (c *console) speaking() <-chan struct{} {
 // summary is a service in one line: "4 workers of node app.js on 0.0.0.0:3333".
 func summary(sv spec.Service, ports []string) string {
 	what := fmt.Sprintf("%d %s of %s", sv.Replicas, plural(sv.Replicas, "worker"), strings.Join(sv.Command.Args, " "))
-	if sv.Engine == spec.EngineExternal {
+	switch sv.Engine {
+	case spec.EngineExternal:
 		what = fmt.Sprintf("%d external %s", len(sv.Servers), plural(len(sv.Servers), "server"))
+	case spec.EngineDocker:
+		what = fmt.Sprintf("%d %s of %s", sv.Replicas, plural(sv.Replicas, "container"), sv.Container.Image)
 	}
 	if len(ports) == 0 {
 		return what

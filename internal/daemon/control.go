@@ -172,11 +172,32 @@ func visibleConfig(sv spec.Service) json.RawMessage {
 		names = append(names, name)
 	}
 	sv.Command.Env = names
+	if sv.Container != nil {
+		sv.Container = withoutContents(*sv.Container)
+	}
 	b, err := json.Marshal(sv)
 	if err != nil {
 		return nil
 	}
 	return b
+}
+
+// withoutContents is a container without what secrets, configs and build
+// arguments hold.
+func withoutContents(c spec.Container) *spec.Container {
+	c.Files = slices.Clone(c.Files)
+	for i := range c.Files {
+		c.Files[i].Content = ""
+	}
+	if c.Build != nil {
+		build := *c.Build
+		build.Args = map[string]string{}
+		for name := range c.Build.Args {
+			build.Args[name] = ""
+		}
+		c.Build = &build
+	}
+	return &c
 }
 
 // Scale sets the number of a service's workers.
@@ -274,7 +295,9 @@ func (d *Daemon) Apply(_ context.Context, raw json.RawMessage) (string, error) {
 	}
 	// Workers inherit from the bulsa that runs them, not from whoever changes them.
 	for i, sv := range p.Services {
-		p.Services[i].Command.Env = spec.Inherit(sv.Command.Env, os.Environ())
+		if sv.Engine == spec.EngineProcess {
+			p.Services[i].Command.Env = spec.Inherit(sv.Command.Env, os.Environ())
+		}
 	}
 	if err := check(p); err != nil {
 		return "", admin.Invalid(err.Error())
@@ -290,6 +313,7 @@ func (d *Daemon) Apply(_ context.Context, raw json.RawMessage) (string, error) {
 		return "", err
 	}
 	d.project = p
+	d.containers.Keep(p)
 	retire()
 	if len(changes) == 0 {
 		return "nothing changed", nil

@@ -21,6 +21,7 @@ import (
 	"bulsa/internal/admin"
 	"bulsa/internal/api"
 	"bulsa/internal/engine"
+	"bulsa/internal/engine/docker"
 	"bulsa/internal/engine/external"
 	"bulsa/internal/engine/process"
 	"bulsa/internal/logs"
@@ -60,6 +61,7 @@ type Daemon struct {
 	logs       *logs.Store
 	supervisor *supervisor.Supervisor
 	engines    map[spec.Engine]engine.Engine
+	containers *docker.Engine
 	server     *proxy.Server
 	ports      *ports
 	admin      *admin.Server
@@ -117,6 +119,13 @@ func placed(p spec.Project, service string, err error) error {
 	return &spec.Problem{Where: p.Place("services." + service + "." + key), What: "service " + service + ": " + what}
 }
 
+// Prepare makes sure that the images of p's containers are there: pulled, or
+// built, again with rebuild. It shows the progress on out. The project that it
+// returns is the one to run.
+func Prepare(ctx context.Context, p spec.Project, rebuild bool, out io.Writer) (spec.Project, error) {
+	return docker.Prepare(ctx, p, docker.Images{Build: rebuild, Out: out})
+}
+
 func build(o Options) (*Daemon, error) {
 	d := &Daemon{options: o, started: time.Now(), project: o.Project, down: make(chan struct{})}
 	d.console = newConsole(o.Stdout, o.Stderr)
@@ -129,7 +138,7 @@ func build(o Options) (*Daemon, error) {
 		d.logs.Close()
 		return nil, err
 	}
-	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, Divert: d.ports.divert, Diverting: d.ports.diverting})
+	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, Divert: d.ports.divert})
 	d.supervisor = supervisor.New(o.Project.Name, d.engines)
 	d.ports.server, d.ports.supervisor = d.server, d.supervisor
 	d.sampler = newSampler(d.server)
@@ -153,9 +162,11 @@ func (d *Daemon) buildEngines() error {
 		return fmt.Errorf("cannot run processes: %w", err)
 	}
 	d.ports.visitors = processes
+	d.containers = docker.New(docker.Config{Project: d.options.Project.Name, Logs: d.logs, Logger: d.logger})
 	d.engines = map[spec.Engine]engine.Engine{
 		spec.EngineProcess:  processes,
 		spec.EngineExternal: external.New(),
+		spec.EngineDocker:   d.containers,
 	}
 	return nil
 }
@@ -248,6 +259,7 @@ func (d *Daemon) begin() error {
 	if adminListener != nil {
 		go d.admin.ServeTCP(adminListener)
 	}
+	d.containers.Keep(d.project)
 	if _, err := d.supervisor.Apply(d.project); err != nil {
 		return err
 	}

@@ -71,7 +71,27 @@ const (
 	// Settled: the engine will send no Listening beyond what it sent, or needs
 	// none: the program runs and has no port to wait for.
 	Settled
+	// Checked: the engine checks the instance by itself, and Health is what it
+	// thinks now. It comes before Listening and Settled where there is a check.
+	Checked
+	// Renewed: Start returned before the instance had its final PID, Ref and
+	// start; Renewed has them.
+	Renewed
 )
+
+// Health is an engine's own opinion of an instance, in Docker's words.
+type Health struct {
+	Status string  // starting | healthy | unhealthy
+	Streak int     // failed checks in a row
+	Log    []Check // the last results, oldest first
+}
+
+// Check is one health check that an engine ran by itself.
+type Check struct {
+	Start, End time.Time
+	ExitCode   int
+	Output     string
+}
 
 // Fact is what an engine observed. It carries the instance it is about.
 type Fact struct {
@@ -83,6 +103,8 @@ type Fact struct {
 	Connector any    // Listening: implements balance.Connector, perhaps balance.Passer
 	FixedPort bool   // Listening: the program binds this port by itself; a second run beside it would find it in use
 	Exit      Exit   // Exited
+	Health    Health // Checked
+	Renewed   Instance
 	Message   string // Notice, Unusable; Listening: why it counts as such, where nobody saw it
 }
 
@@ -107,6 +129,7 @@ type Properties struct {
 	Respawns  bool // restarts dead workers by itself
 	Isolated  bool // two runs of one worker never fight for a port: start-first is possible
 	HasOutput bool // its workers' output is captured in bulsa's logs
+	NoCosts   bool // what a command costs cannot be told: Result.CPU is 0
 }
 
 // ErrNoInstance is returned for an instance that does not run (any more).

@@ -15,14 +15,13 @@ import (
 // "json". Loading it again gives services with the same digests, if nothing
 // else is inherited: every default is spelled out, and $ is doubled.
 func Render(p Project, format string) ([]byte, error) {
-	services := make(map[string]any, len(p.Services))
+	services := make(section, len(p.Services))
+	d := shared{networks: section{}, volumes: section{}, secrets: section{}, configs: section{}}
 	for _, s := range p.Services {
-		services[s.Name] = renderService(s)
+		services[s.Name] = renderService(s, d)
 	}
-	doc := struct {
-		Name     string         `json:"name" yaml:"name"`
-		Services map[string]any `json:"services" yaml:"services"`
-	}{p.Name, services}
+	doc := section{"name": p.Name, "services": services}
+	d.addTo(doc)
 	switch format {
 	case "yaml":
 		var out bytes.Buffer
@@ -42,7 +41,7 @@ func Render(p Project, format string) ([]byte, error) {
 // section is one mapping of the rendered file.
 type section = map[string]any
 
-func renderService(s Service) section {
+func renderService(s Service, d shared) section {
 	out := section{
 		"healthcheck": renderHealth(s.Health),
 		"x-bulsa":     renderExtension(s),
@@ -57,9 +56,12 @@ func renderService(s Service) section {
 		}
 		out["depends_on"] = dependencies
 	}
-	if s.Engine == EngineProcess {
+	switch s.Engine {
+	case EngineProcess:
 		renderProcess(s, out)
 		renderCommand(s.Command, out)
+	case EngineDocker:
+		renderContainer(s, out, d)
 	}
 	return out
 }

@@ -22,6 +22,7 @@ type RunFlags struct {
 	Folder      string   // absolute path, when Args[0] names a folder
 	PackageJSON []byte   // the folder's package.json
 	Name        string
+	Engine      string // process | docker; empty: process
 	Workers     string // N or auto
 	CPUs        int    // what auto stands for
 	Publish     []string
@@ -64,7 +65,7 @@ func FromRun(f RunFlags) (Project, []Warning, error) {
 	}
 	s := NewService(name)
 	for _, step := range []func(*RunFlags, *Service) error{
-		runCommand, runEnvironment, runWorkers, runPorts, runHealth, runLife,
+		runEngine, runCommand, runEnvironment, runWorkers, runPorts, runHealth, runLife, runContainer,
 	} {
 		if err := step(&f, &s); err != nil {
 			return Project{}, nil, err
@@ -84,6 +85,11 @@ func serviceName(f RunFlags) string {
 	base := filepath.Base(f.Args[0])
 	if f.Folder != "" {
 		base = filepath.Base(f.Folder)
+	}
+	if f.Engine == string(EngineDocker) {
+		base, _, _ = strings.Cut(base, "@") // NAME:TAG or NAME@DIGEST
+		base, _, _ = strings.Cut(base, ":")
+		return sanitize(base)
 	}
 	if base == "node" {
 		for _, arg := range f.Args[1:] {
@@ -140,9 +146,22 @@ func isTypeScript(file string) bool {
 	return slices.Contains([]string{".ts", ".mts", ".cts"}, path.Ext(file))
 }
 
+func runEngine(f *RunFlags, s *Service) error {
+	switch Engine(f.Engine) {
+	case "", EngineProcess:
+		return nil
+	case EngineDocker:
+		s.Engine = EngineDocker
+		return nil
+	}
+	return &Problem{Where: "--engine", What: fmt.Sprintf("%q is not an engine that runs a command", f.Engine), Fix: "use process or docker"}
+}
+
 func runCommand(f *RunFlags, s *Service) error {
 	s.Command.Dir, s.Command.User = f.Dir, f.User
 	switch {
+	case s.Engine == EngineDocker:
+		s.Command.Dir, s.Command.Args = "", slices.Clone(f.Args[1:])
 	case f.Folder != "":
 		s.Command.Dir = f.Folder
 		args, err := startScript(f)
@@ -200,11 +219,18 @@ func runEnvironment(f *RunFlags, s *Service) error {
 			}
 		}
 	}
-	env := Environment(f.Environ)
+	own := Environment(f.Environ)
+	env := map[string]string{} // a container inherits nothing
+	if s.Engine == EngineProcess {
+		maps.Copy(env, own)
+	}
 	for _, entry := range append(lines, f.Env...) {
 		name, value, given := strings.Cut(entry, "=")
 		if name == "" || strings.ContainsAny(name, " \t") {
 			return &Problem{Where: "--env", What: fmt.Sprintf("%q is not a variable", entry), Fix: "write KEY=VALUE, or KEY to pass on bulsa's own"}
+		}
+		if inherited, known := own[name]; !given && known {
+			env[name] = inherited
 		}
 		if given {
 			env[name] = value
@@ -351,6 +377,38 @@ func runLife(f *RunFlags, s *Service) error {
 		{"--stop-timeout", grace, &s.Stop.Grace},
 		{"--hold", f.Hold, &s.Forward.Hold},
 	})
+}
+
+// runContainer makes the container of an image, on a network of the project's own.
+func runContainer(f *RunFlags, s *Service) error {
+	if s.Engine != EngineDocker {
+		return nil
+	}
+	s.Container = &Container{
+		Image:   f.Args[0],
+		Network: Networking{Networks: []Network{{Key: "default", Name: projectName(s.Name) + "_default"}}},
+	}
+	if f.StopSignal != "" {
+		s.Container.StopSignal = s.Stop.Signal
+	}
+	h := &s.Container.Healthcheck
+	h.Test, h.Retries = s.Health.Test, f.HealthRetries
+	s.Health.Test = nil // Docker's business
+	if f.NoHealthcheck {
+		h.Test = []string{"NONE"}
+	}
+	for _, d := range []struct {
+		given    string
+		from, to *time.Duration
+	}{
+		{f.HealthInterval, &s.Health.Interval, &h.Interval}, {f.HealthTimeout, &s.Health.Timeout, &h.Timeout},
+		{f.HealthStartPeriod, &s.Health.StartPeriod, &h.StartPeriod}, {f.HealthStartInterval, &s.Health.StartInterval, &h.StartInterval},
+	} {
+		if d.given != "" {
+			*d.to = *d.from
+		}
+	}
+	return nil
 }
 
 // asFlag renames the place of a problem from the file's words to the flag's.

@@ -41,6 +41,7 @@ type Engine string
 const (
 	EngineProcess  Engine = "process"  // operating-system processes
 	EngineExternal Engine = "external" // servers that somebody else runs
+	EngineDocker   Engine = "docker"   // containers of a Docker Engine
 )
 
 // Service is one named set of equal workers.
@@ -63,14 +64,15 @@ type Service struct {
 	NodeMode  NodeMode     `json:"node_mode"`
 	EventLoop EventLoop    `json:"event_loop"`
 	DependsOn []Dependency `json:"depends_on,omitempty"`
-	Servers   []Server     `json:"servers,omitempty"` // EngineExternal only
+	Servers   []Server     `json:"servers,omitempty"`   // EngineExternal only
+	Container *Container   `json:"container,omitempty"` // EngineDocker only
 }
 
 // Command is what a worker executes and in which surroundings.
 type Command struct {
-	Args []string `json:"args"`           // entrypoint and command, already split; Args[0] is looked up in the worker's PATH
-	Dir  string   `json:"dir"`            // absolute working directory
-	Env  []string `json:"env"`            // KEY=VALUE, sorted by key; the whole environment: bulsa's own, inherited, with the service's on top (PORT and BULSA_* are added at the start)
+	Args []string `json:"args"`           // entrypoint and command, already split; Args[0] is looked up in the worker's PATH. Of a container: the command alone, nil: the image's
+	Dir  string   `json:"dir"`            // absolute working directory; of a container: inside it, empty: the image's
+	Env  []string `json:"env"`            // KEY=VALUE, sorted by key; the whole environment: bulsa's own, inherited, with the service's on top (PORT and BULSA_* are added at the start). A container inherits nothing
 	User string   `json:"user,omitempty"` // user[:group], names or numbers; empty: bulsa's own
 	Init bool     `json:"init,omitempty"` // accepted for Compose; bulsa always reaps
 }

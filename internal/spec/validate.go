@@ -122,18 +122,24 @@ func (v *checker) engine(s Service) {
 		v.check("x-bulsa.servers", len(s.Servers) == 0, "a service of processes has no servers of its own", "set engine: external, or remove servers")
 		v.check("command", len(s.Command.Args) > 0 && s.Command.Args[0] != "", "service "+s.Name+" has no command", "give a command, or servers under x-bulsa with engine: external")
 		v.noNUL("command", s.Command.Args...)
-		v.noNUL("environment", s.Command.Env...)
 		v.noNUL("working_dir", s.Command.Dir)
-		for _, variable := range s.Command.Env {
-			name, _, found := strings.Cut(variable, "=")
-			v.check("environment", found && name != "", fmt.Sprintf("%q is not a variable", variable), "write KEY: value")
-		}
+		v.environment(s.Command.Env)
 	case EngineExternal:
 		v.servers(s)
-	case "docker", "swarm", "kubernetes":
-		v.check("x-bulsa.engine", false, fmt.Sprintf("the %s engine is not part of this version", s.Engine), "use process or external")
+	case EngineDocker:
+		v.container(s)
+	case "swarm", "kubernetes":
+		v.check("x-bulsa.engine", false, fmt.Sprintf("the %s engine is not part of this version", s.Engine), "use process, docker or external")
 	default:
-		v.oneOf("x-bulsa.engine", string(s.Engine), string(EngineProcess), string(EngineExternal))
+		v.oneOf("x-bulsa.engine", string(s.Engine), string(EngineProcess), string(EngineDocker), string(EngineExternal))
+	}
+}
+
+func (v *checker) environment(variables []string) {
+	v.noNUL("environment", variables...)
+	for _, variable := range variables {
+		name, _, found := strings.Cut(variable, "=")
+		v.check("environment", found && name != "", fmt.Sprintf("%q is not a variable", variable), "write KEY: value")
 	}
 }
 
@@ -298,10 +304,10 @@ func validateDependencies(s Service, all []Service) error {
 		i := slices.IndexFunc(all, func(other Service) bool { return other.Name == d.Service })
 		if i >= 0 {
 			target := all[i]
-			v.check("condition", d.Condition != ServiceHealthy || target.Health.Enabled(),
+			v.check("condition", d.Condition != ServiceHealthy || target.mayBeHealthy(),
 				fmt.Sprintf("service %s waits for %s to be healthy, but %s has no health check: it would wait for ever", s.Name, d.Service, d.Service),
 				fmt.Sprintf("give %s a healthcheck, or use condition: service_started", d.Service))
-			v.check("condition", d.Condition != ServiceCompleted || target.Engine == EngineProcess,
+			v.check("condition", d.Condition != ServiceCompleted || target.Engine != EngineExternal,
 				fmt.Sprintf("service %s waits for %s to complete, but servers that somebody else runs never complete", s.Name, d.Service),
 				"use condition: service_started")
 		}
@@ -310,6 +316,15 @@ func validateDependencies(s Service, all []Service) error {
 		}
 	}
 	return nil
+}
+
+// mayBeHealthy reports whether workers of s can have a health check: that of an
+// image is not known before it runs.
+func (s Service) mayBeHealthy() bool {
+	if s.Engine == EngineDocker {
+		return !s.Health.Disabled
+	}
+	return s.Health.Enabled()
 }
 
 // validatePublished refuses services on one port that cannot share it.

@@ -79,7 +79,10 @@ func TestWhatCannotRunIsRefusedWithItsPlace(t *testing.T) {
 		{"no answer time-out", func(s *Service) { s.Forward.AnswerTimeout = 0 }, "services.app.x-bulsa.timeouts.answer"},
 		{"no log files", func(s *Service) { s.Logs.MaxFiles = 0 }, "services.app.logging.options.max-file"},
 		{"servers of a process", func(s *Service) { s.Servers = []Server{NewServer("a:1")} }, "services.app.x-bulsa.servers"},
-		{"docker", func(s *Service) { s.Engine = "docker" }, "services.app.x-bulsa.engine"},
+		{"container without an image", func(s *Service) { s.Engine = EngineDocker }, "services.app.image"},
+		{"pull policy", func(s *Service) { s.Engine, s.Container = EngineDocker, &Container{Image: "a", Pull: "daily"} }, "services.app.pull_policy"},
+		{"build policy without a build", func(s *Service) { s.Engine, s.Container = EngineDocker, &Container{Image: "a", Pull: PullBuild} }, "services.app.pull_policy"},
+		{"swarm", func(s *Service) { s.Engine = "swarm" }, "services.app.x-bulsa.engine"},
 		{"unknown engine", func(s *Service) { s.Engine = "proces" }, "services.app.x-bulsa.engine"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -62,6 +62,7 @@ type workerLoop struct {
 	ended     time.Time
 	history   []Change
 	checks    checkTotals
+	reported  time.Time // end of the last check of the engine's own that is in checks
 	checkStop context.CancelFunc
 	deaths    map[string]uint64 // by kind of cause
 	working   sync.WaitGroup    // checks and drain watches
@@ -155,6 +156,11 @@ func (w *workerLoop) observe(f engine.Fact) {
 		w.step(worker.Fact{Kind: worker.Listening, Instance: instance, Cause: f.Message})
 	case engine.Settled:
 		w.step(worker.Fact{Kind: worker.Listening, Instance: instance, Cause: "it runs"})
+	case engine.Checked:
+		w.checked(f)
+	case engine.Renewed:
+		w.instance = f.Renewed
+		w.report()
 	case engine.Closed:
 		w.closed(f.Port)
 	case engine.Notice:
@@ -175,6 +181,9 @@ func (w *workerLoop) opened(f engine.Fact) {
 		w.closed(f.Port)
 	}
 	connector, _ := f.Connector.(balance.Connector)
+	if known, ok := w.ports[f.Port]; ok && known.address != f.Address {
+		w.closed(f.Port) // it moved
+	}
 	w.ports[f.Port] = port{address: f.Address, connector: connector}
 	if f.FixedPort {
 		w.service.inbox.put(serviceMessage{fixedPort: true})
@@ -182,6 +191,20 @@ func (w *workerLoop) opened(f engine.Fact) {
 	if w.published != nil {
 		w.publish()
 	}
+}
+
+// checked takes over what the engine's own checks say; those that are new count.
+func (w *workerLoop) checked(f engine.Fact) {
+	report := worker.Report{Status: f.Health.Status, Streak: f.Health.Streak}
+	for _, c := range f.Health.Log {
+		r := worker.CheckResult{Start: c.Start, End: c.End, ExitCode: c.ExitCode, Output: c.Output}
+		if r.End.After(w.reported) {
+			w.checks.add(r)
+			w.reported = r.End
+		}
+		report.Log = append(report.Log, r)
+	}
+	w.step(worker.Fact{Kind: worker.Reported, Instance: string(f.Instance), Report: report})
 }
 
 func (w *workerLoop) closed(p engine.Port) {

@@ -2,6 +2,8 @@ package worker
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"bulsa/internal/spec"
@@ -43,6 +45,8 @@ type monitor struct {
 	failures int       // counted ones, in a row
 	passes   int       // in a row
 	log      []CheckResult
+
+	report Report // of the engine's own checks, beside these; no Status: it makes none
 }
 
 func newMonitor(h spec.Health, stagger time.Duration) monitor {
@@ -66,6 +70,7 @@ func newMonitor(h spec.Health, stagger time.Duration) monitor {
 
 // begin resets all but the log, which Docker keeps across restarts, too.
 func (m *monitor) begin(now time.Time) {
+	m.report = Report{}
 	if !m.enabled {
 		return
 	}
@@ -181,18 +186,49 @@ func (m *monitor) keep(r CheckResult) {
 }
 
 // passed reports whether the checks, if any, let the worker be ready.
-func (m *monitor) passed() bool { return !m.enabled || m.status == healthHealthy }
+func (m *monitor) passed() bool { return m.overall() == healthNone || m.overall() == healthHealthy }
+
+// overall is the worse of what bulsa's checks and the engine's own say.
+func (m *monitor) overall() string {
+	for _, worst := range []string{healthUnhealthy, healthStarting, healthHealthy} {
+		if m.status == worst || m.report.Status == worst {
+			return worst
+		}
+	}
+	return healthNone
+}
+
+// results are the last checks of both kinds, in the order in which they ended.
+func (m *monitor) results() []CheckResult {
+	if len(m.report.Log) == 0 {
+		return m.log[:len(m.log):len(m.log)]
+	}
+	all := append(slices.Clone(m.log), m.report.Log...)
+	slices.SortStableFunc(all, func(a, b CheckResult) int { return a.End.Compare(b.End) })
+	return all[max(0, len(all)-maxLog):]
+}
 
 // verdict says in words what the last results amount to.
 func (m *monitor) verdict() string {
-	if m.status != healthUnhealthy {
+	log, failures := m.log, m.failures
+	switch {
+	case m.status == healthUnhealthy:
+	case m.report.Status == healthUnhealthy:
+		log, failures = m.report.Log, m.report.Streak
+	default:
 		return "check passed"
 	}
-	last := m.log[len(m.log)-1]
-	if last.ExitCode == -1 {
-		return fmt.Sprintf("%s in a row failed, the last one timed out", count(m.failures, "check"))
+	if len(log) == 0 {
+		return "the engine's own checks failed"
 	}
-	return fmt.Sprintf("%s in a row failed, the last one with exit status %d", count(m.failures, "check"), last.ExitCode)
+	last := log[len(log)-1]
+	switch {
+	case last.ExitCode == -1 && strings.HasPrefix(last.Output, "OCI runtime exec failed"): // Docker's words for a command that is not there
+		return fmt.Sprintf("%s in a row could not run: %s", count(failures, "check"), last.Output)
+	case last.ExitCode == -1:
+		return fmt.Sprintf("%s in a row failed, the last one timed out", count(failures, "check"))
+	}
+	return fmt.Sprintf("%s in a row failed, the last one with exit status %d", count(failures, "check"), last.ExitCode)
 }
 
 // endOf is the end of a check, which its result should name; a result without

@@ -89,21 +89,22 @@ func (m *Machine) Restarts() int { return m.restarts }
 // Health returns Docker's word: none, starting, healthy or unhealthy. A worker
 // that has ended reads unhealthy, as a stopped container does.
 func (m *Machine) Health() string {
-	if m.monitor.enabled && m.instance == "" && m.runs > m.config.FirstRun {
+	health := m.monitor.overall()
+	if health != healthNone && m.instance == "" && m.runs > m.config.FirstRun {
 		return healthUnhealthy
 	}
 	if m.silent != "" && m.instance != "" {
 		return healthUnhealthy
 	}
-	return m.monitor.status
+	return health
 }
 
 // Streak returns how many counted checks in a row have failed.
-func (m *Machine) Streak() int { return m.monitor.failures }
+func (m *Machine) Streak() int { return max(m.monitor.failures, m.monitor.report.Streak) }
 
 // Log returns the last five check results, oldest first. It is never changed
 // afterwards: the next result makes a new one.
-func (m *Machine) Log() []CheckResult { return m.monitor.log[:len(m.monitor.log):len(m.monitor.log)] }
+func (m *Machine) Log() []CheckResult { return m.monitor.results() }
 
 // LastExit returns how the latest finished run ended, or nil.
 func (m *Machine) LastExit() *Exit { return m.lastExit }
@@ -150,7 +151,7 @@ func (m *Machine) Step(now time.Time, f Fact) []Effect {
 // instance, count the death of the last run against the new one.
 func (m *Machine) stale(f Fact) bool {
 	switch f.Kind {
-	case Listening, Checked, Exited, Idle, Unusable, Silent, Beats:
+	case Listening, Checked, Exited, Idle, Unusable, Silent, Beats, Reported:
 		return m.instance == "" || f.Instance != m.instance
 	}
 	return false
@@ -178,6 +179,9 @@ func (m *Machine) stepRunning(now time.Time, f Fact) []Effect {
 		return m.listens(now, either(f.Cause, "it listens"))
 	case Checked:
 		return m.checked(now, f.Result)
+	case Reported:
+		m.monitor.report = f.Report
+		return m.judge(now, m.monitor.verdict())
 	case Wake:
 		return m.checkDue(now)
 	case Exited:
@@ -288,7 +292,7 @@ func (m *Machine) checked(now time.Time, r CheckResult) []Effect {
 func (m *Machine) judge(now time.Time, cause string) []Effect {
 	next := Starting
 	switch {
-	case m.monitor.status == healthUnhealthy, m.silent != "":
+	case m.monitor.overall() == healthUnhealthy, m.silent != "":
 		next = Unhealthy
 	case m.listening && m.monitor.passed():
 		next = Ready

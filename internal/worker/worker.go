@@ -58,15 +58,24 @@ const (
 	Hurry                         // asked to end at once, without drain or grace
 	Silent                        // its event loop has not turned for too long; Cause says how long
 	Beats                         // it turns again
+	Reported                      // Report holds what the engine's own checks say
 )
 
+// Report is what an engine that checks its instances by itself says of one.
+type Report struct {
+	Status string        // starting | healthy | unhealthy
+	Streak int           // failed checks in a row
+	Log    []CheckResult // the last results, oldest first
+}
+
 // Fact is one input of the machine. Listening, Checked, Exited, Idle, Unusable,
-// Silent and Beats are about one run and carry its Instance; about any other than the
+// Silent, Beats and Reported are about one run and carry its Instance; about any other than the
 // current one they are ignored. Start, Drain, Hurry and Wake carry none.
 type Fact struct {
 	Kind     FactKind
 	Instance string
 	Result   CheckResult
+	Report   Report
 	Exit     Exit
 	Cause    string
 }

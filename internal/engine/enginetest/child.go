@@ -26,10 +26,19 @@ const programVariable = "ENGINETEST_PROGRAM"
 // the worker too.
 //
 //	func TestMain(m *testing.M) { enginetest.Main(m) }
-func Main(m *testing.M) {
+//
+// What is given besides is called after the last test.
+func Main(m *testing.M, after ...func() error) {
 	program := os.Getenv(programVariable)
 	if program == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		for _, clean := range after {
+			if err := clean(); err != nil {
+				fmt.Fprintln(os.Stderr, "error:", err)
+				code = 1
+			}
+		}
+		os.Exit(code)
 	}
 	name, argument, _ := strings.Cut(program, " ")
 	run := programs()[name]

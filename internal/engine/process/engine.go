@@ -50,7 +50,7 @@ type Config struct {
 type Engine struct {
 	cfg      Config
 	log      *slog.Logger
-	facts    *stream
+	facts    *engine.Stream
 	children *children
 	table    *processTable
 	state    *stateFile
@@ -99,7 +99,7 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("cannot start the process engine: %w", err)
 	}
 	e := &Engine{
-		cfg: c, log: c.Logger, facts: newStream(), state: state,
+		cfg: c, log: c.Logger, facts: engine.NewStream(), state: state,
 		children: newChildren(), table: &processTable{}, catalog: libuv.NewCatalog(c.CacheDir),
 		runs: map[engine.InstanceID]*run{}, plans: map[string]*plan{}, cluster: map[string]*cluster{},
 		executions: map[*execution]struct{}{}, doors: map[int]*door{},
@@ -199,7 +199,7 @@ func (e *Engine) List(context.Context) ([]engine.Instance, error) {
 }
 
 // Facts is the stream of what happens to the workers.
-func (e *Engine) Facts() <-chan engine.Fact { return e.facts.out }
+func (e *Engine) Facts() <-chan engine.Fact { return e.facts.Facts() }
 
 // Close kills all workers and commands and waits for them, at most for 10 seconds.
 func (e *Engine) Close() error {
@@ -225,7 +225,7 @@ func (e *Engine) Close() error {
 	e.guard.dismiss()
 	e.children.close()
 	e.state.discard()
-	e.facts.close(closeGrace)
+	e.facts.Close(closeGrace)
 	return nil
 }
 

@@ -25,7 +25,7 @@ func (r *run) collision(port int) string {
 			rival.emit(engine.Fact{Kind: engine.Unusable, Message: message})
 		}
 	}
-	r.engine.facts.send(engine.Fact{Kind: engine.Unusable, Instance: r.launch.ID, At: time.Now(), Message: message})
+	r.engine.facts.Send(engine.Fact{Kind: engine.Unusable, Instance: r.launch.ID, At: time.Now(), Message: message})
 	return message
 }
 

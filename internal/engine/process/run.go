@@ -301,7 +301,7 @@ func (r *run) live() {
 	r.flush()
 	exit := r.exit(status, oomBefore)
 	r.engine.forget(r)
-	r.engine.facts.send(engine.Fact{Kind: engine.Exited, Instance: r.launch.ID, At: time.Now(), Exit: exit})
+	r.engine.facts.Send(engine.Fact{Kind: engine.Exited, Instance: r.launch.ID, At: time.Now(), Exit: exit})
 }
 
 // clean returns when nothing of the run is left but the zombie of its leader.
@@ -403,7 +403,7 @@ func (r *run) emit(f engine.Fact) {
 		delete(r.lines, f.Port)
 	}
 	f.Instance, f.At = r.launch.ID, time.Now()
-	r.engine.facts.send(f)
+	r.engine.facts.Send(f)
 }
 
 func (r *run) signal(sig syscall.Signal) error {

@@ -1,43 +1,46 @@
-package process
+package engine
 
 import (
 	"sync"
 	"time"
-
-	"bulsa/internal/engine"
 )
 
-// stream carries facts to their one reader. Sending never waits: a run must
+// Stream carries the facts of an engine to their one reader. Sending never waits: a run must
 // not stand still because the reader is busy starting another one.
-type stream struct {
-	out  chan engine.Fact
+type Stream struct {
+	out  chan Fact
 	wake chan struct{} // one token: there is something to do
 	stop chan struct{} // closed: give up on the reader
 	done chan struct{}
 
 	mu     sync.Mutex
-	queue  []engine.Fact
+	queue  []Fact
 	closed bool
 }
 
-func newStream() *stream {
-	s := &stream{
-		out: make(chan engine.Fact, 64), wake: make(chan struct{}, 1),
+// NewStream makes a stream; Close ends it.
+func NewStream() *Stream {
+	s := &Stream{
+		out: make(chan Fact, 64), wake: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go s.pump()
 	return s
 }
 
-func (s *stream) send(f engine.Fact) {
+// Facts is the end of the stream that is read.
+func (s *Stream) Facts() <-chan Fact { return s.out }
+
+// Send queues a fact.
+func (s *Stream) Send(f Fact) {
 	s.mu.Lock()
 	s.queue = append(s.queue, f)
 	s.mu.Unlock()
 	s.nudge()
 }
 
-// close delivers what is queued, within patience, and closes the channel.
-func (s *stream) close(patience time.Duration) {
+// Close delivers what is queued, within patience, and closes the channel.
+func (s *Stream) Close(patience time.Duration) {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -50,14 +53,14 @@ func (s *stream) close(patience time.Duration) {
 	}
 }
 
-func (s *stream) nudge() {
+func (s *Stream) nudge() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (s *stream) pump() {
+func (s *Stream) pump() {
 	defer close(s.done)
 	defer close(s.out)
 	for {
@@ -78,7 +81,7 @@ func (s *stream) pump() {
 	}
 }
 
-func (s *stream) take() ([]engine.Fact, bool) {
+func (s *Stream) take() ([]Fact, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	batch := s.queue

@@ -1,0 +1,116 @@
+package dockertest
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/client"
+)
+
+// Build builds an image from a Dockerfile and the files beside it, by path.
+func (d *Daemon) Build(name, dockerfile string, files map[string][]byte) error {
+	context := &bytes.Buffer{}
+	w := tar.NewWriter(context)
+	add(w, "Dockerfile", []byte(dockerfile), 0o644)
+	for path, content := range files {
+		add(w, path, content, 0o755)
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return d.build(name, context)
+}
+
+func (d *Daemon) build(name string, content io.Reader) error {
+	c, err := d.Client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	answer, err := c.ImageBuild(context.Background(), content, client.ImageBuildOptions{Tags: []string{name}, Remove: true, ForceRemove: true})
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && bytes.Contains(text, []byte(`"errorDetail"`)) {
+		err = fmt.Errorf("cannot build %s: %s", name, text)
+	}
+	return err
+}
+
+// BuildBase builds an image of this machine's programs, with the libraries
+// that they need: what a registry's base image would have.
+func (d *Daemon) BuildBase(name string, programs ...string) error {
+	read, write := io.Pipe()
+	go func() { write.CloseWithError(WriteBase(write, programs...)) }()
+	defer read.Close()
+	return d.build(name, read)
+}
+
+// WriteBase writes the context of such a build: a Dockerfile and the files.
+func WriteBase(out io.Writer, programs ...string) error {
+	var files, links []string
+	for _, program := range programs {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			return fmt.Errorf("the base image needs %s: %w", program, err)
+		}
+		needed, err := libraries(path)
+		if err != nil {
+			return err
+		}
+		files = append(append(files, path), needed...)
+		links = append(links, path)
+	}
+	slices.Sort(files)
+	w := tar.NewWriter(out)
+	add(w, "Dockerfile", []byte("FROM scratch\nCOPY root/ /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"), 0o644)
+	add(w, "root/etc/passwd", []byte("root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1000::/:/bin/sh\n"), 0o644)
+	for _, file := range slices.Compact(files) {
+		content, err := os.ReadFile(file) // follows links
+		if err != nil {
+			return err
+		}
+		add(w, "root"+file, content, 0o755)
+	}
+	for _, path := range links {
+		if path != "/bin/"+filepath.Base(path) { // scripts and checks ask for /bin/sh
+			_ = w.WriteHeader(&tar.Header{Name: "root/bin/" + filepath.Base(path), Linkname: path, Mode: 0o777, Typeflag: tar.TypeSymlink})
+		}
+	}
+	add(w, "root/tmp/.keep", nil, 0o644)
+	return w.Close()
+}
+
+// libraries are the shared libraries and the loader that a program needs; a
+// static one needs none.
+func libraries(path string) ([]string, error) {
+	out, err := exec.Command("ldd", path).Output()
+	if err != nil {
+		return nil, nil // not a dynamic executable
+	}
+	var files []string
+	for line := range strings.Lines(string(out)) {
+		for _, word := range strings.Fields(line) {
+			if filepath.IsAbs(word) {
+				files = append(files, word)
+			}
+		}
+	}
+	return files, nil
+}
+
+func add(w *tar.Writer, name string, content []byte, mode int64) {
+	// Errors show at Close.
+	_ = w.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(content)), Typeflag: tar.TypeReg})
+	_, _ = w.Write(content)
+}

@@ -1,0 +1,317 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/moby/go-archive"
+	"github.com/moby/moby/api/pkg/authconfig"
+	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/jsonmessage"
+	"github.com/moby/patternmatcher/ignorefile"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"bulsa/internal/spec"
+)
+
+// dockerHub is how docker's configuration names the registry of names without one.
+const dockerHub = "https://index.docker.io/v1/"
+
+// Images is what Prepare needs to know.
+type Images struct {
+	Host  string    // see Config
+	Build bool      // build again what can be built
+	Out   io.Writer // progress, with bars where it is a terminal
+}
+
+// Prepare makes sure that the image of every container of p is there: it is
+// built or pulled as the file says. The project that it returns names the images
+// by what they are now, so that another image is another release. Nothing is
+// asked of Docker where no service is a container. An error is a *spec.Problem.
+func Prepare(ctx context.Context, p spec.Project, o Images) (spec.Project, error) {
+	first := slices.IndexFunc(p.Services, func(s spec.Service) bool { return s.Engine == spec.EngineDocker })
+	if first < 0 {
+		return p, nil
+	}
+	conn, err := connect(ctx, o.Host, false)
+	if err != nil {
+		return p, &spec.Problem{Where: p.Place("services." + p.Services[first].Name + ".image"), What: err.Error()}
+	}
+	defer conn.Close()
+	p.Services = slices.Clone(p.Services)
+	done := map[string]string{} // id by reference and platform
+	for i, s := range p.Services {
+		if s.Engine != spec.EngineDocker {
+			continue
+		}
+		c := *s.Container
+		key := c.Image + " " + c.Platform
+		if done[key] == "" || c.Build != nil {
+			j := job{conn: conn, images: o, service: s.Name, container: c}
+			if done[key], err = j.provide(ctx); err != nil {
+				what := "image"
+				if c.Build != nil {
+					what = "build"
+				}
+				return p, &spec.Problem{Where: p.Place("services." + s.Name + "." + what), What: fmt.Sprintf("service %s: %v", s.Name, err)}
+			}
+		}
+		c.ImageID = done[key]
+		p.Services[i].Container = &c
+	}
+	return p, nil
+}
+
+// job provides the image of one service.
+type job struct {
+	conn      *connection
+	images    Images
+	service   string
+	container spec.Container
+}
+
+// provide returns the id of the image, once it is there.
+func (j job) provide(ctx context.Context) (string, error) {
+	id, err := j.find(ctx)
+	if err != nil {
+		return "", err
+	}
+	c := j.container
+	switch {
+	case c.Build != nil && (j.images.Build || c.Pull == spec.PullBuild || id == "" && c.Pull != spec.PullNever):
+		err = j.build(ctx)
+	case c.Build == nil && (c.Pull == spec.PullAlways || id == "" && c.Pull != spec.PullNever):
+		err = j.pull(ctx)
+	case id != "":
+		return id, nil
+	default:
+		return "", fmt.Errorf("the image %s is not there, and pull_policy is never", c.Image)
+	}
+	if err != nil {
+		return "", err
+	}
+	if id, err = j.find(ctx); id == "" && err == nil {
+		err = fmt.Errorf("the image %s is not there, although it was made", c.Image)
+	}
+	return id, err
+}
+
+// find returns the id of the image, or nothing.
+func (j job) find(ctx context.Context) (string, error) {
+	found, err := j.conn.ImageInspect(ctx, j.container.Image)
+	if errdefs.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot look at the image %s: %w", j.container.Image, plain(err))
+	}
+	return found.ID, nil
+}
+
+func (j job) pull(ctx context.Context) error {
+	name, err := reference.ParseNormalizedNamed(j.container.Image)
+	if err != nil {
+		return fmt.Errorf("%q is not an image: %w", j.container.Image, err)
+	}
+	fmt.Fprintf(j.images.Out, "%s: pulling %s\n", j.service, j.container.Image)
+	auth, err := credentials(reference.Domain(name))
+	if err != nil {
+		return err
+	}
+	platforms, err := platforms(j.container.Platform)
+	if err != nil {
+		return err
+	}
+	answer, err := j.conn.ImagePull(ctx, reference.TagNameOnly(name).String(), client.ImagePullOptions{RegistryAuth: auth, Platforms: platforms})
+	if err != nil {
+		return fmt.Errorf("cannot pull %s: %w", j.container.Image, plain(err))
+	}
+	defer answer.Close()
+	if err := jsonmessage.DisplayStream(answer, j.images.Out); err != nil {
+		return fmt.Errorf("cannot pull %s: %w", j.container.Image, plain(err))
+	}
+	return nil
+}
+
+// credentials are docker's own for a registry, from its configuration and its
+// credential helpers.
+func credentials(domain string) (string, error) {
+	file, err := dockerConfig()
+	if err != nil {
+		return "", err
+	}
+	if domain == "docker.io" {
+		domain = dockerHub
+	}
+	found, err := file.GetAuthConfig(domain)
+	if err != nil {
+		return "", fmt.Errorf("docker's credentials for %s cannot be read: %w", domain, err)
+	}
+	return authconfig.Encode(registry.AuthConfig{
+		Username: found.Username, Password: found.Password, Auth: found.Auth,
+		ServerAddress: found.ServerAddress, IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
+	})
+}
+
+func dockerConfig() (*configfile.ConfigFile, error) {
+	file, err := config.Load(config.Dir())
+	if err != nil {
+		return nil, fmt.Errorf("docker's configuration cannot be read: %w", err)
+	}
+	return file, nil
+}
+
+// platforms reads os/arch[/variant].
+func platforms(text string) ([]ocispec.Platform, error) {
+	if text == "" {
+		return nil, nil
+	}
+	parts := strings.Split(text, "/")
+	if len(parts) < 2 || len(parts) > 3 {
+		return nil, fmt.Errorf("%q is not a platform: write it like linux/amd64", text)
+	}
+	p := ocispec.Platform{OS: parts[0], Architecture: parts[1]}
+	if len(parts) == 3 {
+		p.Variant = parts[2]
+	}
+	return []ocispec.Platform{p}, nil
+}
+
+// build builds the image by Docker's own builder.
+func (j job) build(ctx context.Context) error {
+	b := j.container.Build
+	fmt.Fprintf(j.images.Out, "%s: building %s\n", j.service, j.container.Image)
+	options, err := j.buildOptions()
+	if err != nil {
+		return err
+	}
+	var content io.ReadCloser
+	if strings.Contains(b.Context, "://") || strings.HasPrefix(b.Context, "git@") || strings.HasPrefix(b.Context, "github.com/") {
+		options.RemoteContext = b.Context
+	} else if content, options.Dockerfile, err = buildContext(*b); err != nil {
+		return err
+	}
+	var body io.Reader
+	if content != nil {
+		defer content.Close()
+		body = content
+	}
+	answer, err := j.conn.ImageBuild(ctx, body, options)
+	if err != nil {
+		return fmt.Errorf("cannot build %s: %w", j.container.Image, plain(err))
+	}
+	defer answer.Body.Close()
+	if err := jsonmessage.DisplayStream(answer.Body, j.images.Out); err != nil {
+		if strings.Contains(err.Error(), "BuildKit") {
+			return fmt.Errorf("cannot build %s: %w; build it with docker build, and name it with image", j.container.Image, plain(err))
+		}
+		return fmt.Errorf("cannot build %s: %w", j.container.Image, plain(err))
+	}
+	return nil
+}
+
+func (j job) buildOptions() (client.ImageBuildOptions, error) {
+	b := j.container.Build
+	o := client.ImageBuildOptions{
+		Tags: append([]string{j.container.Image}, b.Tags...), Dockerfile: b.Dockerfile, Target: b.Target, Labels: b.Labels,
+		CacheFrom: b.CacheFrom, ExtraHosts: b.ExtraHosts, NetworkMode: b.Network, ShmSize: b.ShmSize, NoCache: b.NoCache,
+		PullParent: b.Pull, Remove: true, ForceRemove: true, BuildArgs: map[string]*string{}, AuthConfigs: map[string]registry.AuthConfig{},
+	}
+	for name, value := range b.Args {
+		o.BuildArgs[name] = &value
+	}
+	file, err := dockerConfig()
+	if err != nil {
+		return o, err
+	}
+	all, err := file.GetAllCredentials()
+	if err != nil {
+		return o, fmt.Errorf("docker's credentials cannot be read: %w", err)
+	}
+	for domain, c := range all {
+		o.AuthConfigs[domain] = registry.AuthConfig{
+			Username: c.Username, Password: c.Password, Auth: c.Auth,
+			ServerAddress: c.ServerAddress, IdentityToken: c.IdentityToken, RegistryToken: c.RegistryToken,
+		}
+	}
+	o.Platforms, err = platforms(j.container.Platform)
+	return o, err
+}
+
+// buildContext packs the folder without what .dockerignore names, and says
+// where in it the Dockerfile is. One from elsewhere is packed beside it.
+func buildContext(b spec.Build) (io.ReadCloser, string, error) {
+	info, err := os.Stat(b.Context)
+	if err != nil || !info.IsDir() {
+		return nil, "", fmt.Errorf("the build context %s is not a folder", b.Context)
+	}
+	path := b.Dockerfile
+	if path == "" {
+		path = filepath.Join(b.Context, "Dockerfile")
+	}
+	inside, err := filepath.Rel(b.Context, path)
+	foreign := b.Inline != "" || err != nil || strings.HasPrefix(inside, "..")
+	var dockerfile []byte
+	switch {
+	case b.Inline != "":
+		dockerfile = []byte(b.Inline)
+	case foreign:
+		if dockerfile, err = os.ReadFile(path); err != nil {
+			return nil, "", fmt.Errorf("the Dockerfile cannot be read: %w", err)
+		}
+	default:
+		if _, err := os.Stat(path); err != nil {
+			return nil, "", fmt.Errorf("there is no Dockerfile at %s", path)
+		}
+	}
+	excluded, err := ignored(b.Context, path)
+	if err != nil {
+		return nil, "", err
+	}
+	if !foreign {
+		excluded = append(excluded, "!"+filepath.ToSlash(inside)) // the builder needs it, whatever .dockerignore says
+	}
+	packed, err := archive.TarWithOptions(b.Context, &archive.TarOptions{ExcludePatterns: excluded, ChownOpts: &archive.ChownOpts{}})
+	if err != nil {
+		return nil, "", fmt.Errorf("the build context cannot be packed: %w", err)
+	}
+	if !foreign {
+		return packed, filepath.ToSlash(inside), nil
+	}
+	return withFile(packed, ownDockerfile, dockerfile), ownDockerfile, nil
+}
+
+// ownDockerfile is the name of a Dockerfile that is not a file of the context.
+const ownDockerfile = ".bulsa.Dockerfile"
+
+// ignored are the patterns of the Dockerfile's own ignore file, else of the
+// context's .dockerignore.
+func ignored(context, dockerfile string) ([]string, error) {
+	for _, name := range []string{dockerfile + ".dockerignore", filepath.Join(context, ".dockerignore")} {
+		f, err := os.Open(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		patterns, err := ignorefile.ReadAll(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return patterns, nil
+	}
+	return nil, nil
+}
