@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // delimiter is what tells an HTTP/1.1 client where the answer's body ends.
@@ -72,6 +73,11 @@ func (w *answer1) appendHead(b []byte, resp *http.Response) []byte {
 		if v := resp.Header["Content-Length"]; len(v) > 0 && resp.StatusCode != http.StatusNoContent {
 			b = appendField(b, "Content-Length", v[0])
 		}
+	}
+	if resp.Header["Date"] == nil { // which is owed to the client by now (RFC 9110, section 6.6.1)
+		b = append(b, "Date: "...)
+		b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
+		b = append(b, "\r\n"...)
 	}
 	if cookie := w.stickyCookie(); cookie != "" {
 		b = appendField(b, "Set-Cookie", cookie)

@@ -153,7 +153,7 @@ func (a *attempt) judge(err error) (result, bool) {
 		a.failed(a.ep, "did not answer within "+a.route.Settings.AnswerTimeout.String())
 		return tooLate, false
 	case errors.Is(err, errMalformed):
-		a.failed(a.ep, "gave an answer that is not HTTP/1.1")
+		a.failed(a.ep, "gave "+err.Error())
 		return malformed, false
 	case !a.up.wrote.Load(), a.inOnePiece && a.up.leftUnread(err):
 		return unsent, false

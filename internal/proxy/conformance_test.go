@@ -455,6 +455,17 @@ func TestAnswersThatCouldBeReadInTwoWaysAreNotPassedOn(t *testing.T) {
 	}
 }
 
+func TestAnAnswerWithoutADateGetsOne(t *testing.T) {
+	for by, open := range workerMakers {
+		t.Run(by, func(t *testing.T) {
+			resp := finalOf(t, open(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+			if _, err := http.ParseTime(resp.Header.Get("Date")); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 // TestWhatFollowsAnAnswerIsNotTakenForTheNext: bytes that nobody asked for end the
 // worker's connection, so that they answer nobody's request.
 func TestWhatFollowsAnAnswerIsNotTakenForTheNext(t *testing.T) {

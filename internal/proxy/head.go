@@ -3,8 +3,8 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"bulsa/internal/proxy/h1"
@@ -37,12 +37,15 @@ func readHead(r *bufio.Reader, parse func(b []byte, limit int) (int, h1.Fault)) 
 	}
 }
 
-// faulty is the answer to a client whose message has a fault, which may be about
-// anything that limit bytes can hold.
+// faulty is the answer to a client whose message has a fault. limit is that of a
+// head.
 func faulty(fault h1.Fault, limit int) *refusal {
 	reason := fault.Error()
-	if fault == h1.LongHead {
-		reason = "the head of the request is larger than " + strconv.Itoa(limit) + " bytes, or a field than half of it"
+	switch fault {
+	case h1.LongHead:
+		reason = fmt.Sprintf("the head of the request is larger than %d bytes, or a field than half of that (x-bulsa.limits.header)", limit)
+	case h1.LongTarget:
+		reason = fmt.Sprintf("the request line is longer than %d bytes, which is half of x-bulsa.limits.header", limit/2)
 	}
 	return &refusal{status: fault.Status(), reason: reason}
 }

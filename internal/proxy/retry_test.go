@@ -287,7 +287,7 @@ func TestAnAnswerThatIsNotHTTPIs502(t *testing.T) {
 			_, _ = readWhole(br)
 			_, _ = io.WriteString(c, answer)
 		}))
-		if status, body := h.get("/"); status != 502 || !strings.Contains(body, "not HTTP/1.1") {
+		if status, body := h.get("/"); status != 502 || !strings.Contains(body, "a malformed answer") {
 			t.Fatalf("%d %s", status, body)
 		}
 	}

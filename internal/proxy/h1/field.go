@@ -1,5 +1,7 @@
 package h1
 
+import "slices"
+
 // Name is a header field that the proxy knows by name.
 type Name uint8
 
@@ -169,11 +171,14 @@ func (h *head) add(b []byte, start, colon, end int) {
 	bit := uint32(1) << name
 	h.twice |= h.seen & bit
 	h.seen |= bit
-	h.fields = append(h.fields, field{
-		at: uint32(start), value: uint32(value), end: uint32(last),
-		nameLen: uint16(min(colon-start, 1<<16-1)), name: name,
-		verbatim: last == end && value == colon+2 && b[colon+1] == ' ',
-	})
+	if len(h.fields) == cap(h.fields) {
+		h.fields = slices.Grow(h.fields, 16)
+	}
+	h.fields = h.fields[:len(h.fields)+1]
+	f := &h.fields[len(h.fields)-1] // written in place: a copy of the whole costs more than the rest of add
+	f.at, f.value, f.end = uint32(start), uint32(value), uint32(last)
+	f.nameLen, f.name = uint16(min(colon-start, 1<<16-1)), name
+	f.verbatim, f.removed = last == end && value == colon+2 && b[colon+1] == ' ', false
 }
 
 // nameFor recognises a name by its length and first byte. An underscore counts as
