@@ -138,7 +138,7 @@ func build(o Options) (*Daemon, error) {
 		d.logs.Close()
 		return nil, err
 	}
-	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, Divert: d.ports.divert})
+	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, Divert: d.ports.divert, Diverting: d.ports.diverting})
 	d.supervisor = supervisor.New(o.Project.Name, d.engines)
 	d.ports.server, d.ports.supervisor = d.server, d.supervisor
 	d.sampler = newSampler(d.server)

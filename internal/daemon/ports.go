@@ -41,6 +41,9 @@ type visitors interface {
 	Visit(service string, p engine.Port, conn net.Conn) bool
 }
 
+// diverting says whether divert may take any connection now.
+func (b *ports) diverting() bool { return b.visitors.Visiting() }
+
 // divert leads a worker's own command past the balancer, to this very worker:
 // while no worker is ready, its check is what makes it so.
 func (b *ports) divert(id string, conn net.Conn) bool {
@@ -70,6 +73,8 @@ type socket struct {
 	packet    net.PacketConn // UDP
 	shared    bool           // the workers accept themselves: bulsa only holds it
 	served    bool
+	stop      context.CancelFunc // ends Serve
+	ended     chan struct{}      // closed when Serve has returned
 }
 
 // user is a service behind a socket.
@@ -88,7 +93,12 @@ func (s *socket) use(service string) (user, bool) {
 	return s.users[i], true
 }
 
+// close returns when the address is free again.
 func (s *socket) close() {
+	if s.served {
+		s.stop()
+		<-s.ended
+	}
 	if s.listener != nil {
 		s.listener.Close()
 	}
@@ -231,11 +241,14 @@ func (b *ports) route() {
 		if table[id] == nil || s.served {
 			continue
 		}
-		s.served = true
+		var ctx context.Context
+		ctx, s.stop = context.WithCancel(b.ctx)
+		s.served, s.ended = true, make(chan struct{})
 		b.serving.Add(1)
 		go func() {
 			defer b.serving.Done()
-			if err := b.server.Serve(b.ctx, id, s.listener); err != nil && !errors.Is(err, net.ErrClosed) {
+			defer close(s.ended)
+			if err := b.server.Serve(ctx, id, s.listener); err != nil && !errors.Is(err, net.ErrClosed) {
 				b.notice("", fmt.Sprintf("the listener on %s ended: %v", s.address(), err))
 			}
 		}()

@@ -36,6 +36,14 @@ const greeting = "bulsa: tells\n"
 // application gets it. It is known once the worker may have read anything.
 func (u *upstream) Tells() bool { return u.tells }
 
+// Greeting and CutOff are what Read knows, for those who read the descriptor
+// themselves: the first bytes, if they are these, mean that Tells is true.
+func (u *upstream) Greeting() string { return greeting }
+
+// CutOff says, after the end of the stream, whether the worker died with the
+// connection open: then what came is not all.
+func (u *upstream) CutOff() bool { return exiting(u.channel.PID()) || u.channel.hungUp() }
+
 func (u *upstream) Read(b []byte) (int, error) {
 	if !u.opened {
 		if err := u.open(); err != nil {
@@ -70,7 +78,7 @@ func (u *upstream) open() error {
 
 func (u *upstream) read(b []byte) (int, error) {
 	n, err := u.UnixConn.Read(b)
-	if err == io.EOF && (exiting(u.channel.PID()) || u.channel.hungUp()) {
+	if err == io.EOF && u.CutOff() {
 		err = errCutOff
 	}
 	return n, err

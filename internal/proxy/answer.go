@@ -184,7 +184,7 @@ func (a *attempt) switchProtocols(resp *http.Response) {
 	}
 	_ = a.client.conn.SetDeadline(time.Time{})
 	_ = a.up.SetDeadline(time.Time{})
-	fromClient, fromWorker := readAhead(a.client.br), readAhead(a.up.br)
+	fromClient, fromWorker := append(readAhead(a.client.br), a.client.ahead...), readAhead(a.up.br)
 	a.client.releaseBuffers()
 	tunnel(side{a.client.conn, fromClient}, side{a.up.Conn, fromWorker})
 }

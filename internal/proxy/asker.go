@@ -96,7 +96,7 @@ func (c *client) leftBy(err error) bool {
 func (c *client) hears() bool { return c.ear != nil }
 
 func (c *client) awaitEnd(<-chan struct{}) bool {
-	return c.br.Buffered() == 0 && c.ear.awaitEnd()
+	return c.br.Buffered() == 0 && len(c.ahead) == 0 && c.ear.awaitEnd()
 }
 
 func (c *client) setReadDeadline(t time.Time) { _ = c.conn.SetReadDeadline(t) }

@@ -34,6 +34,7 @@ type client struct {
 	rate    int64         // Settings.MinRate of the request at hand
 	reading pace          // of what is written
 	held    bool          // the wait for a first worker is already spent
+	ahead   []byte        // what a loop has read of it already; its next bytes
 	altSvc  string        // value of Alt-Svc for its answers, or ""
 	mu      sync.Mutex    // guards conn while it is replaced, and the rest
 	waiting bool          // between two requests
@@ -63,7 +64,8 @@ func newClient(s *Server, id string, conn net.Conn) *client {
 func (c *client) run() {
 	defer c.server.dismiss(c)
 	defer func() { _ = c.conn.Close() }()
-	if divert := c.server.divert; divert != nil && divert(c.id, c.conn) {
+	begun := len(c.ahead) > 0
+	if divert := c.server.divert; divert != nil && !begun && divert(c.id, c.conn) {
 		return
 	}
 	e := c.server.entrance(c.id)
@@ -76,7 +78,7 @@ func (c *client) run() {
 		return
 	}
 	defer e.owner.counters.leave(pass)
-	if !c.opens(e) {
+	if !begun && !c.opens(e) {
 		return
 	}
 	defer c.releaseBuffers()
@@ -120,7 +122,7 @@ func (c *client) opens(e *entrance) bool {
 // awaitRequest waits for the first byte of the next request; false when there
 // will be none. No buffer is held meanwhile.
 func (c *client) awaitRequest(idle time.Duration) bool {
-	if c.br != nil && c.br.Buffered() > 0 {
+	if c.br != nil && c.br.Buffered() > 0 || len(c.ahead) > 0 {
 		return true
 	}
 	c.releaseBuffers()
@@ -278,6 +280,16 @@ func (c *client) abort() {
 	_ = conn.Close()
 }
 
+// Read begins with what a loop has read already.
+func (c *client) Read(p []byte) (int, error) {
+	if len(c.ahead) > 0 {
+		n := copy(p, c.ahead)
+		c.ahead = c.ahead[n:]
+		return n, nil
+	}
+	return c.conn.Read(p)
+}
+
 // Write sends to the client, who may not take too long to read it.
 func (c *client) Write(p []byte) (int, error) {
 	_ = c.conn.SetWriteDeadline(deadline(c.stall))
@@ -302,7 +314,7 @@ func closeWrite(c net.Conn) error {
 
 func (c *client) takeBuffers(maxHeader int) {
 	if c.br == nil {
-		c.br, c.bw = c.server.buffers.take(c.conn, c, maxHeader)
+		c.br, c.bw = c.server.buffers.take(c, c, maxHeader)
 	}
 }
 

@@ -155,21 +155,26 @@ func trusts(prefixes []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// clientAddr is the address that balancing goes by: the peer, or behind trusted
-// peers the right-most address of X-Forwarded-For that is not trusted itself.
+// clientAddr is the address that balancing goes by.
 func (x *exchange) clientAddr() netip.Addr {
 	addr := x.client.peer.Addr()
 	if !x.peerTrusted() {
 		return addr
 	}
-	hops := strings.Split(strings.Join(x.req.Header["X-Forwarded-For"], ","), ",")
+	return addressBehind(addr, strings.Join(x.req.Header["X-Forwarded-For"], ","), x.route.Settings.Trusted)
+}
+
+// addressBehind is the right-most address of X-Forwarded-For that is not trusted
+// itself; addr is the trusted peer that forwarded it.
+func addressBehind(addr netip.Addr, forwardedFor string, trusted []netip.Prefix) netip.Addr {
+	hops := strings.Split(forwardedFor, ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			return addr
 		}
 		addr = hop.Unmap()
-		if !trusts(x.route.Settings.Trusted, addr) {
+		if !trusts(trusted, addr) {
 			return addr
 		}
 	}

@@ -52,22 +52,33 @@ type Config struct {
 	// Divert may take a connection that a listener has accepted, and then sees it
 	// through and closes it; false leaves it to the proxy. nil: takes none.
 	Divert func(id string, conn net.Conn) bool
+
+	// Diverting says whether Divert may take any connection at all now. nil: always.
+	Diverting func() bool
+
+	// Goroutines has every client served by a goroutine, as on systems that have no
+	// event loops. Otherwise plain HTTP/1.1 is served by loops.
+	Goroutines bool
 }
 
 // Server forwards the requests of any number of listeners.
 type Server struct {
-	log     limitedLog
-	version string
-	divert  func(id string, conn net.Conn) bool
-	table   atomic.Pointer[map[string]*entrance]
-	closing atomic.Bool
-	stats   registry
-	pools   upstreams
-	buffers buffers
+	log       limitedLog
+	version   string
+	divert    func(id string, conn net.Conn) bool
+	diverting func() bool
+	table     atomic.Pointer[map[string]*entrance]
+	closing   atomic.Bool
+	stats     registry
+	pools     upstreams
+	buffers   buffers
+	loops     loops
+	guests    atomic.Int64 // clients on loops
 
 	mu        sync.Mutex
 	clients   map[*client]struct{}
 	listeners map[net.Listener]struct{}
+	stopping  chan struct{} // closed when no client is accepted any more
 	quiet     chan struct{} // closed when closing and the last client has left
 	cutOff    chan struct{} // closed when nothing is waited for any more
 	accepting sync.WaitGroup
@@ -132,6 +143,9 @@ func New(c Config) *Server {
 		log:       limitedLog{out: logger},
 		version:   c.Version,
 		divert:    c.Divert,
+		diverting: c.Diverting,
+		loops:     loops{off: c.Goroutines},
+		stopping:  make(chan struct{}),
 		clients:   make(map[*client]struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		quiet:     make(chan struct{}),
@@ -151,6 +165,7 @@ func (s *Server) SetTable(t Table) {
 	s.table.Store(&m)
 	s.retire(m)
 	s.pools.sweep(s.routedPools(), time.Now())
+	s.loops.sweep(s.routedPools())
 }
 
 // lines are those of the present table's pools.
@@ -214,6 +229,9 @@ func (s *Server) Serve(ctx context.Context, id string, ln net.Listener) error {
 	sweeping, end := context.WithCancel(context.Background())
 	defer end()
 	go s.sweep(sweeping, id)
+	if s.acceptOnLoops(ctx, id, ln) {
+		return nil
+	}
 	return s.accept(ctx, id, ln)
 }
 
@@ -227,7 +245,7 @@ func (s *Server) accept(ctx context.Context, id string, ln net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.admit(id, conn)
+			s.admit(newClient(s, id, conn))
 		case ctx.Err() != nil || s.closing.Load() || errors.Is(err, net.ErrClosed):
 			return nil
 		case passing(err):
@@ -279,8 +297,7 @@ func (s *Server) leave(ln net.Listener) {
 	s.accepting.Done()
 }
 
-func (s *Server) admit(id string, conn net.Conn) {
-	c := newClient(s, id, conn)
+func (s *Server) admit(c *client) {
 	s.mu.Lock()
 	s.clients[c] = struct{}{}
 	s.mu.Unlock()
@@ -298,7 +315,7 @@ func (s *Server) dismiss(c *client) {
 
 // checkQuiet is called with mu held.
 func (s *Server) checkQuiet() {
-	if len(s.clients) > 0 || len(s.listeners) > 0 {
+	if len(s.clients) > 0 || len(s.listeners) > 0 || s.guests.Load() > 0 {
 		return
 	}
 	select {
@@ -313,7 +330,9 @@ func (s *Server) checkQuiet() {
 // then it cuts what is left and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	s.closing.Store(true)
+	if !s.closing.Swap(true) {
+		close(s.stopping)
+	}
 	for ln := range s.listeners {
 		lastAccepts(ln)
 	}
@@ -323,8 +342,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for c := range s.clients {
 		c.wake()
 	}
+	s.loops.drain()
 	s.checkQuiet()
 	s.mu.Unlock()
+	defer s.loops.stop()
 	defer s.pools.closeAll()
 	select {
 	case <-s.quiet:
@@ -347,6 +368,16 @@ func (s *Server) cut() {
 	for c := range s.clients {
 		c.cut()
 	}
+	s.loops.cut()
+}
+
+// guestLeft is called by a loop for each client that it does not serve any more.
+func (s *Server) guestLeft() {
+	if s.guests.Add(-1) == 0 && s.closing.Load() {
+		s.mu.Lock()
+		s.checkQuiet()
+		s.mu.Unlock()
+	}
 }
 
 // Stats copies the counters. It never makes a request wait.
@@ -360,7 +391,7 @@ func (s *Server) sweep(ctx context.Context, id string) {
 	receive := func(ch any) reflect.SelectCase {
 		return reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ch)}
 	}
-	for {
+	for changed := true; ; {
 		news := []reflect.SelectCase{receive(ctx.Done()), receive(tick.C)}
 		if e := s.entrance(id); e != nil {
 			for i := range e.targets {
@@ -368,9 +399,14 @@ func (s *Server) sweep(ctx context.Context, id string) {
 			}
 		}
 		s.pools.sweep(s.routedPools(), time.Now())
-		if chosen, _, _ := reflect.Select(news); chosen == 0 {
+		if changed {
+			s.loops.sweep(s.routedPools())
+		}
+		chosen, _, _ := reflect.Select(news)
+		if chosen == 0 {
 			return
 		}
+		changed = chosen > 1
 	}
 }
 

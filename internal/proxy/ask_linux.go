@@ -1,0 +1,201 @@
+package proxy
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"bulsa/internal/proxy/h1"
+)
+
+// ask sends the request over a link that is free.
+func (l *loop) ask(t *trip, k *link, reused bool) {
+	t.state, t.link = tripAsking, k
+	k.trip, k.reused = t, reused
+	t.sent, t.wrote, t.onePiece, t.mute, t.begun, t.interims = 0, false, false, false, false, 0
+	l.pushRequest(t)
+}
+
+// wantsBody says whether more of the client's body is to be read: while it goes
+// out as it comes, or as much of it as can be remembered until it can.
+func (t *trip) wantsBody() bool {
+	switch {
+	case t.complete || t.mute:
+		return false
+	case t.link == nil:
+		return len(t.request) < replayLimit
+	}
+	return t.sent == len(t.request)
+}
+
+// pushRequest sends what the link takes. A link that takes nothing any more may
+// still give an answer, or else says why not.
+func (l *loop) pushRequest(t *trip) {
+	k := t.link
+	if t.sent < len(t.request) && !t.mute {
+		n, errno := send(k.fd, t.request[t.sent:])
+		if errno != 0 {
+			l.mute(t)
+			return
+		}
+		t.onePiece = t.sent == 0 && t.complete && n == len(t.request) && n <= onePiece
+		t.wrote = t.wrote || n > 0
+		t.sent += n
+	}
+	if t.sent < len(t.request) && !t.mute {
+		l.arm(&k.sock)
+	} else {
+		l.disarm(&k.sock)
+	}
+	l.sentSome(t)
+}
+
+func (l *loop) mute(t *trip) {
+	t.mute, t.guest.readBy = true, 0
+	t.link.ready = true
+	l.queue(&t.link.sock)
+}
+
+// sentSome sets the deadlines of what is awaited now: room in the link, more of
+// the body, or the answer.
+func (l *loop) sentSome(t *trip) {
+	g, settings := t.guest, &t.route.Settings
+	if t.state == tripAsking && (t.complete || t.sent < len(t.request)) {
+		t.answerBy = l.after(settings.AnswerTimeout)
+	} else {
+		t.answerBy = 0
+	}
+	if t.complete {
+		g.readBy = 0
+	} else if t.sent == len(t.request) {
+		t.forgetIfDone()
+		l.awaitBody(t)
+		if g.ready {
+			l.queue(&g.sock)
+		}
+	}
+	g.remind(l)
+}
+
+// awaitBody gives the client time for more of the body.
+func (l *loop) awaitBody(t *trip) {
+	set := &t.route.Settings
+	d := set.IdleTimeout
+	if set.MinRate > 0 && (d <= 0 || d > paceWindow) {
+		d = paceWindow
+	}
+	t.guest.readBy, t.wantedAt = l.after(d), l.clock
+}
+
+// forgetIfDone drops what has been sent when it will never be sent again.
+func (t *trip) forgetIfDone() {
+	if !t.remembers(0) {
+		t.forgotten = true
+		t.request, t.sent = t.request[:0], 0
+	}
+}
+
+// remembers says whether the request with so many more bytes may have to be sent
+// again from its beginning, and is kept for it.
+func (t *trip) remembers(more int) bool {
+	may := t.idempotent || !t.wrote || t.link.mayTell()
+	return !t.forgotten && may && len(t.request)+more <= replayLimit
+}
+
+// readBody reads more of the client's body.
+func (l *loop) readBody(g *guest) bool {
+	t := g.trip
+	n, errno := g.receive(l.buffer[room:])
+	switch {
+	case errno == unix.EAGAIN:
+		return false
+	case n == 0:
+		l.desert(t)
+		return false
+	}
+	data := l.buffer[room : room+n]
+	used, bad := l.takeBody(t, data)
+	if bad == nil && t.pace.slow(n, time.Duration(l.clock-t.wantedAt), t.route.Settings.MinRate) {
+		bad = tooSlow(t.route.Settings.MinRate)
+	}
+	if bad != nil {
+		l.spoil(t, bad)
+		return false
+	}
+	if used < n {
+		g.save(data[used:])
+		g.fresh = true
+	}
+	if t.link != nil {
+		l.sentSome(t)
+	} else {
+		l.awaitBody(t)
+	}
+	return true
+}
+
+// takeBody takes the part of data that belongs to the request's body.
+func (l *loop) takeBody(t *trip, data []byte) (used int, _ *refusal) {
+	if t.body == h1.ByLength {
+		used = int(min(t.left, int64(len(data))))
+		t.left -= int64(used)
+		t.complete = t.left == 0
+		l.give(t, data[:used])
+		return used, nil
+	}
+	limit := t.route.Settings.MaxBody
+	l.frames = l.frames[:0]
+	for used < len(data) && !t.complete {
+		part, n, fault := t.chunks.Next(data[used:])
+		used += n
+		if fault != h1.OK {
+			return used, badRequest(fault.Error())
+		}
+		if t.size += int64(len(part)); limit > 0 && t.size > limit {
+			return used, tooLarge(limit)
+		}
+		l.frames = appendPiece(l.frames, part)
+		if t.complete = t.chunks.Done(); t.complete {
+			l.frames = h1.AppendLastChunk(l.frames, t.chunks.Trailer)
+		}
+	}
+	l.give(t, l.frames)
+	return used, nil
+}
+
+// appendPiece writes data as a chunk of its own.
+func appendPiece(b, data []byte) []byte {
+	if len(data) == 0 {
+		return b
+	}
+	b = append(h1.AppendChunkSize(b, len(data)), data...)
+	return append(b, "\r\n"...)
+}
+
+// give sends a part of the request to the worker, or keeps it until it can.
+func (l *loop) give(t *trip, p []byte) {
+	switch {
+	case t.mute || len(p) == 0:
+		return
+	case t.link == nil:
+		t.request = append(t.request, p...)
+		return
+	case t.remembers(len(p)):
+		t.request = append(t.request, p...)
+		l.pushRequest(t)
+		return
+	case t.sent == len(t.request):
+		t.forgotten = true
+		t.request, t.sent = t.request[:0], 0
+		n, errno := send(t.link.fd, p)
+		if errno != 0 {
+			l.mute(t)
+			return
+		}
+		p = p[n:]
+	}
+	t.request = append(t.request, p...)
+	if len(p) > 0 {
+		l.arm(&t.link.sock)
+	}
+}

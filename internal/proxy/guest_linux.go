@@ -1,0 +1,540 @@
+package proxy
+
+import (
+	"bytes"
+	"cmp"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"bulsa/internal/balance"
+	"bulsa/internal/proxy/h1"
+)
+
+// guest is a client's connection on a loop. Between two requests it owns nothing
+// but this.
+type guest struct {
+	sock
+	door   *door
+	peer   netip.AddrPort // not valid: a unix socket's client
+	label  []byte         // the peer as text
+	owner  *target        // whose client it is counted as
+	pass   pass
+	trip   *trip // its request that is under way
+	state  guestState
+	held   bool // the wait for a first worker is already spent
+	waited bool // the rest of a short body has been waited for
+	fresh  bool // in has not been looked at
+	linger bool // what the client still sends is read before the end
+	seat   int  // in loop.waiting; none: -1
+
+	in   []byte // what has come and is not used yet
+	out  []byte // what the socket has not taken yet
+	sent int    // of out
+
+	holdBy  int64 // when a new client's wait for the first worker ends
+	readBy  int64 // when what the client has to send must have come; 0: any time
+	writeBy int64 // when it must have taken something of out
+	tookAt  int64 // when it took something last
+	reading pace
+}
+
+type guestState uint8
+
+const (
+	guestNew    guestState = iota // nothing has been read: its bytes may be a worker's to read
+	guestIdle                     // between two requests
+	guestHead                     // a part of a head has come
+	guestShort                    // a head has come, and a part of its short body
+	guestBusy                     // its request is under way
+	guestEnding                   // the last answer is on its way out
+	guestLinger                   // all is sent; what still comes is thrown away
+)
+
+// lingerTime is how long is read on after the last answer: closing with unread
+// bytes would reset the connection, and the client would lose the answer (RFC
+// 9112, section 9.6).
+const lingerTime = time.Second
+
+func (g *guest) pending() bool { return g.sent < len(g.out) }
+
+// welcome makes a guest of an accepted connection.
+func (l *loop) welcome(d *door, fd int, peer netip.AddrPort) {
+	e := l.server.entrance(d.id)
+	if e == nil || l.over {
+		_ = unix.Close(fd)
+		l.server.guestLeft()
+		return
+	}
+	g := &guest{door: d, peer: peer, owner: e.owner, seat: -1}
+	if l.register(&g.sock, fd, g) != nil {
+		l.server.guestLeft()
+		return
+	}
+	l.load.Add(1)
+	if peer.IsValid() {
+		g.label = peer.AppendTo(make([]byte, 0, 24))
+	}
+	if e.TLS != nil || e.Settings.ProxyProtocol || l.server.mayDivert(peer) {
+		l.handOver(g, nil)
+		return
+	}
+	var bad *refusal
+	if g.pass, bad = g.owner.counters.enter(peer.Addr(), &e.Settings); bad != nil {
+		l.server.log.warn("connection turned away", "service", g.owner.Service, "client", peer.Addr().String(), "reason", bad.reason)
+		_ = l.tell(g, bad.append(nil, g.owner.Service, l.server.version, true, false))
+		l.end(g, true)
+		return
+	}
+	l.meet(g) // epoll tells what it has said already
+}
+
+// readable reads until there is nothing more, or nothing more is wanted.
+func (g *guest) readable(l *loop) {
+	for range turns {
+		if g.closed || !l.hear(g) {
+			return
+		}
+	}
+	l.queue(&g.sock)
+}
+
+// hear does one step; false when there is nothing to do before the next event.
+func (l *loop) hear(g *guest) bool {
+	switch g.state {
+	case guestNew:
+		return l.meet(g)
+	case guestIdle, guestHead, guestShort:
+		switch {
+		case g.pending(): // the last answer goes first
+			return false
+		case g.fresh:
+			l.begin(g, g.in)
+			return true
+		}
+		return g.ready && l.readHead(g)
+	case guestBusy:
+		switch t := g.trip; {
+		case t.wakeBy > 0 && l.clock >= t.wakeBy:
+			l.pickAgain(t)
+		case t.wantsBody():
+			return g.ready && l.readBody(g)
+		default:
+			l.watch(g)
+		}
+	case guestLinger:
+		return g.ready && l.throwAway(g)
+	}
+	return false
+}
+
+func (g *guest) writable(l *loop) {
+	if !l.flush(g) || g.pending() {
+		return
+	}
+	switch {
+	case g.state == guestEnding:
+		l.part(g)
+	case g.state != guestBusy:
+		l.queue(&g.sock)
+	case g.trip.link != nil:
+		l.queue(&g.trip.link.sock)
+	}
+}
+
+func (g *guest) late(l *loop) {
+	switch now := l.clock; {
+	case g.writeBy > 0 && now >= g.writeBy:
+		l.lose(g)
+	case g.state == guestBusy:
+		g.trip.late(l)
+	case g.seat >= 0:
+		l.queue(&g.sock)
+	case g.readBy == 0 || now < g.readBy:
+	case g.state == guestHead:
+		l.refuseUnread(g, g.owner, &refusal{status: http.StatusRequestTimeout, reason: "the head of the request did not arrive in time"})
+	case g.state == guestShort:
+		g.waited, g.fresh = true, true
+		l.queue(&g.sock)
+	default:
+		l.lose(g)
+	}
+	g.remind(l)
+}
+
+// remind sets the timer to the next of the guest's deadlines.
+func (g *guest) remind(l *loop) {
+	if g.closed {
+		return
+	}
+	next := sooner(g.readBy, g.writeBy)
+	if g.seat >= 0 {
+		next = sooner(next, g.holdBy)
+	}
+	if t := g.trip; t != nil {
+		next = sooner(sooner(next, t.answerBy), sooner(t.wakeBy, t.leaveBy))
+	}
+	l.wheel.set(&g.sock, next)
+}
+
+// sooner is the earlier of two deadlines, of which 0 is none.
+func sooner(a, b int64) int64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// awaitBytes gives the client d to send something; 0: for ever.
+func (g *guest) awaitBytes(l *loop, d time.Duration) {
+	g.readBy = 0
+	if d > 0 {
+		g.readBy = l.in(d)
+	}
+	g.remind(l)
+}
+
+// meet decides who reads the client's bytes: while there are no endpoints nobody
+// knows, so it waits; false when there is nothing to do before the next event.
+func (l *loop) meet(g *guest) bool {
+	e := l.server.entrance(g.door.id)
+	switch {
+	case e == nil:
+		l.lose(g)
+		return false
+	case e.plain() && l.mustWait(g, e.owner):
+		return false
+	case e.plain() && anyRawOnly(e.owner.Pool):
+		l.handOver(g, nil)
+		return false
+	case g.readBy == 0:
+		g.awaitBytes(l, e.Settings.HeaderTimeout)
+	}
+	if !g.ready {
+		return false
+	}
+	var first [len(http2Preface)]byte
+	n, errno := recv(g.fd, first[:], unix.MSG_PEEK)
+	said := string(first[:n])
+	switch {
+	case errno == unix.EAGAIN:
+		g.ready = false
+	case errno != 0 || n == 0:
+		l.lose(g)
+	case n < len(first) && strings.HasPrefix(http2Preface, said) && !g.ended:
+		g.ready = false // more bytes are another event
+	case first[0] == tlsHandshake || said == http2Preface:
+		l.handOver(g, nil)
+	default:
+		g.state = guestIdle
+		return true
+	}
+	return false
+}
+
+// mustWait has a new client wait for the first worker.
+func (l *loop) mustWait(g *guest, route *target) bool {
+	changed := route.Pool.Changed()
+	if g.held || len(route.Pool.Endpoints()) > 0 {
+		l.standUp(g)
+		return false
+	}
+	if g.holdBy == 0 {
+		g.holdBy = l.in(route.Settings.Hold)
+	}
+	if l.clock >= g.holdBy {
+		g.held = true
+		l.standUp(g)
+		return false
+	}
+	l.sitDown(g, route.Pool, changed)
+	g.remind(l)
+	return true
+}
+
+// readHead reads what may be a request, or the rest of one.
+func (l *loop) readHead(g *guest) bool {
+	n, errno := g.receive(l.buffer[room:])
+	switch {
+	case errno == unix.EAGAIN && g.state == guestIdle && l.server.closing.Load():
+		l.end(g, false)
+		return false
+	case errno == unix.EAGAIN:
+		return false
+	case n == 0:
+		l.lose(g)
+		return false
+	}
+	data := l.buffer[room : room+n]
+	if len(g.in) > 0 {
+		lineEnded := bytes.IndexByte(data, '\n') >= 0
+		g.in = append(g.in, data...)
+		if g.state == guestHead && !lineEnded && len(g.in) < defaultMaxHeader {
+			return true // no head ends here
+		}
+		data = g.in
+	}
+	l.begin(g, data)
+	return true
+}
+
+// begin starts the request at the beginning of data, if all of its head is there.
+func (l *loop) begin(g *guest, data []byte) {
+	g.fresh = false
+	e := l.server.entrance(g.door.id)
+	if e == nil {
+		l.lose(g)
+		return
+	}
+	limit := headerLimit(e.Settings.MaxHeader)
+	n, fault := l.request.Parse(data, limit)
+	switch {
+	case fault != h1.OK:
+		l.refuseUnread(g, e.owner, faulty(fault, limit))
+	case n == 0:
+		g.save(data)
+		if g.state != guestHead {
+			g.state = guestHead
+			g.awaitBytes(l, e.Settings.HeaderTimeout)
+		}
+	default:
+		l.start(g, e, data, n)
+	}
+}
+
+// save keeps what has come and is not used; data may be a part of in.
+func (g *guest) save(data []byte) {
+	if len(data) == 0 {
+		g.in = nil
+		return
+	}
+	g.in = append(g.in[:0], data...)
+}
+
+// start makes a trip of the request that has been parsed: the first n bytes of
+// data are its head.
+func (l *loop) start(g *guest, e *entrance, data []byte, n int) {
+	r := &l.request
+	route := e.target(r.Host, r.Path())
+	switch {
+	case r.Upgrade != nil || r.Expects:
+		l.handOver(g, data)
+		return
+	case route == nil:
+		l.refuseUnread(g, e.owner, e.noRoute(r.Host, r.Path(), false))
+		return
+	case r.Body == h1.ByLength && route.Settings.MaxBody > 0 && r.Length > route.Settings.MaxBody:
+		l.refuseUnread(g, route, tooLarge(route.Settings.MaxBody))
+		return
+	case r.Body == h1.ByLength && !g.waited && r.Length > int64(len(data)-n) && r.Length <= defaultMaxHeader:
+		g.save(data)
+		if g.state != guestShort {
+			g.state = guestShort
+			g.awaitBytes(l, behindHead)
+		}
+		return
+	}
+	t := l.newTrip(g, route)
+	g.state, g.waited, g.readBy = guestBusy, false, 0
+	used := 0
+	if r.Body != h1.NoBody {
+		var bad *refusal
+		if used, bad = l.takeBody(t, data[n:]); bad != nil {
+			g.save(nil)
+			l.refuse(t, bad)
+			return
+		}
+	}
+	g.save(data[n+used:])
+	g.fresh = len(g.in) > 0
+	if !t.complete {
+		l.awaitBody(t)
+	}
+	l.pick(t)
+}
+
+// after is the deadline in d from now; none for no d.
+func (l *loop) after(d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return l.in(d)
+}
+
+// watch finds out whether a client whose request is under way has left. One that
+// has only ended its own direction is served if the answer is quick.
+func (l *loop) watch(g *guest) {
+	t := g.trip
+	if !g.ended || len(g.in) > 0 {
+		return
+	}
+	if !g.broken {
+		var b [1]byte
+		n, errno := recv(g.fd, b[:], unix.MSG_PEEK)
+		if n > 0 || errno == unix.EAGAIN {
+			return
+		}
+		if until := t.clock + int64(fastAnswer); errno == 0 && l.clock < until {
+			t.leaveBy = until
+			g.remind(l)
+			return
+		}
+	}
+	l.desert(t)
+}
+
+// tell sends b to the client, and keeps what the socket does not take; false when
+// the client is gone.
+func (l *loop) tell(g *guest, b []byte) bool {
+	if !g.pending() {
+		n, errno := send(g.fd, b)
+		if errno != 0 {
+			return false
+		}
+		if n == len(b) {
+			return true
+		}
+		b = b[n:]
+		g.out, g.sent = g.out[:0], 0
+		g.writeBy, g.tookAt = l.after(g.patience()), l.clock
+		l.arm(&g.sock)
+		g.remind(l)
+	}
+	g.out = append(g.out, b...)
+	return true
+}
+
+// settings are those of the request at hand, or of the connection.
+func (g *guest) settings() *Settings {
+	if g.trip != nil {
+		return &g.trip.route.Settings
+	}
+	return &g.owner.Settings
+}
+
+// patience is how long the client may leave an answer unread.
+func (g *guest) patience() time.Duration {
+	set := g.settings()
+	return cmp.Or(set.WriteTimeout, set.IdleTimeout)
+}
+
+// flush sends what is pending; false when the client is gone.
+func (l *loop) flush(g *guest) bool {
+	n, errno := send(g.fd, g.out[g.sent:])
+	if errno != 0 || n > 0 && g.reading.slow(n, time.Duration(l.clock-g.tookAt), g.settings().MinRate) {
+		l.lose(g)
+		return false
+	}
+	g.sent += n
+	if g.pending() {
+		if n > 0 {
+			g.writeBy, g.tookAt = l.after(g.patience()), l.clock
+		}
+	} else {
+		g.out, g.sent, g.writeBy = nil, 0, 0
+		l.disarm(&g.sock)
+	}
+	g.remind(l)
+	return true
+}
+
+// next is for a guest whose request is answered and whose connection goes on.
+func (l *loop) next(g *guest) {
+	g.state = guestIdle
+	if g.fresh || g.ready {
+		l.queue(&g.sock)
+	} else if l.server.closing.Load() {
+		l.end(g, false)
+		return
+	}
+	g.awaitBytes(l, g.owner.Settings.IdleTimeout)
+}
+
+// refuseUnread answers a request that was not understood, or that is not read,
+// and ends the connection.
+func (l *loop) refuseUnread(g *guest, route *target, r *refusal) {
+	route.counters.count(r.status, 0)
+	_ = l.tell(g, r.append(nil, route.Service, l.server.version, true, false))
+	l.end(g, true)
+}
+
+// end closes the connection when all is sent.
+func (l *loop) end(g *guest, linger bool) {
+	g.state, g.linger, g.readBy, g.in, g.fresh = guestEnding, linger, 0, nil, false
+	if !g.pending() {
+		l.part(g)
+	}
+}
+
+func (l *loop) part(g *guest) {
+	if !g.linger || g.ended || unix.Shutdown(g.fd, unix.SHUT_WR) != nil {
+		l.lose(g)
+		return
+	}
+	g.state = guestLinger
+	g.awaitBytes(l, lingerTime)
+	if g.ready {
+		l.queue(&g.sock)
+	}
+}
+
+// throwAway reads on, so that the end does not become a reset.
+func (l *loop) throwAway(g *guest) bool {
+	n, errno := g.receive(l.buffer[room:])
+	if n == 0 && errno != unix.EAGAIN {
+		l.lose(g)
+	}
+	return n > 0
+}
+
+// abort resets the connection, so that an answer that only the connection's end
+// would complete is not taken for whole.
+func (l *loop) abort(g *guest) {
+	_ = unix.SetsockoptLinger(g.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	l.lose(g)
+}
+
+// lose closes the connection now.
+func (l *loop) lose(g *guest) {
+	if g.closed {
+		return
+	}
+	if g.trip != nil {
+		l.desert(g.trip) // which comes back here
+		return
+	}
+	l.close(&g.sock)
+	l.gone(g)
+}
+
+func (l *loop) gone(g *guest) {
+	l.standUp(g)
+	g.in, g.out = nil, nil
+	l.load.Add(-1)
+	g.owner.counters.leave(g.pass)
+	l.server.guestLeft()
+}
+
+// sitDown has g wait until the pool changes, or its timer runs out.
+func (l *loop) sitDown(g *guest, pool *balance.Pool, changed <-chan struct{}) {
+	if g.seat < 0 {
+		g.seat = len(l.waiting)
+		l.waiting = append(l.waiting, g)
+	}
+	l.watchPool(pool, changed)
+}
+
+// standUp ends the wait. The order of the others stays.
+func (l *loop) standUp(g *guest) {
+	if g.seat < 0 {
+		return
+	}
+	l.waiting = append(l.waiting[:g.seat], l.waiting[g.seat+1:]...)
+	for i := g.seat; i < len(l.waiting); i++ {
+		l.waiting[i].seat = i
+	}
+	g.seat = -1
+}

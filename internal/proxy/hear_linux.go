@@ -1,0 +1,268 @@
+package proxy
+
+import (
+	"io"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"bulsa/internal/balance"
+	"bulsa/internal/proxy/h1"
+)
+
+// hearWorker reads an answer, as fast as the client takes it; false when there is
+// nothing to do before the next event.
+func (l *loop) hearWorker(k *link) bool {
+	t := k.trip
+	if !k.ready || t != nil && t.guest.pending() {
+		return false
+	}
+	n, errno := k.receive(l.buffer[room:])
+	switch {
+	case errno == unix.EAGAIN:
+		return false
+	case n == 0:
+		l.linkEnded(k, errno)
+		return false
+	}
+	at, data := room, l.buffer[room:room+n]
+	if len(k.in) > 0 {
+		k.in = append(k.in, data...)
+		at, data = 0, k.in
+	}
+	if k.greets {
+		cut, known := k.greeting(data)
+		if !known {
+			k.save(data)
+			return true
+		}
+		at, data = at+cut, data[cut:]
+	}
+	switch {
+	case len(data) == 0:
+		k.in = nil
+	case t == nil: // nobody asked
+		l.dropIdle(k)
+	case t.state == tripAsking:
+		l.readAnswer(t, data, at)
+	default:
+		l.out = l.out[:0]
+		l.passOn(t, data, at)
+	}
+	return true
+}
+
+// readAnswer reads the heads at the beginning of data, which lies at position at
+// of the buffer, or elsewhere.
+func (l *loop) readAnswer(t *trip, data []byte, at int) {
+	k := t.link
+	l.asked.Method, l.asked.HTTP10 = methodFor(t.head), t.http10
+	for len(data) > 0 {
+		n, fault := l.answer.Parse(data, &l.asked, maxAnswerHead)
+		switch {
+		case fault != h1.OK:
+			l.fail(t, malformed, notHTTP)
+			return
+		case n == 0:
+			k.save(data)
+			return
+		case !l.answer.Interim():
+			k.in = nil
+			l.beginAnswer(t)
+			l.passOn(t, data[n:], at+n)
+			return
+		}
+		if !l.passInterim(t, data[:n]) {
+			return
+		}
+		at, data = at+n, data[n:]
+	}
+	k.in = nil
+}
+
+const notHTTP = "gave an answer that is not HTTP/1.1"
+
+// methodFor is as much of the method as an answer's body depends on.
+func methodFor(head bool) []byte {
+	if head {
+		return []byte("HEAD")
+	}
+	return nil
+}
+
+// passInterim passes an interim answer on, but for those that are not meant for
+// the client; false when the trip is over.
+func (l *loop) passInterim(t *trip, head []byte) bool {
+	t.begun = true
+	if t.interims++; t.interims > maxInterim {
+		l.fail(t, malformed, notHTTP)
+		return false
+	}
+	if string(head) == balance.Begun || l.answer.Status == 100 || t.http10 {
+		return true
+	}
+	l.out = l.answer.AppendTo(l.out[:0], nil)
+	if !l.tell(t.guest, l.out) {
+		l.desert(t)
+		return false
+	}
+	return true
+}
+
+// beginAnswer writes the head to l.out. It is the last moment to tell the client
+// that the connection ends.
+func (l *loop) beginAnswer(t *trip) {
+	a := &l.answer
+	t.state, t.answerBy = tripAnswering, 0
+	t.status = a.Status
+	t.took = time.Duration(l.clock - t.tryClock)
+	t.shelf.worker.requests.Add(1)
+	t.shelf.worker.answerTime.add(t.took)
+	t.from, t.to, t.owed, t.recycle = a.Body, a.BodyFor(&l.asked), a.Length, a.KeepAlive
+	if t.from == h1.ByChunks {
+		t.pieces.Reset()
+	}
+	t.keep = t.keep && t.complete && t.to != h1.UntilClose && !l.server.closing.Load()
+	l.reply = h1.Reply{Body: t.to, Close: !t.keep, KeepAlive: t.keep && t.http10, Extra: t.stickyField()}
+	l.out = a.AppendTo(l.out[:0], &l.reply)
+}
+
+func (t *trip) stickyField() []byte {
+	name := t.route.Settings.Sticky
+	if name == "" {
+		return nil
+	}
+	id := balance.StickyID(t.ep)
+	if id == t.sticky {
+		return nil
+	}
+	return []byte("Set-Cookie: " + name + "=" + id + "; Path=/; HttpOnly; SameSite=Lax\r\n")
+}
+
+// passOn sends l.out to the client, and behind it the part of the body that is at
+// the beginning of data.
+func (l *loop) passOn(t *trip, data []byte, at int) {
+	var part []byte
+	used, over, fault := 0, false, h1.OK
+	switch t.from {
+	case h1.NoBody:
+		over = true
+	case h1.ByLength:
+		used = int(min(t.owed, int64(len(data))))
+		t.owed -= int64(used)
+		part, over = data[:used], t.owed == 0
+	case h1.UntilClose:
+		used, part = len(data), data
+		if t.to == h1.ByChunks {
+			l.out, part = appendPiece(l.out, data), nil
+		}
+	case h1.ByChunks:
+		used, fault = l.passChunks(t, data)
+		over = t.pieces.Done()
+	}
+	t.recycle = t.recycle && used == len(data)
+	switch {
+	case !l.tellBoth(t.guest, part, at):
+		l.desert(t)
+	case fault != h1.OK:
+		l.breakOff(t, fault)
+	case over:
+		l.finish(t)
+	}
+}
+
+// passChunks writes the chunks in data anew, to l.out.
+func (l *loop) passChunks(t *trip, data []byte) (used int, _ h1.Fault) {
+	for used < len(data) && !t.pieces.Done() {
+		part, n, fault := t.pieces.Next(data[used:])
+		if fault != h1.OK {
+			return used, fault
+		}
+		used += n
+		if t.to == h1.ByChunks {
+			l.out = appendPiece(l.out, part)
+		} else {
+			l.out = append(l.out, part...)
+		}
+	}
+	if t.pieces.Done() && t.to == h1.ByChunks {
+		l.out = h1.AppendLastChunk(l.out, t.pieces.Trailer)
+	}
+	return used, h1.OK
+}
+
+// tellBoth sends l.out and then part, with one call if part lies at position at of
+// the buffer and has room in front.
+func (l *loop) tellBoth(g *guest, part []byte, at int) bool {
+	start := at - len(l.out)
+	switch {
+	case len(part) == 0:
+		return len(l.out) == 0 || l.tell(g, l.out)
+	case len(l.out) == 0:
+		return l.tell(g, part)
+	case start < 0:
+		return l.tell(g, l.out) && l.tell(g, part)
+	}
+	copy(l.buffer[start:], l.out)
+	return l.tell(g, l.buffer[start:at+len(part)])
+}
+
+// linkEnded is for a link whose worker has ended it: err is 0 or what broke it.
+func (l *loop) linkEnded(k *link, err syscall.Errno) {
+	t := k.trip
+	var end error = err
+	if err == 0 {
+		end = io.EOF
+	}
+	switch {
+	case t == nil:
+		l.dropIdle(k)
+	case t.state == tripAsking:
+		l.fail(t, t.judge(end), "closed the connection before it answered")
+	case t.from != h1.UntilClose || err != 0 || k.cutOff():
+		l.breakOff(t, end)
+	case t.to == h1.ByChunks && !l.tell(t.guest, lastChunk()):
+		l.desert(t)
+	default:
+		l.finish(t)
+	}
+}
+
+func lastChunk() []byte { return h1.AppendLastChunk(nil, nil) }
+
+// finish is for a request whose answer has been given whole.
+func (l *loop) finish(t *trip) {
+	g, k := t.guest, t.link
+	k.trip, t.link = nil, nil
+	if t.recycle && t.complete && t.sent == len(t.request) && !t.mute && !k.ready {
+		t.shelf.put(l, k)
+	} else {
+		l.close(&k.sock)
+	}
+	l.release(t, true)
+	keep, unread := t.keep, !t.complete
+	l.free(t)
+	if keep {
+		l.next(g)
+	} else {
+		l.end(g, unread)
+	}
+}
+
+// breakOff is for a worker that has not given all that it promised. It makes sure
+// that the client does not take a part for the whole.
+func (l *loop) breakOff(t *trip, err error) {
+	g := t.guest
+	l.server.log.warn("answer broken off", "service", t.route.Service, "worker", t.worker(), "request", string(t.line), "error", err)
+	l.dropLink(t)
+	l.release(t, false)
+	t.shelf.worker.errors.Add(1)
+	to := t.to
+	l.free(t)
+	if to == h1.UntilClose {
+		l.abort(g)
+		return
+	}
+	l.end(g, false)
+}

@@ -1,0 +1,250 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"bulsa/internal/balance"
+)
+
+// link is a connection to a worker on a loop. One request at a time uses it.
+type link struct {
+	sock
+	shelf  *shelf
+	conn   net.Conn // what Connect gave: it knows what the connection's end means
+	trip   *trip    // nil: idle
+	in     []byte   // a part of a head
+	since  int64    // when it became idle
+	reused bool
+	greets bool // the worker's first bytes may be observed.Greeting
+	tells  bool // the worker gives balance.Begun
+}
+
+// observed is a connection of balance.Connector whose bytes mean more than its
+// descriptor shows: what its Read knows, a loop asks for.
+type observed interface {
+	// Greeting are first bytes that are not part of an answer. They may not come;
+	// if they do, Tells is true.
+	Greeting() string
+	// CutOff says, after the end of the stream, whether the worker died with the
+	// connection open: then what came is not all.
+	CutOff() bool
+}
+
+// mayTell says whether the worker could say that it has begun a request.
+func (k *link) mayTell() bool { return k.greets || k.tells }
+
+func (k *link) leftUnread(err error) bool {
+	c, ok := k.conn.(leftUnread)
+	return ok && c.LeftUnread(err)
+}
+
+// knows says whether an end of the connection tells what the worker has begun.
+func (k *link) knows() bool {
+	_, ok := k.conn.(leftUnread)
+	return ok
+}
+
+func (k *link) cutOff() bool {
+	c, ok := k.conn.(observed)
+	return ok && c.CutOff()
+}
+
+// greeting looks at a link's first bytes. cut is the length of the greeting; known
+// is false while they may still become one.
+func (k *link) greeting(data []byte) (cut int, known bool) {
+	g := k.conn.(observed).Greeting()
+	if len(data) < len(g) && strings.HasPrefix(g, string(data)) {
+		return 0, false
+	}
+	k.greets = false
+	k.tells = bytes.HasPrefix(data, []byte(g))
+	if k.tells {
+		cut = len(g)
+	}
+	return cut, true
+}
+
+// save keeps the beginning of a head; data may be a part of in.
+func (k *link) save(data []byte) { k.in = append(k.in[:0], data...) }
+
+// The events of a link.
+
+func (k *link) readable(l *loop) {
+	for range turns {
+		if k.closed || !l.hearWorker(k) {
+			return
+		}
+	}
+	l.queue(&k.sock)
+}
+
+func (k *link) writable(l *loop) {
+	if t := k.trip; t != nil {
+		l.pushRequest(t)
+	}
+}
+
+func (k *link) late(l *loop) {
+	if k.trip == nil {
+		l.dropIdle(k)
+	}
+}
+
+// shelf holds a loop's idle links to one endpoint.
+type shelf struct {
+	endpoint *balance.Endpoint
+	worker   *worker
+	idle     []*link // the youngest last
+	ended    bool    // the endpoint has left: nothing is kept
+}
+
+func (l *loop) shelf(ep *balance.Endpoint, s *service) *shelf {
+	if s := l.shelves[ep]; s != nil {
+		return s
+	}
+	fresh := &shelf{endpoint: ep, worker: s.worker(ep.Config().Worker)}
+	l.shelves[ep] = fresh
+	return fresh
+}
+
+// take returns a link that is still good, or nil. once: for a request that must
+// not happen twice.
+func (s *shelf) take(l *loop, once bool) *link {
+	for n := len(s.idle); n > 0; n = len(s.idle) {
+		k := s.idle[n-1]
+		idle := time.Duration(l.clock - k.since)
+		if once && !k.knows() && !s.worker.reuse.may(l.now.Add(-idle), l.now) {
+			return nil // the others are older
+		}
+		s.idle[n-1] = nil
+		s.idle = s.idle[:n-1]
+		if idle < maxIdle && !k.ready && (!once || k.silent()) {
+			return k
+		}
+		l.close(&k.sock)
+	}
+	return nil
+}
+
+func (s *shelf) put(l *loop, k *link) {
+	if s.ended || len(s.idle) >= maxIdleConns || l.over {
+		l.close(&k.sock)
+		return
+	}
+	k.since = l.clock
+	s.idle = append(s.idle, k)
+	l.wheel.set(&k.sock, l.in(maxIdle))
+}
+
+func (s *shelf) close(l *loop) {
+	for _, k := range s.idle {
+		l.close(&k.sock)
+	}
+	clear(s.idle)
+	s.idle = s.idle[:0]
+}
+
+// dropIdle closes a link that waits for a request.
+func (l *loop) dropIdle(k *link) {
+	if i := slices.Index(k.shelf.idle, k); i >= 0 {
+		k.shelf.idle = slices.Delete(k.shelf.idle, i, i+1)
+	}
+	l.close(&k.sock)
+}
+
+// sweep closes the links of endpoints that have left, and forgets those.
+func (l *loop) sweep(live map[*balance.Endpoint]bool) {
+	for ep, s := range l.shelves {
+		s.ended = !live[ep]
+		if !s.ended {
+			continue
+		}
+		s.close(l)
+		if ep.InFlight() == 0 {
+			delete(l.shelves, ep)
+		}
+	}
+}
+
+// dial opens a connection to the endpoint of the attempt at hand.
+func (l *loop) dial(t *trip) {
+	t.state, t.link = tripDialing, nil
+	t.guest.remind(l)
+	number, shelf, connector := t.number, t.shelf, t.ep.Config().Connector
+	timeout := t.route.Settings.ConnectTimeout
+	l.work(func() {
+		ctx, cancel := l.ctx, context.CancelFunc(func() {})
+		if timeout > 0 {
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+		}
+		conn, fd, err := connect(ctx, connector)
+		cancel()
+		l.post(func() { l.dialed(t, number, shelf, conn, fd, err) })
+	})
+	l.watch(t.guest)
+}
+
+var errNoDescriptor = errors.New("the connection has no descriptor")
+
+// connect opens a connection and takes its descriptor out of the runtime's hands.
+func connect(ctx context.Context, c balance.Connector) (conn net.Conn, fd int, err error) {
+	conn, err = c.Connect(ctx)
+	if err != nil {
+		return nil, -1, err
+	}
+	fd, err = duplicate(conn)
+	_ = conn.Close()
+	return conn, fd, err
+}
+
+func duplicate(conn net.Conn) (fd int, err error) {
+	raw := rawConn(conn)
+	if raw == nil {
+		return -1, errNoDescriptor
+	}
+	fd = -1
+	controlErr := raw.Control(func(old uintptr) {
+		fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	return fd, errors.Join(controlErr, err)
+}
+
+// dialed takes what came of a dial. The trip that wanted it may be over.
+func (l *loop) dialed(t *trip, number uint64, s *shelf, conn net.Conn, fd int, err error) {
+	wanted := t.number == number && t.state == tripDialing && t.guest != nil
+	if err == nil && l.over {
+		_ = unix.Close(fd)
+		return
+	}
+	k := &link{shelf: s, conn: conn}
+	if err == nil {
+		k.learn()
+		err = l.register(&k.sock, fd, k)
+	}
+	switch {
+	case err == nil && wanted:
+		l.ask(t, k, false)
+	case err == nil:
+		s.put(l, k)
+	case wanted:
+		l.fail(t, unsent, "cannot be reached: "+err.Error())
+	}
+}
+
+// learn finds out what the worker may say besides answers.
+func (k *link) learn() {
+	switch c := k.conn.(type) {
+	case observed:
+		k.greets = true
+	case teller:
+		k.tells = c.Tells()
+	}
+}

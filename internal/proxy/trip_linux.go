@@ -1,0 +1,550 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"bulsa/internal/balance"
+	"bulsa/internal/proxy/h1"
+)
+
+// trip is one request of a guest and its answer, over as many attempts as it
+// takes: what exchange and attempt are to a client on goroutines. The rules of
+// retrying are the same.
+type trip struct {
+	guest  *guest
+	route  *target
+	state  tripState
+	number uint64 // tells a post that is about an earlier use of this trip
+
+	line       []byte // the beginning of the request line, for messages
+	head       bool   // HEAD: the answer has no body
+	http10     bool
+	idempotent bool
+	keep       bool // the client's connection may carry another request
+	address    netip.Addr
+	sticky     string
+
+	request   []byte // for the worker: head and body from the first byte on, unless forgotten
+	sent      int    // of request, over the link at hand
+	forgotten bool   // request's beginning is gone, so it cannot be sent again
+	complete  bool   // all of the request has come
+	body      h1.Body
+	left      int64 // of a body by length, what has not come
+	size      int64 // of a chunked body, what has come
+	wantedAt  int64 // since when more of the body is awaited
+	pace      pace
+	chunks    h1.Chunks
+
+	clock      int64 // of its beginning
+	until      int64 // end of the hold
+	tried      []*balance.Endpoint
+	attempts   int
+	unanswered int // attempts that the worker may have seen
+	lastFail   string
+	pause      time.Duration
+	asked      bool // the last look for an endpoint was one
+	costly     bool // another attempt may make it run twice: it needs a part of the budget
+	spending   bool // it has got it
+	delayed    bool // it had to wait for it
+	heldAnew   bool // the hold began again with the first failure
+
+	place    *waiter // in the line, while every worker is full
+	queued   bool    // it has been in the line
+	overflow bool    // the line was full
+
+	ep       *balance.Endpoint // of the attempt at hand
+	shelf    *shelf
+	link     *link
+	tryClock int64
+	took     time.Duration // to the head of the answer
+	wrote    bool          // the worker may have seen something
+	onePiece bool          // the whole request was one write
+	mute     bool          // the link takes nothing any more
+	begun    bool          // the worker gave an interim answer, be it balance.Begun
+	interims int
+
+	status  int     // of the answer that was begun; 0: none
+	from    h1.Body // how the worker's body ends
+	to      h1.Body // how the client's does
+	owed    int64   // of an answer by length, what has not come
+	pieces  h1.Chunks
+	recycle bool // the link may be used again
+
+	answerBy int64 // when the worker must have begun its answer
+	wakeBy   int64 // when another endpoint is looked for
+	leaveBy  int64 // when a client that has ended its direction is gone
+}
+
+type tripState uint8
+
+const (
+	tripWaiting   tripState = iota // for an endpoint
+	tripDialing                    // for a connection to it
+	tripAsking                     // the request is on its way, or the answer is awaited
+	tripAnswering                  // the answer's body is on its way
+)
+
+const longestLine = 200
+
+// newTrip takes over the request that has been parsed.
+func (l *loop) newTrip(g *guest, route *target) *trip {
+	var t *trip
+	if n := len(l.spare); n > 0 {
+		t, l.spare = l.spare[n-1], l.spare[:n-1]
+	} else {
+		t = new(trip)
+	}
+	r := &l.request
+	l.lastTrip++
+	t.guest, t.route, t.number = g, route, l.lastTrip
+	t.state = tripWaiting
+	t.line = append(append(append(t.line[:0], r.Method...), ' '), r.Target[:min(len(r.Target), longestLine)]...)
+	t.head, t.http10, t.idempotent = r.IsHead(), r.HTTP10, r.Idempotent()
+	t.keep = r.KeepAlive && !l.server.closing.Load()
+	t.body, t.left, t.complete = r.Body, r.Length, r.Body == h1.NoBody
+	if t.body == h1.ByChunks {
+		t.chunks.Reset()
+	}
+	t.clock = l.clock
+	t.until = l.in(route.Settings.Hold)
+	if g.held {
+		t.until, g.held = l.clock, false
+	}
+	trusted := g.peer.IsValid() && trusts(route.Settings.Trusted, g.peer.Addr())
+	t.address = g.peer.Addr()
+	if trusted {
+		t.address = addressBehind(t.address, forwardedFor(r), route.Settings.Trusted)
+	}
+	if name := route.Settings.Sticky; name != "" {
+		t.sticky = string(r.Cookie(name))
+	}
+	l.origin = h1.Origin{Trusted: trusted, Addr: bareAddress(g.label), Node: g.label, Proto: "http", Port: g.door.port}
+	l.forward = h1.Forward{Origin: &l.origin}
+	if n := prefixLength(route.Path, r.Path()); route.Strip && n > 0 {
+		l.forward.Target, l.forward.Prefix = withoutPrefix(nil, string(r.Target), n), route.Path
+	}
+	t.request = r.AppendTo(t.request[:0], &l.forward)
+	g.trip = t
+	route.counters.inFlight.Add(1)
+	return t
+}
+
+// bareAddress is the address in "1.2.3.4:5" or "[::1]:5".
+func bareAddress(label []byte) []byte {
+	if len(label) == 0 {
+		return nil
+	}
+	if label[0] == '[' {
+		return label[1:lastIndex(label, ']')]
+	}
+	return label[:lastIndex(label, ':')]
+}
+
+func lastIndex(b []byte, c byte) int {
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] == c {
+			return i
+		}
+	}
+	return 0
+}
+
+// free ends a trip that has no endpoint any more, and counts it.
+func (l *loop) free(t *trip) {
+	g, counters := t.guest, t.route.counters
+	counters.count(t.status, time.Duration(l.clock-t.clock))
+	counters.inFlight.Add(-1)
+	l.standUp(g)
+	g.trip, g.readBy = nil, 0
+	l.leaveLine(t)
+	t.refund()
+	l.recycle(t)
+}
+
+func (l *loop) recycle(t *trip) {
+	const most, largest = 256, 16 << 10
+	if len(l.spare) >= most {
+		return
+	}
+	clear(t.tried)
+	old := *t
+	*t = trip{line: old.line, tried: old.tried[:0], chunks: old.chunks, pieces: old.pieces}
+	if cap(old.request) <= largest {
+		t.request = old.request
+	}
+	l.spare = append(l.spare, t)
+}
+
+// pick sends the request to an endpoint. Where none is free it waits for news, or
+// in line while all are full, or for a moment when each has failed once.
+func (l *loop) pick(t *trip) {
+	ep := l.choose(t)
+	if ep == nil && t.mustQueue() {
+		if t.overflow = !l.joinLine(t); t.overflow {
+			l.refuse(t, t.why())
+			return
+		}
+		ep = l.choose(t)
+	}
+	var changed <-chan struct{}
+	if ep == nil {
+		changed = t.route.Pool.Changed()
+		ep = l.choose(t) // it may have come just now
+	}
+	switch {
+	case ep != nil:
+		l.leaveLine(t)
+		l.attempt(t, ep)
+	case l.clock >= t.until:
+		l.refuse(t, t.why())
+	default:
+		l.hold(t, changed)
+	}
+}
+
+// choose acquires an endpoint if one is free, and it is this request's turn to ask
+// and within the budget.
+func (l *loop) choose(t *trip) *balance.Endpoint {
+	line := t.route.queue
+	t.asked = false
+	switch {
+	case t.place != nil && !line.first(t.place):
+		return nil
+	case t.place == nil && t.attempts == 0 && line.length.Load() > 0: // nobody overtakes
+		return nil
+	case !t.afford():
+		return nil
+	}
+	t.asked = true
+	ep := t.route.Pool.Pick(balance.Request{Now: l.now, Client: t.address, Sticky: t.sticky, Tried: t.tried})
+	if ep == nil {
+		t.refund()
+	}
+	return ep
+}
+
+// afford takes a part of the budget where one is needed.
+func (t *trip) afford() bool {
+	if !t.costly || t.spending {
+		return true
+	}
+	counters := t.route.counters
+	t.spending = counters.budget.take(counters.inFlight.Load())
+	if !t.spending && !t.delayed {
+		t.delayed = true
+		counters.waited.Add(1)
+	}
+	return t.spending
+}
+
+func (t *trip) refund() {
+	if t.spending {
+		t.spending = false
+		t.route.counters.budget.give()
+	}
+}
+
+// mustQueue says whether the request has to stand in line and does not yet.
+func (t *trip) mustQueue() bool {
+	return t.place == nil && t.attempts == 0 && (t.route.queue.length.Load() > 0 || anyFull(t.route.Pool))
+}
+
+func (l *loop) joinLine(t *trip) bool {
+	number := t.number
+	w := &waiter{wake: func() {
+		l.post(func() {
+			if t.number == number && t.state == tripWaiting && t.guest.seat >= 0 {
+				l.pickAgain(t)
+			}
+		})
+	}}
+	counters := t.route.counters
+	if !t.route.queue.join(w, t.route.Settings.Queue) {
+		counters.queueFull.Add(1)
+		return false
+	}
+	t.place, t.queued = w, true
+	counters.queued.Add(1)
+	if d := t.route.Settings.QueueTimeout; d > 0 {
+		t.until = l.in(d)
+	}
+	return true
+}
+
+func (l *loop) leaveLine(t *trip) {
+	if t.place == nil {
+		return
+	}
+	t.route.queue.leave(t.place)
+	t.place = nil
+	t.route.counters.queued.Add(-1)
+}
+
+// hold waits for news of the pool or, when each endpoint has failed once, a moment.
+func (l *loop) hold(t *trip, changed <-chan struct{}) {
+	const shortest, longest = 5 * time.Millisecond, 100 * time.Millisecond
+	t.state, t.wakeBy = tripWaiting, t.until
+	if len(t.route.Pool.Endpoints()) > 0 && (t.place == nil || t.route.queue.first(t.place)) {
+		t.pause = min(max(2*t.pause, shortest), longest)
+		t.wakeBy = min(t.until, l.in(t.pause))
+	}
+	t.guest.remind(l)
+	l.sitDown(t.guest, t.route.Pool, changed)
+	l.watch(t.guest)
+}
+
+// watchPool has poolChanged called once.
+func (l *loop) watchPool(pool *balance.Pool, changed <-chan struct{}) {
+	if l.watching[pool] {
+		return
+	}
+	l.watching[pool] = true
+	l.work(func() {
+		select {
+		case <-changed:
+		case <-l.ctx.Done():
+		}
+		l.post(func() {
+			delete(l.watching, pool)
+			l.poolChanged(pool)
+		})
+	})
+}
+
+func (l *loop) poolChanged(pool *balance.Pool) {
+	for _, g := range append([]*guest(nil), l.waiting...) {
+		switch {
+		case g.seat < 0:
+		case g.trip == nil:
+			l.queue(&g.sock)
+		case g.trip.route.Pool == pool:
+			l.pickAgain(g.trip)
+		}
+	}
+}
+
+// pickAgain begins another round, in which those that failed may be asked again.
+func (l *loop) pickAgain(t *trip) {
+	t.wakeBy = 0
+	if t.asked {
+		t.tried = t.tried[:0]
+	}
+	l.standUp(t.guest)
+	l.pick(t)
+}
+
+// attempt tries one endpoint that was picked. A connection that was idle may be
+// closed by the worker at the same moment: that says nothing about the worker,
+// who is asked again over a new one.
+func (l *loop) attempt(t *trip, ep *balance.Endpoint) {
+	if t.attempts > 0 {
+		t.route.counters.retries.Add(1)
+	}
+	l.standUp(t.guest)
+	t.wakeBy = 0
+	t.ep, t.tryClock, t.took = ep, l.clock, 0
+	t.shelf = l.shelf(ep, t.route.counters)
+	if k := t.shelf.take(l, !t.idempotent); k != nil {
+		l.ask(t, k, true)
+		return
+	}
+	l.dial(t)
+}
+
+// fail ends a try without an answer and goes on with another, if that cannot make
+// anything happen twice.
+func (l *loop) fail(t *trip, r result, reason string) {
+	k := t.link
+	reused := k != nil && k.reused
+	l.dropLink(t)
+	if reused && (r == unanswered || r == unsent) && !k.knows() {
+		t.shelf.worker.reuse.spoil(l.now)
+	}
+	if reused && (r == unsent && !t.forgotten || r == unanswered && l.mayRepeatAtOnce(t)) {
+		if r == unanswered {
+			t.failed("closed the connection before it answered")
+		}
+		t.route.counters.retries.Add(1)
+		l.dial(t)
+		return
+	}
+	t.failed(reason)
+	l.release(t, false)
+	t.shelf.worker.errors.Add(1)
+	t.ep = nil
+	t.costly = t.costly || r == unanswered
+	if !t.heldAnew && (r == unanswered || r == unsent) {
+		t.heldAnew = true
+		t.until = max(t.until, l.in(t.route.Settings.Hold))
+	}
+	switch {
+	case r == tooLate:
+		l.refuse(t, &refusal{status: http.StatusGatewayTimeout, reason: t.lastFail})
+	case !t.mayRepeat(r, l.clock):
+		l.refuse(t, &refusal{status: http.StatusBadGateway, reason: t.lastFail})
+	default:
+		l.pick(t)
+	}
+}
+
+// failed notes why the endpoint will not be asked again in this round.
+func (t *trip) failed(reason string) {
+	t.tried = append(t.tried, t.ep)
+	t.attempts++
+	t.lastFail = t.worker() + " " + reason + t.about()
+}
+
+// mayRepeatAtOnce: the budget allows another try after one that the worker may
+// have seen.
+func (l *loop) mayRepeatAtOnce(t *trip) bool {
+	t.costly = true
+	return t.mayRepeat(unanswered, l.clock) && t.afford()
+}
+
+// release gives the endpoint back, for the next in line; ok says whether the
+// worker is without blame.
+func (l *loop) release(t *trip, ok bool) {
+	t.refund()
+	t.ep.Release(l.now, ok, t.took)
+	t.route.queue.room()
+	if t.shelf.ended && t.ep.InFlight() == 0 {
+		delete(l.shelves, t.ep)
+	}
+}
+
+// dropLink ends the connection of the attempt at hand.
+func (l *loop) dropLink(t *trip) {
+	if k := t.link; k != nil {
+		k.trip, t.link = nil, nil
+		l.close(&k.sock)
+	}
+}
+
+// mayRepeat says whether another try cannot make anything happen twice.
+func (t *trip) mayRepeat(r result, now int64) bool {
+	late := int64(t.route.Settings.RetryTimeout)
+	switch {
+	case late > 0 && now-t.clock > late, r == malformed, r == tooLate, t.unanswered > maxUnanswered, r == unanswered && !t.idempotent:
+		return false
+	}
+	return !t.forgotten
+}
+
+// judge says what the end of a link means that has given no answer.
+func (t *trip) judge(end error) result {
+	k := t.link
+	if !t.wrote || t.onePiece && k.leftUnread(end) {
+		return unsent
+	}
+	t.unanswered++
+	if k.tells && !t.begun && !t.idempotent {
+		return unsent
+	}
+	return unanswered
+}
+
+func (t *trip) worker() string { return t.ep.Config().Worker }
+
+func (t *trip) about() string { return fmt.Sprintf(" (%s)", t.line) }
+
+// why tells what kept the request from being answered.
+func (t *trip) why() *refusal {
+	x := exchange{route: t.route, attempts: t.attempts, lastFail: t.lastFail, queued: t.queued, overflow: t.overflow}
+	r := x.why()
+	if t.attempts == 0 {
+		r.reason += t.about()
+	}
+	return r
+}
+
+// late looks at the deadlines of a request under way.
+func (t *trip) late(l *loop) {
+	g := t.guest
+	switch now := l.clock; {
+	case t.leaveBy > 0 && now >= t.leaveBy:
+		l.desert(t)
+	case t.wakeBy > 0 && now >= t.wakeBy:
+		l.pickAgain(t)
+	case t.answerBy > 0 && now >= t.answerBy:
+		t.answerBy = 0
+		l.fail(t, tooLate, "did not answer within "+t.route.Settings.AnswerTimeout.String())
+	case g.readBy > 0 && now >= g.readBy && !t.wantsBody():
+		g.readBy = l.after(t.route.Settings.IdleTimeout)
+	case g.readBy > 0 && now >= g.readBy:
+		l.spoil(t, &refusal{status: http.StatusRequestTimeout, reason: "the body of the request stopped arriving"})
+	}
+}
+
+// spoil ends a trip whose client is at fault.
+func (l *loop) spoil(t *trip, r *refusal) {
+	l.leaveWorker(t)
+	if t.status == 0 {
+		l.refuse(t, r)
+		return
+	}
+	g := t.guest
+	l.free(t)
+	l.end(g, true)
+}
+
+// leaveWorker ends the attempt at hand without blame for the worker.
+func (l *loop) leaveWorker(t *trip) {
+	l.dropLink(t)
+	if t.ep != nil {
+		l.release(t, true)
+		t.ep = nil
+	}
+}
+
+// refuse answers in the worker's place.
+func (l *loop) refuse(t *trip, r *refusal) {
+	g := t.guest
+	t.status = r.status
+	keep := t.keep && t.complete && r.status != http.StatusBadRequest && !l.server.closing.Load()
+	if r.status >= http.StatusInternalServerError {
+		l.server.log.warn("request not answered", "service", t.route.Service, "status", r.status, "error", r.reason)
+	}
+	answer := r.append(nil, t.route.Service, l.server.version, !keep, t.head)
+	l.free(t)
+	switch {
+	case !l.tell(g, answer):
+		l.lose(g)
+	case keep:
+		l.next(g)
+	default:
+		l.end(g, true)
+	}
+}
+
+// desert ends a trip whose client has left.
+func (l *loop) desert(t *trip) {
+	g := t.guest
+	l.leaveWorker(t)
+	if t.status == 0 {
+		t.status = statusClientGone
+	}
+	l.free(t)
+	l.lose(g)
+}
+
+func tooSlow(rate int64) *refusal {
+	return &refusal{status: http.StatusRequestTimeout, reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", rate)}
+}
+
+func tooLarge(limit int64) *refusal {
+	return &refusal{status: http.StatusRequestEntityTooLarge, reason: fmt.Sprintf("the body is larger than %d bytes", limit)}
+}
+
+// forwardedFor joins what X-Forwarded-For says.
+func forwardedFor(r *h1.Request) string {
+	var all string
+	for name, value := range r.Fields {
+		if http.CanonicalHeaderKey(string(name)) == "X-Forwarded-For" {
+			all = join(all, string(value))
+		}
+	}
+	return all
+}
