@@ -87,6 +87,8 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"trusted_proxies": textList(&s.Forward.TrustedProxies),
 		"proxy_protocol":  boolean(&s.Forward.ProxyProtocol),
 		"routes":          routeList(s),
+		"tls":             group(c.tlsKeys(s)),
+		"upstream":        text(func(t string) error { s.Forward.Upstream = spec.Upstream(t); return nil }),
 		"access_log":      c.accessLog(s),
 		"restart":         group(restartKeys(s)),
 		"servers":         serverList(s),

@@ -28,10 +28,11 @@ type ports struct {
 	notice     func(service, message string)
 	ctx        context.Context // ends the listeners
 
-	mu       sync.Mutex
-	services map[string]spec.Service
-	open     map[string]*socket // by id
-	serving  sync.WaitGroup
+	mu         sync.Mutex
+	services   map[string]spec.Service
+	open       map[string]*socket   // by id
+	identities map[string]*identity // by service: of those that speak TLS
+	serving    sync.WaitGroup
 }
 
 // visitors tells connections of workers' own commands (health checks) from those
@@ -75,6 +76,7 @@ type socket struct {
 	served    bool
 	stop      context.CancelFunc // ends Serve
 	ended     chan struct{}      // closed when Serve has returned
+	face      *face              // nil: it speaks no TLS
 }
 
 // user is a service behind a socket.
@@ -159,8 +161,16 @@ func (b *ports) publish(p spec.Project) (retire func(), err error) {
 	for _, s := range opened {
 		b.open[s.id] = s
 	}
+	identities, err := b.identify(p)
+	if err != nil {
+		for _, s := range opened {
+			s.close()
+			delete(b.open, s.id)
+		}
+		return nil, err
+	}
 	b.assign(p)
-	return func() { b.retire(p, wanted) }, nil
+	return func() { b.retire(p, wanted, identities) }, nil
 }
 
 // assign gives each published socket to its services, which may be others than
@@ -208,7 +218,7 @@ func portKey(sv spec.Service, i int) engine.Port {
 
 // retire closes published sockets that are not wanted any more, and everything
 // of services that p lacks.
-func (b *ports) retire(p spec.Project, wanted map[string]bool) {
+func (b *ports) retire(p spec.Project, wanted map[string]bool, identities map[string]*identity) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.services = map[string]spec.Service{}
@@ -222,6 +232,7 @@ func (b *ports) retire(p spec.Project, wanted map[string]bool) {
 			delete(b.open, id)
 		}
 	}
+	b.adopt(identities)
 	b.route()
 }
 
@@ -234,6 +245,7 @@ func (b *ports) route() {
 		}
 		if routes := b.routes(s); len(routes) > 0 {
 			table[id] = proxy.NewListener(routes...)
+			b.secure(s, table[id])
 		}
 	}
 	b.server.SetTable(table)
@@ -264,7 +276,7 @@ func (b *ports) routes(s *socket) []proxy.Route {
 			continue // the service is on its way out
 		}
 		sv := b.services[u.service]
-		route := proxy.Route{Service: u.service, Port: string(u.port), Pool: pool, Settings: settings(sv)}
+		route := proxy.Route{Service: u.service, Port: string(u.port), Pool: pool, Settings: settings(sv), Redirect: b.redirect(s, sv)}
 		if len(sv.Routes) == 0 || !s.published {
 			routes = append(routes, route)
 			continue
@@ -284,7 +296,7 @@ func settings(sv spec.Service) proxy.Settings {
 		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, ProxyProtocol: f.ProxyProtocol,
 		ConnectTimeout: f.ConnectTimeout, AnswerTimeout: f.AnswerTimeout, WriteTimeout: f.WriteTimeout, MinRate: l.MinRate,
 		Hold: f.Hold, Queue: l.Queue, QueueTimeout: l.QueueTimeout, RetryTimeout: f.RetryTimeout,
-		MaxBody: l.Body, Sticky: sv.Balance.Sticky,
+		MaxBody: l.Body, Sticky: sv.Balance.Sticky, H2C: f.Upstream == spec.UpstreamH2C, HSTS: sv.TLS.HSTS,
 	}
 	for _, cidr := range f.TrustedProxies {
 		if prefix, err := netip.ParsePrefix(cidr); err == nil {
@@ -460,6 +472,7 @@ func (b *ports) close() {
 		s.close()
 		delete(b.open, id)
 	}
+	b.adopt(nil)
 	b.mu.Unlock()
 	b.serving.Wait()
 }

@@ -195,6 +195,10 @@ func (c *client) serveRequest() bool {
 		return false
 	}
 	_ = c.conn.SetReadDeadline(time.Time{})
+	if r := e.ownAnswer(req); r != nil {
+		c.refuse(e.owner, r, req.Method == http.MethodHead)
+		return false
+	}
 	route := e.target([]byte(req.Host), requestPath(req))
 	if route == nil {
 		c.refuse(e.owner, e.noRoute([]byte(req.Host), requestPath(req), c.scheme == "https"), req.Method == http.MethodHead)

@@ -18,7 +18,9 @@ type refusal struct {
 	status     int
 	reason     string
 	retryAfter time.Duration
-	unrouted   bool // no service is meant
+	unrouted   bool   // no service is meant
+	location   string // of a redirect, or ""
+	verbatim   bool   // the reason is the whole body, of status 200
 }
 
 func badRequest(reason string) *refusal {
@@ -44,7 +46,10 @@ func (e *entrance) noRoute(host, path []byte, overTLS bool) *refusal {
 }
 
 func (r *refusal) text(service string) string {
-	if r.unrouted {
+	switch {
+	case r.verbatim:
+		return r.reason
+	case r.unrouted:
 		return fmt.Sprintf("%d: %s\n", r.status, r.reason)
 	}
 	return fmt.Sprintf("%d %s: %s\n", r.status, service, r.reason)
@@ -60,6 +65,9 @@ func (r *refusal) describe(h http.Header, service, version string) string {
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(r.retryAfter/time.Second)))
+	}
+	if r.location != "" {
+		h.Set("Location", r.location)
 	}
 	return r.text(service)
 }
@@ -77,6 +85,9 @@ func (r *refusal) append(b []byte, service, version string, closing, headOnly bo
 	b = append(b, "\r\n"...)
 	if r.retryAfter > 0 {
 		b = fmt.Appendf(b, "Retry-After: %d\r\n", int(r.retryAfter/time.Second))
+	}
+	if r.location != "" {
+		b = appendField(b, "Location", r.location)
 	}
 	if closing {
 		b = append(b, "Connection: close\r\n"...)

@@ -20,6 +20,7 @@ type Route struct {
 	Port     string // for messages
 	Pool     *balance.Pool
 	Settings Settings
+	Redirect string // the port on which the same host speaks TLS: all requests are sent there with 308; "": none
 }
 
 // Listener is what the requests of one listener meet. Make it with NewListener
@@ -28,6 +29,10 @@ type Listener struct {
 	Routes   []Route
 	Settings Settings // of its connections, while no request says which route counts
 	TLS      *TLS     // nil: in the clear
+
+	// Challenge is asked first what an ACME server shall read at a path of a host,
+	// if that is one of its paths; nil: none is expected.
+	Challenge func(host, path string) (text string, ok bool)
 
 	exact    map[string][]int // by host, to Routes, the longest path first
 	below    map[string][]int // by what follows "*."

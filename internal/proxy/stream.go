@@ -50,6 +50,10 @@ func (s *stream) serve() {
 		s.refuse(e.owner, bad)
 		return
 	}
+	if r := e.ownAnswer(s.r); r != nil {
+		s.refuse(e.owner, r)
+		return
+	}
 	host, path := []byte(s.r.Host), requestPath(s.r)
 	route := e.target(host, path)
 	if route == nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"time"
 )
@@ -14,6 +15,33 @@ import (
 type TLS struct {
 	Config *tls.Config // NextProtos offers HTTP/2 (h2) where it shall be spoken
 	AltSvc string      // value of the field Alt-Svc (RFC 7838); "": none
+}
+
+// ownAnswer is what a listener answers by itself: an ACME challenge, or that the
+// service is reached by TLS; nil: nothing.
+func (e *entrance) ownAnswer(req *http.Request) *refusal {
+	path := requestPath(req)
+	if e.Challenge != nil {
+		if text, ok := e.Challenge(req.Host, string(path)); ok {
+			return &refusal{status: http.StatusOK, reason: text, verbatim: true}
+		}
+	}
+	route := e.target([]byte(req.Host), path)
+	if route == nil || route.Redirect == "" {
+		return nil
+	}
+	var buf [maxHost]byte
+	host := string(hostName(buf[:0], []byte(req.Host)))
+	if host == "" { // HTTP/1.0
+		return badRequest("no Host")
+	}
+	if route.Redirect != "443" {
+		host += ":" + route.Redirect
+	}
+	return &refusal{
+		status: http.StatusPermanentRedirect, reason: "this service is reached by https", unrouted: true,
+		location: "https://" + host + requestTarget(req),
+	}
 }
 
 // startTLS is false when the connection is of no use any more.

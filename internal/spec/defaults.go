@@ -64,6 +64,7 @@ func defaultRestart() Restart {
 
 func defaultForward() Forward {
 	return Forward{
+		Upstream:       UpstreamHTTP1,
 		HeaderTimeout:  10 * time.Second,
 		IdleTimeout:    75 * time.Second,
 		ConnectTimeout: 5 * time.Second,

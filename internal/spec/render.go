@@ -2,6 +2,7 @@ package spec
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -180,6 +181,12 @@ func renderExtension(s Service) section {
 	if s.Forward.ProxyProtocol {
 		out["proxy_protocol"] = true
 	}
+	if s.Forward.Upstream != UpstreamHTTP1 {
+		out["upstream"] = string(s.Forward.Upstream)
+	}
+	if s.TLS.Enabled() {
+		out["tls"] = renderTLS(s.TLS)
+	}
 	if len(s.Routes) > 0 {
 		out["routes"] = renderRoutes(s.Routes)
 	}
@@ -197,6 +204,35 @@ func renderLimits(l Limits) section {
 		"body": l.Body, "header": l.Header, "connections": l.Connections, "connections_per_address": l.ConnectionsPerAddress,
 		"min_rate": l.MinRate, "queue": l.Queue, "queue_timeout": l.QueueTimeout.String(),
 	}
+}
+
+func renderTLS(t TLS) section {
+	out := section{"min_version": cmp.Or(t.MinVersion, "1.2")}
+	var pairs []any
+	for _, c := range t.Certificates {
+		pairs = append(pairs, section{"cert": escape(c.Cert), "key": escape(c.Key)})
+	}
+	if len(pairs) > 0 {
+		out["certificates"] = pairs
+	}
+	if len(t.Domains) > 0 {
+		out["domains"] = t.Domains
+	}
+	for name, value := range map[string]string{"email": t.Email, "ca": t.CA, "hsts": t.HSTS} {
+		if value != "" {
+			out[name] = escape(value)
+		}
+	}
+	switch {
+	case t.NoRedirect:
+		out["redirect"] = false
+	case len(t.PlainPorts) > 0:
+		out["redirect"] = t.PlainPorts
+	}
+	if t.HTTP3 {
+		out["http3"] = true
+	}
+	return out
 }
 
 func renderRoutes(routes []Route) []any {

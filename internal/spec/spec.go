@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 )
@@ -57,6 +58,7 @@ type Service struct {
 	Balance   Balance      `json:"balance"`
 	Forward   Forward      `json:"forward"`
 	Limits    Limits       `json:"limits"`
+	TLS       TLS          `json:"tls,omitzero"`
 	Routes    []Route      `json:"routes,omitempty"` // which requests of its ports are the service's; none: all that no other service takes
 	AccessLog AccessLog    `json:"access_log"`
 	Update    Update       `json:"update"`
@@ -153,6 +155,7 @@ type Forward struct {
 	WriteTimeout   time.Duration `json:"write_timeout"`             // for a client that reads nothing of its answer; 0: IdleTimeout
 	RetryTimeout   time.Duration `json:"retry_timeout"`             // 60s from the request to the last moment at which it is sent again
 	Hold           time.Duration `json:"hold"`                      // 10s a request waits while no worker is ready
+	Upstream       Upstream      `json:"upstream"`                  // http1; how workers are spoken to
 	TrustedProxies []string      `json:"trusted_proxies,omitempty"` // CIDRs whose X-Forwarded-*, Forwarded and PROXY header are believed
 	ProxyProtocol  bool          `json:"proxy_protocol"`            // connections begin with a PROXY header
 }
@@ -182,6 +185,42 @@ type AccessLog struct {
 	Format string  `json:"format,omitempty"` // json | combined; empty: none is kept
 	File   string  `json:"file,omitempty"`   // absolute path, or stdout
 	Sample float64 `json:"sample,omitempty"` // share of the requests that are logged, above 0 to 1
+}
+
+// Upstream is x-bulsa.upstream: the protocol that workers speak.
+type Upstream string
+
+const (
+	UpstreamHTTP1 Upstream = "http1"
+	UpstreamH2C   Upstream = "h2c" // HTTP/2 without TLS, by prior knowledge, as gRPC servers do
+)
+
+// TLS is how the published ports of a service speak TLS. Without certificates and
+// domains they do not.
+type TLS struct {
+	Certificates []Certificate `json:"certificates,omitempty"`
+	Domains      []string      `json:"domains,omitempty"`     // certificates for these are obtained by ACME
+	Email        string        `json:"email,omitempty"`       // for the ACME account
+	CA           string        `json:"ca,omitempty"`          // URL of the ACME server's directory; empty: Let's Encrypt's
+	PlainPorts   []int         `json:"plain_ports,omitempty"` // published ports that speak no TLS; 80 never does
+	NoRedirect   bool          `json:"no_redirect,omitempty"` // those serve instead of sending clients to TLS
+	HSTS         string        `json:"hsts,omitempty"`        // value of Strict-Transport-Security; empty: none
+	MinVersion   string        `json:"min_version,omitempty"` // 1.2 (default) or 1.3
+	HTTP3        bool          `json:"http3,omitempty"`
+}
+
+// Certificate is a pair of PEM files, with absolute paths.
+type Certificate struct {
+	Cert string `json:"cert"` // the certificate, then its chain
+	Key  string `json:"key"`
+}
+
+// Enabled reports whether the service speaks TLS at all.
+func (t TLS) Enabled() bool { return len(t.Certificates)+len(t.Domains) > 0 }
+
+// Plain reports whether a published port speaks no TLS.
+func (t TLS) Plain(published int) bool {
+	return !t.Enabled() || published == 80 || slices.Contains(t.PlainPorts, published)
 }
 
 // Update is how a changed service replaces its workers.
@@ -268,7 +307,7 @@ type Release struct {
 // need no restart. The number of replicas is not part of it, nor is what the
 // proxy alone goes by.
 func (s Service) Digest() string {
-	s.Replicas, s.Forward, s.Limits, s.Routes, s.AccessLog = 0, Forward{}, Limits{}, nil, AccessLog{}
+	s.Replicas, s.Forward, s.Limits, s.Routes, s.AccessLog, s.TLS = 0, Forward{}, Limits{}, nil, AccessLog{}, TLS{}
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // a Service holds nothing that JSON cannot say

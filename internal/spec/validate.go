@@ -61,6 +61,7 @@ func validateService(s Service) error {
 	v.forward(s.Forward)
 	v.limits(s.Limits)
 	v.routes(s)
+	v.tls(s)
 	v.accessLog(s.AccessLog)
 	v.update(s.Update)
 	v.logs(s.Logs)

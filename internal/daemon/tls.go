@@ -1,0 +1,204 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"bulsa/internal/certs"
+	"bulsa/internal/proxy"
+	"bulsa/internal/spec"
+)
+
+// checkCertificates finds files that cannot be used, before anything is started,
+// and says of which ones clients will not think well.
+func checkCertificates(p spec.Project, sv spec.Service) (warnings []spec.Warning, err error) {
+	for i, c := range sv.TLS.Certificates {
+		key := fmt.Sprintf("x-bulsa.tls.certificates.%d", i)
+		warning, err := certs.Check(certs.Pair(c), time.Now())
+		if problem, ok := errors.AsType[*certs.Problem](err); ok {
+			part := ".cert"
+			if problem.File == c.Key {
+				part = ".key"
+			}
+			return nil, placed(p, sv.Name, &spec.Problem{Where: key + part, What: problem.Error()})
+		}
+		if warning != "" {
+			warnings = append(warnings, spec.Warning{Where: p.Place("services." + sv.Name + "." + key), Message: warning})
+		}
+	}
+	return warnings, nil
+}
+
+// identity is what a service shows to clients that come by TLS.
+type identity struct {
+	config certs.Config
+	store  *certs.Store
+	stop   context.CancelFunc
+}
+
+// identify gives every service of p its certificates. Those of a service whose
+// configuration is the same stay. The stores that are not needed any more end when
+// p is in force. b.mu is held.
+func (b *ports) identify(p spec.Project) (next map[string]*identity, err error) {
+	next = map[string]*identity{}
+	for _, sv := range p.Services {
+		if !sv.TLS.Enabled() {
+			continue
+		}
+		c := b.certsConfig(p.Name, sv)
+		if old := b.identities[sv.Name]; old != nil && reflect.DeepEqual(old.config, c) {
+			next[sv.Name] = old
+			continue
+		}
+		reporting := c
+		reporting.Report = func(text string) { b.notice(sv.Name, text) }
+		store, err := certs.New(reporting)
+		if err != nil {
+			return nil, placed(p, sv.Name, &spec.Problem{Where: "x-bulsa.tls.certificates", What: err.Error()})
+		}
+		next[sv.Name] = &identity{config: c, store: store}
+	}
+	return next, nil
+}
+
+// adopt puts identities in force, and ends those that they replace. b.mu is held.
+func (b *ports) adopt(next map[string]*identity) {
+	for name, old := range b.identities {
+		if next[name] != old {
+			old.stop()
+		}
+	}
+	for _, id := range next {
+		if id.stop != nil {
+			continue
+		}
+		var ctx context.Context
+		ctx, id.stop = context.WithCancel(b.ctx)
+		b.serving.Go(func() { id.store.Run(ctx) })
+	}
+	b.identities = next
+}
+
+func (b *ports) certsConfig(project string, sv spec.Service) certs.Config {
+	var c certs.Config
+	for _, pair := range sv.TLS.Certificates {
+		c.Files = append(c.Files, certs.Pair(pair))
+	}
+	if len(sv.TLS.Domains) > 0 {
+		c.ACME = certs.ACME{
+			Domains: sv.TLS.Domains, Email: sv.TLS.Email, CA: sv.TLS.CA, Storage: filepath.Join(stateDir(project), "acme"),
+			HTTPPort: b.preferred(sv, 80, true), TLSPort: b.preferred(sv, 443, false), Host: sv.Ports[0].Host,
+		}
+	}
+	return c
+}
+
+// preferred is the number of one of the service's ports that speak no TLS, or of
+// those that do: the usual one if it is among them; 0: there is none.
+func (b *ports) preferred(sv spec.Service, usual int, plain bool) int {
+	found := 0
+	for _, p := range sv.Ports {
+		if sv.TLS.Plain(p.Published) != plain {
+			continue
+		}
+		number := p.Published
+		if s := b.open[publishedID(sv.Name, p)]; s != nil {
+			number = s.number()
+		}
+		if found == 0 || number == usual {
+			found = number
+		}
+	}
+	return found
+}
+
+// stateDir is where what must outlive a reboot is kept.
+func stateDir(project string) string {
+	if os.Getenv("BULSA_RUNTIME_DIR") != "" {
+		return runtimeDir(project)
+	}
+	if state := os.Getenv("XDG_STATE_HOME"); state != "" {
+		return filepath.Join(state, "bulsa", project)
+	}
+	if os.Getuid() == 0 {
+		return filepath.Join("/var/lib/bulsa", project)
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "state", "bulsa", project)
+	}
+	return runtimeDir(project)
+}
+
+// face is how a socket speaks TLS. It stays the same while the certificates
+// change, so that sessions can be resumed.
+type face struct {
+	stores atomic.Pointer[[]*certs.Store]
+	min    uint16
+	tls    *proxy.TLS
+}
+
+// secure makes the listener of a socket speak TLS where one of its services says
+// so. b.mu is held.
+func (b *ports) secure(s *socket, l *proxy.Listener) {
+	var stores, challenged []*certs.Store
+	min := uint16(tls.VersionTLS12)
+	for _, u := range s.users {
+		sv := b.services[u.service]
+		id := b.identities[u.service]
+		if !s.published || id == nil {
+			continue
+		}
+		challenged = append(challenged, id.store)
+		if sv.TLS.Plain(s.number()) {
+			continue
+		}
+		stores = append(stores, id.store)
+		if sv.TLS.MinVersion == "1.3" {
+			min = tls.VersionTLS13
+		}
+	}
+	if len(challenged) > 0 {
+		l.Challenge = func(host, path string) (string, bool) { return answerChallenge(challenged, host, path) }
+	}
+	if len(stores) == 0 {
+		s.face = nil
+		return
+	}
+	if s.face == nil || s.face.min != min {
+		f := &face{min: min}
+		f.tls = &proxy.TLS{Config: certs.Serve(func() []*certs.Store { return *f.stores.Load() }, min, true)}
+		s.face = f
+	}
+	s.face.stores.Store(&stores)
+	l.TLS = s.face.tls
+}
+
+func answerChallenge(stores []*certs.Store, host, path string) (string, bool) {
+	for _, s := range stores {
+		if text, ok := s.Answer(host, path); ok {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// redirect is the port that requests of a service are sent to from a socket that
+// speaks no TLS; "": none.
+func (b *ports) redirect(s *socket, sv spec.Service) string {
+	if !s.published || !sv.TLS.Enabled() || sv.TLS.NoRedirect || !sv.TLS.Plain(s.number()) {
+		return ""
+	}
+	if slices.ContainsFunc(sv.Ports, func(p spec.Port) bool { return !sv.TLS.Plain(p.Published) }) {
+		return strconv.Itoa(b.preferred(sv, 443, false))
+	}
+	return ""
+}
