@@ -41,6 +41,7 @@ var rooms = map[string]room{
 	"node/inspector":    {why: "it knows a process by its number, and nothing of workers"},
 	"node/libuv":        {may: []string{"eventloop"}, why: "reading another process's memory needs to know nothing of bulsa"},
 	"listen":            {why: "sockets stand alone"},
+	"certs":             {why: "certificates stand alone; who shows them is the daemon's business"},
 	"api":               {why: "the words on the wire stand alone"},
 	"logs":              {why: "logs stand alone"},
 	"probe":             {may: []string{"spec", "worker", "engine"}, why: "a check is run once; when, is not its business"},

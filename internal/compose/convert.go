@@ -59,6 +59,12 @@ func (c *converter) places(places map[string]string, from types.ServiceConfig) {
 			places[path+key] = at.String()
 		}
 	}
+	tls := path + "." + extensionKey + ".tls"
+	for key, at := range c.source.values {
+		if key == tls || strings.HasPrefix(key, tls+".") { // files that cannot be used
+			places[key] = at.String()
+		}
+	}
 	if at := places[path+".entrypoint"]; at != "" {
 		places[path+".command"] = at // it is what is executed
 	}

@@ -89,7 +89,12 @@ func TestEveryWordIsUnderstood(t *testing.T) {
 		Forward: spec.Forward{
 			HeaderTimeout: time.Second, IdleTimeout: 2 * time.Second, ConnectTimeout: 3 * time.Second, AnswerTimeout: 4 * time.Second,
 			WriteTimeout: 6 * time.Second, RetryTimeout: 7 * time.Second, Hold: 3 * time.Second,
-			TrustedProxies: []string{"10.0.0.0/8", "::1"}, ProxyProtocol: true,
+			TrustedProxies: []string{"10.0.0.0/8", "::1"}, ProxyProtocol: true, Upstream: spec.UpstreamH2C,
+		},
+		TLS: spec.TLS{
+			Certificates: []spec.Certificate{{Cert: filepath.Join(home, "site.pem"), Key: filepath.Join(home, "keys/site.key")}},
+			Domains:      []string{"www.example.com"}, Email: "admin@example.com", CA: "https://ca.example/directory",
+			PlainPorts: []int{3333}, HSTS: "max-age=86400", MinVersion: "1.3", HTTP3: true,
 		},
 		Limits: spec.Limits{
 			Body: 10 << 20, Header: 8 << 10, Connections: 1000, ConnectionsPerAddress: 20, MinRate: 240, Queue: 30, QueueTimeout: 8 * time.Second,

@@ -99,7 +99,7 @@ func Run(ctx context.Context, o Options) error {
 // check finds what can be known to be wrong before anything is started.
 func check(p spec.Project) error {
 	for _, sv := range p.Services {
-		if _, err := checkCertificates(p, sv); err != nil {
+		if err := checkCertificates(p, sv); err != nil {
 			return err
 		}
 		if sv.Engine != spec.EngineProcess {

@@ -53,7 +53,7 @@ func (b *ports) divert(id string, conn net.Conn) bool {
 	}
 	b.mu.Lock()
 	var users []user
-	if s := b.open[id]; s != nil {
+	if s := b.open[id]; s != nil && s.face == nil { // a check that speaks TLS is a client like any other
 		users = s.users
 	}
 	b.mu.Unlock()

@@ -18,24 +18,19 @@ import (
 	"bulsa/internal/spec"
 )
 
-// checkCertificates finds files that cannot be used, before anything is started,
-// and says of which ones clients will not think well.
-func checkCertificates(p spec.Project, sv spec.Service) (warnings []spec.Warning, err error) {
+// checkCertificates finds files that cannot be used, before anything is started.
+func checkCertificates(p spec.Project, sv spec.Service) error {
 	for i, c := range sv.TLS.Certificates {
-		key := fmt.Sprintf("x-bulsa.tls.certificates.%d", i)
-		warning, err := certs.Check(certs.Pair(c), time.Now())
+		_, err := certs.Check(certs.Pair(c), time.Now())
 		if problem, ok := errors.AsType[*certs.Problem](err); ok {
-			part := ".cert"
+			part := "cert"
 			if problem.File == c.Key {
-				part = ".key"
+				part = "key"
 			}
-			return nil, placed(p, sv.Name, &spec.Problem{Where: key + part, What: problem.Error()})
-		}
-		if warning != "" {
-			warnings = append(warnings, spec.Warning{Where: p.Place("services." + sv.Name + "." + key), Message: warning})
+			return placed(p, sv.Name, &spec.Problem{Where: fmt.Sprintf("x-bulsa.tls.certificates.%d.%s", i, part), What: problem.Error()})
 		}
 	}
-	return warnings, nil
+	return nil
 }
 
 // identity is what a service shows to clients that come by TLS.
@@ -77,9 +72,14 @@ func (b *ports) adopt(next map[string]*identity) {
 			old.stop()
 		}
 	}
-	for _, id := range next {
+	for name, id := range next {
 		if id.stop != nil {
 			continue
+		}
+		for _, pair := range id.config.Files {
+			if warning, _ := certs.Check(pair, time.Now()); warning != "" {
+				b.notice(name, warning)
+			}
 		}
 		var ctx context.Context
 		ctx, id.stop = context.WithCancel(b.ctx)

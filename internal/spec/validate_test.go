@@ -145,6 +145,7 @@ func TestTheDigestIsOfWhatAWorkerRuns(t *testing.T) {
 		"scaling":           func(s *Service) { s.Replicas = 7 },
 		"a route":           func(s *Service) { s.Routes = []Route{{Path: "/v1"}} },
 		"a limit":           func(s *Service) { s.Limits.Connections = 7 },
+		"a certificate":     func(s *Service) { s.TLS.Certificates = []Certificate{{"a.pem", "a.key"}} },
 		"an access log":     func(s *Service) { s.AccessLog.Format = "json" },
 		"the proxy's times": func(s *Service) { s.Forward.Hold = time.Minute },
 	} {
