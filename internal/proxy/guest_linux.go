@@ -320,7 +320,7 @@ func (l *loop) start(g *guest, e *entrance, data []byte, n int) {
 	r := &l.request
 	route := e.target(r.Host, r.Path())
 	switch {
-	case r.Upgrade != nil || r.Expects:
+	case r.Upgrade != nil || r.Expects || e.Challenge != nil || route != nil && (route.Redirect != "" || route.Settings.H2C):
 		l.handOver(g, data)
 		return
 	case route == nil:
