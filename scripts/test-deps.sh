@@ -12,6 +12,7 @@ need make make
 need python3 python3
 need curl curl
 need ps procps
+need slowhttptest slowhttptest
 if [ "${BULSA_TEST_DOCKER:-}" != off ]; then # the tests start a dockerd of their own
 	need dockerd docker.io
 fi
