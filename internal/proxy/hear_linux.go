@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"io"
+	"net/http"
 	"syscall"
 	"time"
 
@@ -62,7 +63,7 @@ func (l *loop) readAnswer(t *trip, data []byte, at int) {
 		n, fault := l.answer.Parse(data, &l.asked, maxAnswerHead)
 		switch {
 		case fault != h1.OK:
-			l.fail(t, malformed, notHTTP)
+			l.fail(t, malformed, "gave a malformed answer: "+fault.Error())
 			return
 		case n == 0:
 			k.save(data)
@@ -81,8 +82,6 @@ func (l *loop) readAnswer(t *trip, data []byte, at int) {
 	k.in = nil
 }
 
-const notHTTP = "gave an answer that is not HTTP/1.1"
-
 // methodFor is as much of the method as an answer's body depends on.
 func methodFor(head bool) []byte {
 	if head {
@@ -96,7 +95,7 @@ func methodFor(head bool) []byte {
 func (l *loop) passInterim(t *trip, head []byte) bool {
 	t.begun = true
 	if t.interims++; t.interims > maxInterim {
-		l.fail(t, malformed, notHTTP)
+		l.fail(t, malformed, "gave too many interim answers")
 		return false
 	}
 	if string(head) == balance.Begun || l.answer.Status == 100 || t.http10 {
@@ -124,8 +123,17 @@ func (l *loop) beginAnswer(t *trip) {
 		t.pieces.Reset()
 	}
 	t.keep = t.keep && t.complete && t.to != h1.UntilClose && !l.server.closing.Load()
-	l.reply = h1.Reply{Body: t.to, Close: !t.keep, KeepAlive: t.keep && t.http10, Extra: t.stickyField()}
+	l.reply = h1.Reply{Body: t.to, Close: !t.keep, KeepAlive: t.keep && t.http10, Date: l.date(), Extra: t.stickyField()}
 	l.out = a.AppendTo(l.out[:0], &l.reply)
+}
+
+// date is the Date that an answer without one is owed (RFC 9110, section 6.6.1).
+func (l *loop) date() []byte {
+	if second := l.now.Unix(); second != l.dated {
+		l.dated = second
+		l.dateNow = l.now.UTC().AppendFormat(l.dateNow[:0], http.TimeFormat)
+	}
+	return l.dateNow
 }
 
 func (t *trip) stickyField() []byte {

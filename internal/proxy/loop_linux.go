@@ -74,6 +74,8 @@ type loop struct {
 	asked    h1.Request // what an answer must know about its request
 	answer   h1.Answer
 	reply    h1.Reply
+	dated    int64  // the second that dateNow names
+	dateNow  []byte // for answers without a Date
 }
 
 // mailbox takes posts from other goroutines. It has no bound, so that nobody
