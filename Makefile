@@ -3,11 +3,10 @@ GO      ?= go
 EXAMPLE := examples/zombie-server
 PORT    ?= 3333
 
-.PHONY: build run test e2e bench bench-mixed check lint clean
+.PHONY: build run test e2e bench bench-mixed lab check lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bulsa ./cmd/bulsa
-
 run: build $(EXAMPLE)/node_modules
 	./bulsa run -w 4 -p $(PORT) $(EXAMPLE)/cluster.js
 
@@ -15,28 +14,26 @@ test:
 	scripts/test-deps.sh
 	$(MAKE) --no-print-directory check
 	scripts/test.sh
-
 e2e:
 	$(GO) test -race -count=1 -parallel 4 -timeout 20m ./e2e
 
 bench: build
 	$(GO) build -o .cache/ ./bench/...
 	.cache/dataplane && .cache/peers
-
 bench-mixed: build
 	$(GO) run ./bench/mixed
+lab: build
+	./bulsa lab -o lab.html
 
 check:
 	@files=$$(gofmt -l bench cmd e2e examples internal); test -z "$$files" || { echo "not formatted (gofmt -w):" $$files; exit 1; }
 	$(GO) vet ./...
 	GOOS=darwin $(GO) build ./...
-
 lint:
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 %/node_modules: %/package-lock.json
 	npm ci --prefix $* --no-audit --no-fund
 	touch $@
-
 clean:
 	rm -rf bulsa .cache examples/*/node_modules e2e/testdata/*/node_modules

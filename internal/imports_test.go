@@ -50,7 +50,8 @@ var rooms = map[string]room{
 	"proxy":             {may: []string{"balance", "listen", "proxy/h1"}, why: "the data path gets a table and gives counters"},
 	"admin":             {may: []string{"api", "supervisor", "proxy", "logs"}, why: "it shows and asks; it builds nothing"},
 	"daemon":            {may: anything, why: "the composition root"},
-	"cli":               {may: []string{"api", "spec", "compose", "daemon"}, why: "commands talk to the running project through its API"},
+	"lab":               {may: []string{"api"}, why: "experiments use bulsa as its users do"},
+	"cli":               {may: []string{"api", "spec", "compose", "daemon", "lab"}, why: "commands talk to the running project through its API"},
 }
 
 type goPackage struct {
