@@ -24,6 +24,16 @@ func FuzzRequests(f *testing.F) {
 	} {
 		f.Add([]byte(q))
 	}
+	for _, requests := range faultyRequests() {
+		for _, q := range requests {
+			f.Add([]byte(q))
+		}
+	}
+	for _, bodies := range faultyChunks() {
+		for _, body := range bodies {
+			f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body))
+		}
+	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		br := bufio.NewReader(bytes.NewReader(in))
 		for rest := in; len(rest) > 0; {

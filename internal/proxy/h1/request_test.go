@@ -5,9 +5,10 @@ import (
 	"testing"
 )
 
-func TestRequestsThatTwoParsersCouldReadDifferentlyAreFaults(t *testing.T) {
+// faultyRequests are the heads that are refused, by what is wrong with them.
+func faultyRequests() map[Fault][]string {
 	const get, post, host = "GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\n", "Host: a\r\n"
-	for want, requests := range map[Fault][]string{
+	return map[Fault][]string{
 		BadLineEnd: {
 			"GET / HTTP/1.1\n" + host + "\r\n", "GET / HTTP/1.1\rHost: a\r\n\r\n", get + "Host: a\n\r\n", get + "Host: a\r\r\n\r\n",
 			get + "Host: a\rb\r\n\r\n", get + host + "\n", get + host + "\rx", "\n" + get + host + "\r\n", "\rx",
@@ -78,7 +79,11 @@ func TestRequestsThatTwoParsersCouldReadDifferentlyAreFaults(t *testing.T) {
 			get + host + "Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n",
 		},
 		UnknownExpectation: {post + host + "Expect: 200-ok\r\n\r\n", post + host + "Expect: y 100-continue\r\n\r\n", post + host + "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n"},
-	} {
+	}
+}
+
+func TestRequestsThatTwoParsersCouldReadDifferentlyAreFaults(t *testing.T) {
+	for want, requests := range faultyRequests() {
 		for _, q := range requests {
 			var r Request
 			if n, fault := r.Parse([]byte(q), DefaultHead); fault != want || n != 0 {
