@@ -25,6 +25,7 @@ type bench struct {
 	upstream      upstream
 	loadCores     cores
 	upstreamCores cores
+	pair          string // PEM file of a certificate and its key
 }
 
 func newBench(o options, dir string) *bench {
@@ -65,7 +66,7 @@ func (b *bench) measure(ctx context.Context, r row) (measurement, error) {
 			fmt.Printf("  without %s: %s is missing\n", c.title, c.program)
 			continue
 		}
-		p, err := b.start(c, r.proxyCores())
+		p, err := b.start(c, r)
 		if err != nil {
 			return m, err
 		}
@@ -116,7 +117,7 @@ func (b *bench) undisturbed(ctx context.Context, r row, p **running) (figures, e
 // renew starts the contender again.
 func (b *bench) renew(r row, p **running) error {
 	(*p).process.Stop()
-	fresh, err := b.start((*p).contender, r.proxyCores())
+	fresh, err := b.start((*p).contender, r)
 	if err == nil {
 		*p = fresh
 	}
@@ -133,8 +134,11 @@ func (r row) proxyCores() cores {
 
 // load runs the load generator once.
 func (b *bench) load(ctx context.Context, w work, p *running) (figures, error) {
-	if w.idle {
+	switch {
+	case w.idle:
 		return b.idle(ctx, w, p)
+	case w.tls:
+		return b.overTLS(w, p)
 	}
 	var f figures
 	out, err := b.generator(ctx, w, p).Output()
@@ -219,6 +223,25 @@ func (b *bench) idle(ctx context.Context, w work, p *running) (figures, error) {
 	}
 	f.Memory, f.PerConnection = float64(all), float64(all-before)/float64(w.connections)
 	return f, nil
+}
+
+// overTLS loads by wrk, which speaks TLS and asks for no resumption.
+func (b *bench) overTLS(w work, p *running) (figures, error) {
+	load := measure.Wrk{URL: fmt.Sprintf("https://127.0.0.1:%d/%d", p.port, w.answer), Connections: w.connections, Pin: b.loadCores.pin(nil)}
+	if w.handshakes {
+		load.Fields = []string{"Connection: close"}
+	}
+	if _, _, err := load.Run(warmUp(b.options.span)); err != nil {
+		return figures{}, err
+	}
+	began, before := time.Now(), measure.CPUTime(p.tree())
+	requests, failed, err := load.Run(b.options.span)
+	used := measure.CPUTime(p.tree()) - before
+	f := figures{Requests: requests, Errors: failed, Seconds: time.Since(began).Seconds(), ProxyCPU: used.Seconds()}
+	if failed > 0 {
+		f.Why = "as wrk counts them"
+	}
+	return f, err
 }
 
 // state keeps the figures of all runs in a file, so that rows can be measured

@@ -37,6 +37,8 @@ type site struct {
 	Servers []string // HOST:PORT or unix:PATH
 	Dir     string   // for what it writes
 	File    string   // its configuration
+	TLS     bool     // it speaks TLS to clients, with Pair
+	Pair    string   // file of the certificate and its key
 }
 
 const (
@@ -104,8 +106,8 @@ type running struct {
 	process *measure.Process
 }
 
-// start runs it on certain cores.
-func (b *bench) start(c contender, cores cores) (*running, error) {
+// start runs it for a row.
+func (b *bench) start(c contender, r row) (*running, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -117,7 +119,7 @@ func (b *bench) start(c contender, cores cores) (*running, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // nginx's worker is another user
 		return nil, err
 	}
-	s := site{Port: port, Cores: len(cores), Servers: b.upstream.tcp, Dir: dir}
+	s := site{Port: port, Cores: r.cores, Servers: b.upstream.tcp, Dir: dir, TLS: r.work.tls, Pair: b.pair}
 	if c.unix {
 		s.Servers = b.upstream.unix
 	}
@@ -131,7 +133,7 @@ func (b *bench) start(c contender, cores cores) (*running, error) {
 		env = c.env(s)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", port)
-	p, err := measure.Start(c.name, address, env, cores.pin(append([]string{c.program}, c.command(s)...))...)
+	p, err := measure.Start(c.name, address, env, r.proxyCores().pin(append([]string{c.program}, c.command(s)...))...)
 	if err != nil {
 		return nil, err
 	}

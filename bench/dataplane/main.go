@@ -84,6 +84,9 @@ func run(ctx context.Context, o options) error {
 	if err := b.startUpstream(); err != nil {
 		return err
 	}
+	if b.pair, err = certify(dir); err != nil {
+		return err
+	}
 	state, err := openState(o)
 	if err != nil {
 		return err

@@ -26,6 +26,8 @@ type work struct {
 	rate        int  // requests a second; 0: flat out
 	browser     bool // with the header fields of a browser
 	idle        bool // connections that do nothing
+	tls         bool
+	handshakes  bool // every request over a new connection
 }
 
 // metric is a figure of a run. Less is better, except of the rate.
@@ -78,6 +80,9 @@ func p999() metric { return metric{"p99.9", "us", func(f figures) float64 { retu
 func busy() metric {
 	return metric{"core busy", "%", func(f figures) float64 { return 100 * f.ProxyCPU / f.Seconds }}
 }
+func perCore() metric {
+	return metric{"a second of one core", "", func(f figures) float64 { return 1e6 / f.cost() }}
+}
 func perIdle() metric {
 	return metric{"memory a connection", "kB", func(f figures) float64 { return f.PerConnection }}
 }
@@ -125,6 +130,10 @@ func rows() []row {
 			bounds: []bound{of(nginx, 0.85, 0.70), {nginx, p50(), 1, 0}, {nginx, p99(), 1, 0}}},
 		{name: "two-cores", title: "13 B answers, 64 connections, a proxy with two cores", work: work{answer: 13, connections: 64},
 			contenders: peers, metrics: flatOut, cores: 2},
+		{name: "tls", title: "TLS: 1 KB answers, 64 keep-alive connections", work: work{answer: kilobyte, connections: 64, tls: true},
+			contenders: []string{bulsa, nginx, haproxy}, metrics: []metric{cost(), rate(), busy()}, cores: 1},
+		{name: "handshakes", title: "TLS: full handshakes with P-256, one 13 B answer each", work: work{answer: 13, connections: 16, tls: true, handshakes: true},
+			contenders: []string{bulsa, nginx, haproxy}, metrics: []metric{cost(), perCore(), busy()}, cores: 1},
 	}
 }
 

@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"time"
 
 	"bulsa/bench/measure"
@@ -109,41 +107,14 @@ func (r *report) startProxies(dir string, upstreams []string) error {
 }
 
 func (p *proxied) measure(span time.Duration) (costRun, error) {
-	if _, _, err := wrk(p.address, warmUp); err != nil {
+	load := measure.Wrk{URL: "http://" + p.address + "/", Connections: connections}
+	if _, _, err := load.Run(warmUp); err != nil {
 		return costRun{}, err
 	}
 	before := measure.CPUTime(measure.Tree(p.process.PID()))
-	requests, failed, err := wrk(p.address, span)
+	requests, failed, err := load.Run(span)
 	used := measure.CPUTime(measure.Tree(p.process.PID())) - before
 	return costRun{requests: requests, failed: failed, cpu: used, span: span}, err
-}
-
-var (
-	wrkRequests = regexp.MustCompile(`(\d+) requests in`)
-	wrkFailures = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)|Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
-)
-
-// wrk loads an address flat out. wrk knows whole seconds only; shorter is ended by a signal.
-func wrk(address string, span time.Duration) (requests, failed int, err error) {
-	cmd := exec.Command("timeout", "--signal=INT", strconv.FormatFloat(span.Seconds(), 'f', 3, 64),
-		"wrk", "-t", "1", "-c", strconv.Itoa(connections), "-d", "1h", "http://"+address+"/")
-	out, _ := cmd.CombinedOutput() // timeout's status says that it was the time
-	return parseWrk(string(out))
-}
-
-func parseWrk(out string) (requests, failed int, err error) {
-	m := wrkRequests.FindStringSubmatch(out)
-	if m == nil {
-		return 0, 0, fmt.Errorf("wrk says: %s", out)
-	}
-	requests, _ = strconv.Atoi(m[1])
-	for _, m := range wrkFailures.FindAllStringSubmatch(out, -1) {
-		for _, digits := range m[1:] {
-			n, _ := strconv.Atoi(digits)
-			failed += n
-		}
-	}
-	return requests, failed, nil
 }
 
 func bulsaProxy(dir string, o options, upstreams []string, address string) (name, version string, env, command []string, err error) {
