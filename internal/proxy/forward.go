@@ -28,7 +28,8 @@ func (x *exchange) fieldsForWorker(field func(name, value string)) {
 	listed := listedInConnection(x.req.Header)
 	trusted := x.peerTrusted()
 	for name, values := range x.req.Header {
-		if aboutConnection(name) || aboutOrigin(name, trusted) || name == "Host" || name == "Content-Length" || name == "Expect" || listed.has(name) {
+		if aboutConnection(name) || aboutOrigin(name, trusted) || name == "Host" || name == "Content-Length" || name == "Expect" ||
+			listed.has(name) || misspelled(name) {
 			continue
 		}
 		for _, v := range values {
@@ -199,6 +200,16 @@ func aboutOrigin(name string, trusted bool) bool {
 		return true
 	}
 	return !trusted && strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// misspelled: an underscore for a hyphen makes it one of the names that tell of a
+// connection or an origin, to CGI and its heirs (WSGI, Rack, PHP).
+func misspelled(name string) bool {
+	if !strings.Contains(name, "_") || strings.HasPrefix(name, "X-Forwarded-") { // of which aboutOrigin decides
+		return false
+	}
+	name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	return aboutConnection(name) || aboutOrigin(name, false) || name == "Content-Length"
 }
 
 // fieldNames is a short list of canonical names.

@@ -30,7 +30,7 @@ func (h *house) headerSeen(t *testing.T, request string) string {
 func TestSpoofedOriginIsReplaced(t *testing.T) {
 	h := open(t, settings(), app(t, "app.1", echoHeader))
 	got := h.headerSeen(t, "GET /x HTTP/1.1\r\nHost: shop.example:8080\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n"+
-		"X-Forwarded-Host: evil\r\nX-Forwarded-Prefix: /evil\r\nForwarded: for=6.6.6.6\r\nConnection: X-Forwarded-For, Forwarded, Host, Authorization, Cookie\r\nAuthorization: a\r\nCookie: b=c\r\n\r\n")
+		"X-Forwarded-Host: evil\r\nX_Forwarded_For: 6.6.6.6\r\nx-forwarded_host: evil\r\nX-Forwarded-Prefix: /evil\r\nForwarded: for=6.6.6.6\r\nConnection: X-Forwarded-For, Forwarded, Host, Authorization, Cookie\r\nAuthorization: a\r\nCookie: b=c\r\n\r\n")
 	for _, want := range []string{"Host: shop.example:8080\n", "X-Forwarded-For: 127.0.0.1\r", "X-Forwarded-Proto: http\r",
 		"X-Forwarded-Host: shop.example:8080\r", "Authorization: a", "Cookie: b=c", "X-Forwarded-Port: "} {
 		if !strings.Contains(got, want) {

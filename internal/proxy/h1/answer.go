@@ -84,13 +84,15 @@ func (a *Answer) conclude(r *Request) Fault {
 		a.Body, a.Length = ByLength, a.length
 	}
 	if a.has(Connection) {
-		a.parseConnection()
+		if fault := a.parseConnection(); fault != OK {
+			return fault
+		}
 	}
 	a.KeepAlive = !a.close && (!a.HTTP10 || a.keepAlive) && a.Body != UntilClose && a.Status != 101
 	if a.Status == 101 {
 		a.Upgrade = a.Value(Upgrade)
 		if a.Upgrade == nil || !a.upgrade || r.Upgrade == nil {
-			return BadStatusLine
+			return BadUpgrade
 		}
 	}
 	return OK

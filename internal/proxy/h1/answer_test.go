@@ -11,8 +11,8 @@ func TestAnswersThatTwoParsersCouldReadDifferentlyAreFaults(t *testing.T) {
 		BadStatusLine: {
 			"HTTP/2", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n",
 			"http/1.1 200 OK\r\n\r\n", "SSH-2.0\r\n", "HTTP/1.x 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1200 OK\r\n\r\n", "\r\n" + ok + "\r\n",
-			"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 		},
+		BadUpgrade:      {"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"},
 		BadLineEnd:      {"HTTP/1.1 200 OK\n\r\n", ok + "A: b\n\r\n", ok + "A: b\rc\r\n\r\n", ok + "\n", "HTTP/1.1 200 O\x00K\r\n\r\n"},
 		BadFieldName:    {ok + "A: b\r\n c\r\n\r\n", ok + "A : b\r\n\r\n", ok + ": b\r\n\r\n", ok + "A\r\n\r\n"},
 		BadFieldValue:   {ok + "A: \x00\r\n\r\n"},

@@ -22,6 +22,7 @@ const (
 	ManyFields
 	BadFieldName
 	BadFieldValue
+	ManyOptions
 	BadLength
 	LengthAndCoding
 	BadCoding
@@ -32,6 +33,7 @@ const (
 	LongChunkExtensions
 	BadTrailer
 	BadStatusLine
+	BadUpgrade
 )
 
 // Status is the answer that a client deserves for f.
@@ -47,7 +49,7 @@ func (f Fault) Status() int {
 		return 431
 	case UnknownCoding, Connect:
 		return 501
-	case BadStatusLine:
+	case BadStatusLine, BadUpgrade:
 		return 502
 	case OtherVersion:
 		return 505
@@ -88,6 +90,8 @@ func (f Fault) Error() string {
 		return "a malformed header field name"
 	case BadFieldValue:
 		return "a control character in a header field"
+	case ManyOptions:
+		return "more options in Connection than allowed"
 	case BadLength:
 		return "a malformed Content-Length"
 	case LengthAndCoding:
@@ -106,6 +110,8 @@ func (f Fault) Error() string {
 		return "more chunk extensions than allowed"
 	case BadTrailer:
 		return "a malformed or too large trailer section"
+	case BadUpgrade:
+		return "a switch to a protocol that nobody asked for"
 	}
 	return "a malformed status line"
 }

@@ -1,11 +1,16 @@
 package h1
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Name is a header field that the proxy knows by name.
 type Name uint8
 
-// The names. Those before hopByHop are sent on as they came.
+// The names. Those before hopByHop are sent on as they came. A name with an
+// underscore for a hyphen is the same to CGI and its heirs (WSGI, Rack, PHP), so
+// it is sent to no worker, and believed of nobody.
 const (
 	Other Name = iota
 	Authorization
@@ -33,6 +38,7 @@ const (
 	XForwardedHost
 	XForwardedPort
 	XForwardedPrefix
+	Misspelled // one of these names, with an underscore for a hyphen
 )
 
 // field is one line of a head. Positions are within the head.
@@ -122,7 +128,7 @@ func (h *head) parseFields(b []byte, i, most, longest int) (n int, _ Fault) {
 			return 0, tooLong(len(b)-start, longest)
 		}
 		switch {
-		case i-start > longest:
+		case i-start > longest, colon-start > math.MaxUint16:
 			return 0, LongHead
 		case b[i] == '\n' || b[i] == '\r' && b[i+1] != '\n':
 			return 0, BadLineEnd
@@ -177,12 +183,11 @@ func (h *head) add(b []byte, start, colon, end int) {
 	h.fields = h.fields[:len(h.fields)+1]
 	f := &h.fields[len(h.fields)-1] // written in place: a copy of the whole costs more than the rest of add
 	f.at, f.value, f.end = uint32(start), uint32(value), uint32(last)
-	f.nameLen, f.name = uint16(min(colon-start, 1<<16-1)), name
+	f.nameLen, f.name = uint16(colon-start), name
 	f.verbatim, f.removed = last == end && value == colon+2 && b[colon+1] == ' ', false
 }
 
-// nameFor recognises a name by its length and first byte. An underscore counts as
-// a hyphen: CGI and its heirs (WSGI, Rack, PHP) cannot tell them apart.
+// nameFor recognises a name by its length and first byte.
 func nameFor(name []byte) Name {
 	c := folded[name[0]]
 	if c == 'x' {
@@ -239,26 +244,46 @@ func nameFor(name []byte) Name {
 }
 
 func one(name []byte, first byte, n Name, lower string) Name {
-	if first == lower[0] && sameName(name, lower) {
-		return n
+	if first != lower[0] {
+		return Other
 	}
-	return Other
+	same, exactly := sameName(name, lower)
+	switch {
+	case !same:
+		return Other
+	case !exactly && n != ContentLength && n != TransferEncoding: // which parseFraming refuses
+		return Misspelled
+	}
+	return n
 }
 
-// sameName compares names of the same length.
-func sameName(name []byte, lower string) bool {
+// sameName compares names of the same length, of which one may have underscores
+// for hyphens.
+func sameName(name []byte, lower string) (same, exactly bool) {
+	exactly = true
 	for i, c := range name {
-		if folded[c] != lower[i] && (c != '_' || lower[i] != '-') {
-			return false
+		if folded[c] == lower[i] {
+			continue
 		}
+		if c != '_' || lower[i] != '-' {
+			return false, false
+		}
+		exactly = false
 	}
-	return true
+	return true, exactly
 }
 
 func xForwarded(name []byte) Name {
 	const prefix = "x-forwarded-"
-	if len(name) < len(prefix) || !sameName(name[:len(prefix)], prefix) {
+	if len(name) < len(prefix) {
 		return Other
+	}
+	same, exactly := sameName(name[:len(prefix)], prefix)
+	switch {
+	case !same:
+		return Other
+	case !exactly:
+		return Misspelled
 	}
 	switch rest := name[len(prefix):]; {
 	case equalFold(rest, "for"):
@@ -275,9 +300,14 @@ func xForwarded(name []byte) Name {
 	return XForwardedOther
 }
 
+// maxOptions bounds what Connection may list, each of which is looked for among
+// all fields.
+const maxOptions = 32
+
 // parseConnection reads the options of all Connection fields, and marks the
 // fields that they list.
-func (h *head) parseConnection() {
+func (h *head) parseConnection() Fault {
+	options := 0
 	for i := range h.fields {
 		if h.fields[i].name != Connection {
 			continue
@@ -285,6 +315,9 @@ func (h *head) parseConnection() {
 		for list := h.valueOf(&h.fields[i]); len(list) > 0; {
 			var option []byte
 			option, list = nextElement(list)
+			if options++; options > maxOptions {
+				return ManyOptions
+			}
 			switch {
 			case equalFold(option, "close"):
 				h.close = true
@@ -297,6 +330,7 @@ func (h *head) parseConnection() {
 			}
 		}
 	}
+	return OK
 }
 
 // remove marks the fields named so, but for those whose loss would change what

@@ -157,7 +157,9 @@ func (r *Request) conclude() Fault {
 		r.Body, r.Length = ByLength, r.length
 	}
 	if r.has(Connection) {
-		r.parseConnection()
+		if fault := r.parseConnection(); fault != OK {
+			return fault
+		}
 	}
 	r.KeepAlive = !r.close && (!r.HTTP10 || r.keepAlive)
 	if r.has(Upgrade) {

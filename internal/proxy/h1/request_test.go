@@ -44,6 +44,7 @@ func faultyRequests() map[Fault][]string {
 			get + host + "X-T\xc3\xabst: c\r\n\r\n", get + " " + host + "\r\n", get + host + "A\x0b: b\r\n\r\n",
 		},
 		BadFieldValue: {get + host + "A: b\x00c\r\n\r\n", get + host + "A: \x7f\r\n\r\n", get + host + "A: a\x07\x08\x0bb\r\n\r\n", get + host + "A: a\x1f\r\n\r\n"},
+		ManyOptions:   {get + host + "Connection: a" + strings.Repeat(",a", 32) + "\r\n\r\n"},
 		NotOneHost:    {get + "\r\n", get + host + host + "\r\n", get + host + "Host: b\r\n\r\n", "GET http://a/ HTTP/1.1\r\n\r\n", "GET / HTTP/1.0\r\n" + host + host + "\r\n"},
 		BadHost: {
 			get + "Host:\r\n\r\n", get + "Host: a/b\r\n\r\n", get + "Host: u@a\r\n\r\n", get + "Host: a b\r\n\r\n", get + "Host: a, b\r\n\r\n", get + "Host: a?b\r\n\r\n",

@@ -30,6 +30,10 @@ func TestARequestIsWrittenFromWhatWasUnderstood(t *testing.T) {
 			Forward{Origin: trusted},
 			"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-For: 9.9.9.9, 8.8.8.8, 127.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\n" +
 				"X-Forwarded-Port: 8080\r\nForwarded: for=9.9.9.9, for=\"127.0.0.1:54321\";host=a;proto=http\r\n\r\n"},
+		{"an underscore for a hyphen makes nobody trusted",
+			"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Ssl: on\r\nKeep_Alive: 1\r\nMy_Own: 1\r\n\r\n", Forward{Origin: trusted},
+			"GET / HTTP/1.1\r\nHost: a\r\nMy_Own: 1\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\nX-Forwarded-Port: 8080\r\n" +
+				"Forwarded: for=\"127.0.0.1:54321\";host=a;proto=http\r\n\r\n"},
 		{"a prefix that was taken off is told", "GET /v1/x HTTP/1.1\r\nHost: a:1\r\nX-Forwarded-Prefix: /evil\r\n\r\n", Forward{Target: []byte("/x"), Prefix: "/v1"},
 			"GET /x HTTP/1.1\r\nHost: a:1\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a:1\r\nX-Forwarded-Port: 8080\r\n" +
 				"X-Forwarded-Prefix: /v1\r\nForwarded: for=\"127.0.0.1:54321\";host=\"a:1\";proto=http\r\n\r\n"},
