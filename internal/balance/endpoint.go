@@ -25,6 +25,12 @@ const (
 	minSlowStartShare  = 0.01             // a share of nothing could not be divided by
 )
 
+// Values of Endpoint.running that are no time.
+const (
+	unwatched int64 = 0 // SetLoop was never called
+	polling   int64 = 1 // the loop waits for events
+)
+
 // level says how good an endpoint is for the next request; lower is better.
 type level int
 
@@ -46,7 +52,7 @@ type Endpoint struct {
 	slowUntil int64         // unix ns; 0: no slow start
 	answers   atomic.Uint64 // smoothed answer time, see answerTime
 	loop      atomic.Int64  // reported event-loop latency, ns
-	running   atomic.Int64  // unix ns since when its event loop has not turned; 0: it waits for events
+	running   atomic.Int64  // unix ns since when its event loop has not turned, or polling, or unwatched
 	key       uint64        // of the worker's name: stays the same over respawns
 
 	cfg         Config
@@ -165,7 +171,7 @@ type Loop struct {
 // (Request.Sticky): they would not find their session elsewhere.
 func (e *Endpoint) SetLoop(l Loop) {
 	e.loop.Store(int64(max(l.Latency, 0)))
-	since := int64(0)
+	since := polling
 	if !l.Since.IsZero() {
 		since = l.Since.UnixNano()
 	}

@@ -26,7 +26,17 @@ func TestPickAllocatesNothing(t *testing.T) {
 func BenchmarkPick(b *testing.B)     { benchmarkPick(b, 3) }
 func BenchmarkPickIdle(b *testing.B) { benchmarkPick(b, 0) }
 
-func benchmarkPick(b *testing.B, inFlight int) {
+// BenchmarkPickWatched has loops that are watched, one of them in a long tick.
+func BenchmarkPickWatched(b *testing.B) {
+	benchmarkPick(b, 3, func(es []*Endpoint) {
+		for _, e := range es {
+			e.SetLoop(Loop{})
+		}
+		es[0].SetLoop(Loop{Since: start.Add(-50 * time.Millisecond)})
+	})
+}
+
+func benchmarkPick(b *testing.B, inFlight int, prepare ...func([]*Endpoint)) {
 	for _, policy := range policies {
 		for _, n := range []int{4, 64} {
 			b.Run(fmt.Sprintf("%s/%d", policy, n), func(b *testing.B) {
@@ -34,6 +44,9 @@ func benchmarkPick(b *testing.B, inFlight int) {
 				for _, e := range es {
 					e.state.Add(uint64(inFlight))
 					e.succeed(start.UnixNano(), 2*time.Millisecond)
+				}
+				for _, f := range prepare {
+					f(es)
 				}
 				p := pool(b, policy, es...)
 				r := Request{Now: start, Client: client(1)}

@@ -6,9 +6,12 @@ import "math"
 const lookAtAll = 8
 
 const (
-	// loopPenalty: an event-loop latency of this many ns weighs as much as one
-	// request in flight; less is noise.
+	// loopPenalty: a tick that has lasted this many ns weighs as much as one request
+	// in flight. A lower mean latency is noise, and a higher one weighs no more: a
+	// loop that turns now is as good as it was bad. Of a tick that is under way
+	// loopNoise is noise: the loop's clock has milliseconds.
 	loopPenalty = 10e6
+	loopNoise   = 2e6
 	// An answer time counts as slow from twice the reference on and as at most
 	// eight times slower, so that one odd answer cannot starve a worker.
 	slowFrom, slowMax = 2, 8
@@ -55,8 +58,15 @@ func (p *Pool) inTurn(g *group, r *Request, now int64, allowed level) *Endpoint 
 		}
 		return e
 	}
+	if shy == nil {
+		p.giveBack(turn)
+	}
 	return shy
 }
+
+// giveBack takes back a turn that nobody could have. Otherwise a Pick that goes
+// on to the next level would always take every second turn.
+func (p *Pool) giveBack(turn uint64) { p.turn.CompareAndSwap(turn+1, turn) }
 
 // holdsBack says whether an endpoint in slow start passes on this turn. The
 // golden ratio's multiples spread evenly, so that it takes just its share.
@@ -136,6 +146,9 @@ func (p *Pool) least(g *group, r *Request, now int64, allowed level, ref uint32)
 		}
 	}
 	if best == nil {
+		if shy == nil {
+			p.giveBack(turn)
+		}
 		return shy
 	}
 	if skipped > 0 && g.uniform {
@@ -147,8 +160,9 @@ func (p *Pool) least(g *group, r *Request, now int64, allowed level, ref uint32)
 }
 
 // wait is the expected wait in units of a request, not of time: requests in
-// flight for its weight, stretched if its recent answers were slow beside the
-// reference, plus the loop's latency. A worker that has answered nothing yet
+// flight for its weight, and how late its event loop is. Where there is no loop
+// to be watched, recent answers that were slow beside the reference stretch the
+// queue; of a loop that turns they only say that the last requests were slow ones. A worker that has answered nothing yet
 // gets its first request as an equal and further ones only like a slow one:
 // what has just joined is neither starved nor flooded.
 func (e *Endpoint) wait(now int64, ref uint32) float64 {
@@ -159,27 +173,33 @@ func (e *Endpoint) wait(now int64, ref uint32) float64 {
 	if ref == byConns {
 		return queue
 	}
-	loop := e.delay(now)
 	a := answerTime(e.answers.Load())
+	since := e.running.Load()
 	switch {
 	case a == 0:
-		return queue*slowMax + loop
-	case a.micros()/slowFrom < ref:
-		return queue + loop
+		queue *= slowMax
+	case since == unwatched && a.micros()/slowFrom >= ref:
+		slow := a.slowness(now, ref)
+		return queue*slow + (slow - 1)
 	}
-	slow := a.slowness(now, ref)
-	return queue*slow + (slow - 1) + loop
+	if since == unwatched {
+		return queue
+	}
+	return queue + e.delay(now, since)
 }
 
-// delay is what the event loop makes a request wait, in units of a request: its
-// latency, or how long it has not turned already. An iteration that has lasted
-// long lasts long still, on average.
-func (e *Endpoint) delay(now int64) float64 {
-	late := e.loop.Load()
-	if since := e.running.Load(); since != 0 {
-		late = max(late, now-since)
+// delay is what the event loop makes a request wait, in units of a request: how
+// long the tick at hand has lasted (one that has lasted long lasts long still, on
+// average), and one more where the loop has been late of late.
+func (e *Endpoint) delay(now, since int64) float64 {
+	delay := 0.0
+	if e.loop.Load() >= loopPenalty {
+		delay = 1
 	}
-	return float64(late / loopPenalty)
+	if tick := now - since; since != polling && tick > loopNoise {
+		delay += float64(tick) / loopPenalty
+	}
+	return delay
 }
 
 // slowness is how many times slower than the reference it answers: 1 (as good)
