@@ -75,6 +75,7 @@ type setup struct {
 	dir     string
 	socket  string
 	answer  func(Ask) Grant
+	loop    bool // its loop may be asked
 }
 
 func grantAsAsked(a Ask) Grant {
@@ -130,7 +131,7 @@ func start(t *testing.T, s setup) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	prepared, conn, err := Prepare(command, s.mode, PrepareOptions{ID: 7, Instance: 3, Env: env, Preload: preload, Socket: s.socket})
+	prepared, conn, err := Prepare(command, s.mode, PrepareOptions{ID: 7, Instance: 3, Env: env, Preload: preload, Socket: s.socket, Loop: s.loop})
 	if err != nil {
 		t.Fatal(err)
 	}
