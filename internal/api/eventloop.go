@@ -1,7 +1,5 @@
 package api
 
-import "time"
-
 // EventLoop is what is known of a worker's event loop: rates over the last
 // second, latencies over the last five to ten. What nobody can tell is left out.
 type EventLoop struct {
@@ -26,7 +24,6 @@ type EventLoop struct {
 	HeapLimit          *int64   `json:"heap_limit_bytes,omitempty"`
 	External           *int64   `json:"external_memory_bytes,omitempty"`
 	GarbageCollections []Pauses `json:"garbage_collections,omitempty"` // since they are counted
-	LastBlock          *Block   `json:"last_block,omitempty"`
 }
 
 // Pauses sums up one kind of garbage collection.
@@ -35,13 +32,4 @@ type Pauses struct {
 	Count uint64  `json:"count"`
 	Total float64 `json:"total_seconds"`
 	Max   float64 `json:"max_seconds"`
-}
-
-// Block is what a blocked loop was found doing.
-type Block struct {
-	At       time.Time `json:"at"`
-	Function string    `json:"function,omitempty"`
-	Place    string    `json:"place,omitempty"`   // file:line
-	Stack    []string  `json:"stack,omitempty"`   // innermost first
-	Profile  string    `json:"profile,omitempty"` // path of a .cpuprofile
 }

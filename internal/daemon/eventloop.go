@@ -41,9 +41,6 @@ func eventLoop(f *eventloop.Figures) *api.EventLoop {
 			out.GarbageCollections = append(out.GarbageCollections, api.Pauses{Kind: p.Kind, Count: p.Count, Total: p.Total.Seconds(), Max: p.Max.Seconds()})
 		}
 	}
-	if d := f.Diagnosis; d != nil {
-		out.LastBlock = &api.Block{At: d.At, Function: d.Function, Place: d.Place, Stack: d.Stack, Profile: d.Profile}
-	}
 	return out
 }
 

@@ -88,7 +88,6 @@ type Figures struct {
 	Handles     int           // unknown: negative
 	Requests    int           // unknown: negative
 	Inside      *Answer       // the last one; nil: it was not asked, or cannot answer
-	Diagnosis   *Diagnosis    // of its last block
 }
 
 // Latency is a distribution. Unknown: negative.

@@ -28,7 +28,6 @@ type block struct {
 	lasted    time.Duration // as far as it was seen; 0: there is none
 	announced bool
 	where     string
-	last      *eventloop.Diagnosis // of this or an earlier block
 }
 
 // alarm limits the events about one worker's blocks.
@@ -86,7 +85,7 @@ func (w *loopWatch) unblock(x *watched) {
 	if b := x.block; b.announced && b.lasted >= worthAnEnd {
 		w.emit(x, "unblocked", fmt.Sprintf("its event loop was blocked for %s%s", seconds(b.lasted), in(b.where)))
 	}
-	x.block = block{last: x.block.last}
+	x.block = block{}
 	if x.sick {
 		x.sick = false
 		x.put(worker.Beats, "event loop turns again")
@@ -132,7 +131,7 @@ func (w *loopWatch) learn(f finding) {
 	x, where := f.about, ""
 	x.diagnosing = false
 	if f.err == nil {
-		where, x.block.last = f.what.Where(), &f.what
+		where = f.what.Where()
 	}
 	switch {
 	case f.last && x.sick:

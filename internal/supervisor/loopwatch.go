@@ -14,11 +14,12 @@ import (
 const (
 	// lookOften is the time between two looks at a loop while requests arrive,
 	// lookAtBusy while some are in flight or a loop is late, lookSeldom otherwise.
-	// A pause is at least lookShare times as long as the looks before it took.
+	// For each loop a pause is at least lookPause long, so that many loops do not cost
+	// more than two or three hundredths of a core.
 	lookOften  = 5 * time.Millisecond
 	lookAtBusy = 20 * time.Millisecond
 	lookSeldom = 200 * time.Millisecond
-	lookShare  = 100
+	lookPause  = 100 * time.Microsecond
 	// arrivalsLast is how long after a request looks stay frequent.
 	arrivalsLast = time.Second
 	// late is what makes a loop worth frequent looks.
@@ -113,7 +114,7 @@ func (w *loopWatch) run() {
 		w.judge(began)
 		w.tell(began)
 		w.ask(began)
-		timer.Reset(w.pause(began, time.Since(began)))
+		timer.Reset(w.pause(began))
 	}
 }
 
@@ -209,6 +210,9 @@ func (w *loopWatch) judge(now time.Time) {
 		if x.running > 0 && (x.state.Silent || w.arriving(now)) {
 			l.Since = now.Add(-x.running)
 		}
+		if x.meter.Source() == eventloop.Unknown {
+			continue
+		}
 		for _, e := range x.worker.endpoints {
 			e.SetLoop(l)
 		}
@@ -231,7 +235,7 @@ func (w *loopWatch) tell(now time.Time) {
 		if f.Source == eventloop.Unknown {
 			continue
 		}
-		f.PID, f.Diagnosis = x.loop.PID(), x.block.last
+		f.PID = x.loop.PID()
 		x.worker.figures.last.Store(&f)
 	}
 }
@@ -260,7 +264,7 @@ func (w *loopWatch) ask(now time.Time) {
 
 // pause is how long nothing has to be looked at. Unless that is short anyway, the
 // next request ends it.
-func (w *loopWatch) pause(now time.Time, took time.Duration) time.Duration {
+func (w *loopWatch) pause(now time.Time) time.Duration {
 	pause := lookSeldom
 	if w.arriving(now) {
 		pause = lookOften
@@ -272,7 +276,7 @@ func (w *loopWatch) pause(now time.Time, took time.Duration) time.Duration {
 		}
 		w.await()
 	}
-	return max(pause, lookShare*took)
+	return max(pause, lookPause*time.Duration(len(w.loops)))
 }
 
 func (w *loopWatch) await() {
