@@ -191,18 +191,18 @@ func (s *stream) begin(a *attempt, resp *http.Response) answerer {
 	s.client.ownFields(a.route, h, h.Set)
 	s.closing()
 	s.w.WriteHeader(resp.StatusCode)
-	return &answer2{stream: s, bodyless: a.bodyless(resp), stall: cmp.Or(a.route.Settings.WriteTimeout, a.route.Settings.IdleTimeout)}
+	return &answer2{stream: s, ends: a.bodyless(resp) || resp.ContentLength == 0, stall: cmp.Or(a.route.Settings.WriteTimeout, a.route.Settings.IdleTimeout)}
 }
 
 // answer2 writes an answer to a stream.
 type answer2 struct {
 	*stream
-	bodyless bool
-	stall    time.Duration // how long a write may take
-	stalled  *time.Timer   // resets the stream when the client does not read
+	ends    bool          // with its head, which gRPC tells from one with an empty body
+	stall   time.Duration // how long a write may take
+	stalled *time.Timer   // resets the stream when the client does not read
 }
 
-func (w *answer2) hasBody() bool { return !w.bodyless }
+func (w *answer2) hasBody() bool { return !w.ends }
 
 // watched does what may wait for the client, but not for longer than stall.
 func (w *answer2) watched(do func() error) error {
@@ -225,7 +225,14 @@ func (w *answer2) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-func (w *answer2) Flush() error { return w.watched(w.control.Flush) }
+// Flush leaves a head that is all to the end of the handler, which sends it as the
+// stream's last frame.
+func (w *answer2) Flush() error {
+	if w.ends {
+		return nil
+	}
+	return w.watched(w.control.Flush)
+}
 
 func (w *answer2) end(trailer http.Header) error {
 	h := w.w.Header()
