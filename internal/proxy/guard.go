@@ -13,10 +13,13 @@ const (
 	frameData         = 0x0
 	frameHeaders      = 0x1
 	frameReset        = 0x3
+	frameSettings     = 0x4
 	frameGoAway       = 0x7
 	flagEndStream     = 0x1
 	flagPadded        = 0x8
 	frameHeaderLength = 9
+
+	readAheadBytes = 2048
 
 	enhanceYourCalm = 0xb // RFC 9113, section 7
 
@@ -36,7 +39,9 @@ type guard struct {
 	net.Conn
 	flooded func(frames int)
 	in      frameScanner
-	frames  int // that have come
+	frames  int    // that have come
+	buf     []byte // what was read ahead: net/http asks for each frame's nine bytes first
+	ahead   []byte // of buf, what it has not got yet
 
 	mu        sync.Mutex // held while writing: a frame must not be broken
 	out       frameScanner
@@ -53,17 +58,37 @@ func newGuard(conn net.Conn, flooded func(frames int)) *guard {
 	return &guard{
 		Conn: conn, flooded: flooded, closed: make(chan struct{}),
 		in:        frameScanner{skip: len(clientPreface)},
+		buf:       make([]byte, readAheadBytes),
 		allowance: allowance{left: freeFrames, at: time.Now()},
 	}
 }
 
 func (g *guard) Read(p []byte) (int, error) {
+	if len(g.ahead) == 0 {
+		if len(p) >= len(g.buf) {
+			return g.look(p)
+		}
+		n, err := g.look(g.buf)
+		if g.ahead = g.buf[:n]; n == 0 {
+			return 0, err
+		}
+	}
+	n := copy(p, g.ahead)
+	g.ahead = g.ahead[n:]
+	return n, nil
+}
+
+// look reads into p and counts the frames.
+func (g *guard) look(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 	cheap := 0
-	g.in.scan(p[:n], func(f frame) {
+	g.in.scan(p[:n], func(f frame, payload []byte) {
 		g.frames++
-		if f.kind == frameHeaders {
+		switch f.kind {
+		case frameHeaders:
 			g.highest = max(g.highest, f.stream)
+		case frameSettings:
+			keepLast(payload)
 		}
 		if f.cheap() {
 			cheap++
@@ -88,7 +113,7 @@ func (g *guard) Write(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	provoked := 0
-	g.out.scan(p, func(f frame) {
+	g.out.scan(p, func(f frame, _ []byte) {
 		g.allowance.earn(f.worth())
 		if f.kind == frameReset {
 			provoked++
@@ -98,6 +123,23 @@ func (g *guard) Write(p []byte) (int, error) {
 		g.allowance.spend(provoked, time.Now()) // the next Read looks whether that was too much
 	}
 	return g.Conn.Write(p)
+}
+
+// keepLast renames the settings that a later one in the same frame overrides.
+// They are processed in their order (RFC 9113, section 6.5.3), so the last counts;
+// net/http ends the connection instead. A table size counts each time (RFC 7541,
+// section 4.2) and is left alone.
+func keepLast(payload []byte) {
+	const size, headerTableSize, unused = 6, 0x1, 0xf000
+	for i := 0; i+size <= len(payload); i += size {
+		id := binary.BigEndian.Uint16(payload[i:])
+		for j := i + size; j+size <= len(payload) && id != headerTableSize; j += size {
+			if binary.BigEndian.Uint16(payload[j:]) == id {
+				binary.BigEndian.PutUint16(payload[i:], unused+uint16(i))
+				break
+			}
+		}
+	}
 }
 
 // cutOff says GOAWAY if that can be said at once, and closes.
@@ -194,7 +236,8 @@ type frameScanner struct {
 // between: the last byte was the end of a frame.
 func (s *frameScanner) between() bool { return s.skip == 0 && s.taken == 0 }
 
-func (s *frameScanner) scan(p []byte, each func(frame)) {
+// scan calls each with the payload, where all of it is in p, or else with less.
+func (s *frameScanner) scan(p []byte, each func(f frame, payload []byte)) {
 	for {
 		n := min(s.skip, len(p))
 		s.skip -= n
@@ -211,7 +254,7 @@ func (s *frameScanner) scan(p []byte, each func(frame)) {
 		f := s.parsed()
 		s.skip = s.payload() - (s.taken - frameHeaderLength)
 		s.taken = 0
-		each(f)
+		each(f, p[:min(s.skip, len(p))])
 	}
 }
 

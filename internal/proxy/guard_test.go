@@ -145,7 +145,7 @@ func TestFramesAreFoundHoweverTheyAreSplit(t *testing.T) {
 		s := frameScanner{skip: len(clientPreface)}
 		var got []frame
 		for piece := range slices.Chunk(all, size) {
-			s.scan(piece, func(f frame) { got = append(got, f) })
+			s.scan(piece, func(f frame, _ []byte) { got = append(got, f) })
 		}
 		if text := fmt.Sprint(got); text != want || !s.between() {
 			t.Fatalf("in pieces of %d: %s", size, text)

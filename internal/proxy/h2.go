@@ -43,6 +43,7 @@ func newHTTP2(e *entrance, h http.Handler) *http.Server {
 		ErrorLog:          log.New(io.Discard, "", 0),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          maxStreams,
+			MaxReadFrameSize:              16 << 10,
 			MaxReceiveBufferPerConnection: 4 * window,
 			MaxReceiveBufferPerStream:     window,
 			WriteByteTimeout:              e.Settings.IdleTimeout,
