@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go/http3"
 )
 
 // authority gives certificates that its pool believes.
@@ -268,4 +270,55 @@ func TestAnExpiredCertificateIsServedWithAWarning(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
+}
+
+// TestHTTP3IsOfferedAndSpoken: clients that came by TCP are told of it.
+func TestHTTP3IsOfferedAndSpoken(t *testing.T) {
+	t.Parallel()
+	w, a := newWorld(t), newAuthority(t)
+	a.files(w, "a", "a.example")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s %q %v %s", r.Method, r.URL.Path, body, r.TransferEncoding, r.Header.Get("X-Forwarded-Proto"))
+		w.(http.Flusher).Flush() // or there is no room for a trailer
+		w.Header().Set(http.TrailerPrefix+"X-Sum", "all")
+	})}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	_, secure, _ := encrypted(t, w, `certificates: [{cert: a.pem, key: a.key}], http3: true`, &upstream{address: l.Addr().String()})
+	url := "https://127.0.0.1:" + secure + "/x"
+	res, err := a.browser("a.example", func(p *http.Protocols) { p.SetHTTP2(true) }).Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if offer := res.Header.Get("Alt-Svc"); offer != fmt.Sprintf(`h3=":%s"; ma=86400`, secure) {
+		t.Errorf("Alt-Svc: %q", offer)
+	}
+	transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool, ServerName: "a.example"}}
+	defer transport.Close()
+	client := http.Client{Transport: transport, Timeout: patience}
+	for _, c := range []struct{ method, body, want string }{
+		{"GET", "", `GET /x "" [] https`},
+		{"POST", "hello", `POST /x "hello" [] https`},
+		{"GET", "odd", `GET /x "odd" [] https`},
+	} {
+		req, _ := http.NewRequest(c.method, url, strings.NewReader(c.body))
+		if c.body == "" {
+			req.Body, req.ContentLength = nil, 0
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.ProtoMajor != 3 || string(body) != c.want || res.Trailer.Get("X-Sum") != "all" {
+			t.Errorf("%s: %s %q %v (%v), want %q", c.method, res.Proto, body, res.Trailer, err, c.want)
+		}
+	}
 }

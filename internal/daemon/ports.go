@@ -77,6 +77,8 @@ type socket struct {
 	stop      context.CancelFunc // ends Serve
 	ended     chan struct{}      // closed when Serve has returned
 	face      *face              // nil: it speaks no TLS
+	datagrams net.PacketConn     // of the same port, for HTTP/3
+	ending    context.CancelFunc // ends HTTP/3; nil: it has not begun
 }
 
 // user is a service behind a socket.
@@ -97,6 +99,7 @@ func (s *socket) use(service string) (user, bool) {
 
 // close returns when the address is free again.
 func (s *socket) close() {
+	s.hangUp()
 	if s.served {
 		s.stop()
 		<-s.ended
@@ -250,6 +253,7 @@ func (b *ports) route() {
 	}
 	b.server.SetTable(table)
 	for id, s := range b.open {
+		b.serveQUIC(s)
 		if table[id] == nil || s.served {
 			continue
 		}

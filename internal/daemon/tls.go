@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"bulsa/internal/certs"
+	"bulsa/internal/listen"
 	"bulsa/internal/proxy"
 	"bulsa/internal/spec"
 )
@@ -143,13 +145,14 @@ func stateDir(project string) string {
 type face struct {
 	stores atomic.Pointer[[]*certs.Store]
 	min    uint16
-	tls    *proxy.TLS
+	config *tls.Config
 }
 
 // secure makes the listener of a socket speak TLS where one of its services says
 // so. b.mu is held.
 func (b *ports) secure(s *socket, l *proxy.Listener) {
 	var stores, challenged []*certs.Store
+	http3 := false
 	min := uint16(tls.VersionTLS12)
 	for _, u := range s.users {
 		sv := b.services[u.service]
@@ -162,6 +165,7 @@ func (b *ports) secure(s *socket, l *proxy.Listener) {
 			continue
 		}
 		stores = append(stores, id.store)
+		http3 = http3 || sv.TLS.HTTP3
 		if sv.TLS.MinVersion == "1.3" {
 			min = tls.VersionTLS13
 		}
@@ -169,17 +173,69 @@ func (b *ports) secure(s *socket, l *proxy.Listener) {
 	if len(challenged) > 0 {
 		l.Challenge = func(host, path string) (string, bool) { return answerChallenge(challenged, host, path) }
 	}
+	b.quic(s, http3)
 	if len(stores) == 0 {
 		s.face = nil
 		return
 	}
 	if s.face == nil || s.face.min != min {
 		f := &face{min: min}
-		f.tls = &proxy.TLS{Config: certs.Serve(func() []*certs.Store { return *f.stores.Load() }, min, true)}
+		f.config = certs.Serve(func() []*certs.Store { return *f.stores.Load() }, min, true)
 		s.face = f
 	}
 	s.face.stores.Store(&stores)
-	l.TLS = s.face.tls
+	l.TLS = &proxy.TLS{Config: s.face.config}
+	if s.datagrams != nil {
+		l.TLS.AltSvc = fmt.Sprintf(`h3=":%d"; ma=86400`, s.number())
+	}
+}
+
+// quic opens the UDP side of a socket for HTTP/3, or closes it. Clients that
+// cannot come by it come by TCP, so an error is no more than news. b.mu is held.
+func (b *ports) quic(s *socket, wanted bool) {
+	if !wanted {
+		s.hangUp()
+		return
+	}
+	if s.datagrams != nil {
+		return
+	}
+	at := s.listener.Addr().(*net.TCPAddr)
+	host := at.IP.String()
+	if at.IP.IsUnspecified() {
+		host = ""
+	}
+	pc, err := listen.OpenPacket(b.ctx, "udp", host, at.Port)
+	if err != nil {
+		b.notice(s.users[0].service, fmt.Sprintf("HTTP/3 is not spoken: %v", err))
+		return
+	}
+	s.datagrams = pc
+}
+
+// serveQUIC serves what quic has opened, once the table is in force. b.mu is held.
+func (b *ports) serveQUIC(s *socket) {
+	if s.datagrams == nil || s.ending != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(b.ctx)
+	s.ending = cancel
+	pc := s.datagrams
+	b.serving.Go(func() {
+		if err := b.server.ServeHTTP3(ctx, s.id, pc); err != nil {
+			b.notice("", fmt.Sprintf("HTTP/3 on %s ended: %v", s.address(), err))
+		}
+	})
+}
+
+// hangUp ends HTTP/3 on the socket.
+func (s *socket) hangUp() {
+	if s.ending != nil {
+		s.ending()
+	} else if s.datagrams != nil {
+		s.datagrams.Close()
+	}
+	s.datagrams, s.ending = nil, nil
 }
 
 func answerChallenge(stores []*certs.Store, host, path string) (string, bool) {

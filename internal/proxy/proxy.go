@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/quic-go/quic-go/http3"
+
 	"bulsa/internal/balance"
 )
 
@@ -78,6 +80,7 @@ type Server struct {
 	mu        sync.Mutex
 	clients   map[*client]struct{}
 	listeners map[net.Listener]struct{}
+	quics     map[*http3.Server]struct{}
 	stopping  chan struct{} // closed when no client is accepted any more
 	quiet     chan struct{} // closed when closing and the last client has left
 	cutOff    chan struct{} // closed when nothing is waited for any more
@@ -148,6 +151,7 @@ func New(c Config) *Server {
 		stopping:  make(chan struct{}),
 		clients:   make(map[*client]struct{}),
 		listeners: make(map[net.Listener]struct{}),
+		quics:     make(map[*http3.Server]struct{}),
 		quiet:     make(chan struct{}),
 		cutOff:    make(chan struct{}),
 	}
@@ -345,8 +349,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.loops.drain()
 	s.checkQuiet()
 	s.mu.Unlock()
+	var quics sync.WaitGroup
+	quics.Go(func() { s.shutdownQUIC(ctx) })
 	defer s.loops.stop()
 	defer s.pools.closeAll()
+	defer quics.Wait()
 	select {
 	case <-s.quiet:
 		return nil
