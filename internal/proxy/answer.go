@@ -104,6 +104,7 @@ func (a *attempt) copyBody(w answerer, resp *http.Response, body answerBody) (re
 		n, err := body.Read(*buf)
 		if n > 0 {
 			_, writeErr = w.Write((*buf)[:n])
+			a.bodySent += int64(n)
 		}
 		switch {
 		case writeErr != nil:

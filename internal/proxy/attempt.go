@@ -87,6 +87,7 @@ func (a *attempt) overIdle() (r result, ok bool) {
 	if a.up = a.idle.take(a.began, !idempotent(a.req.Method)); a.up == nil {
 		return unsent, false
 	}
+	a.tries++
 	r, ok = a.run()
 	if (r == unanswered || r == unsent) && !a.up.knows() {
 		a.idle.worker.reuse.spoil(time.Now())
@@ -101,6 +102,7 @@ func (a *attempt) overNew() (result, bool) {
 	if a.body != nil && !a.body.rewind() {
 		return unanswered, false
 	}
+	a.tries++
 	up, err := a.idle.connect(a.route.Settings.ConnectTimeout)
 	if err != nil {
 		a.failed(a.ep, "cannot be reached: "+err.Error())

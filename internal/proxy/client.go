@@ -249,7 +249,7 @@ func (c *client) readRequest() (*http.Request, *refusal, error) {
 // refuse answers a request that was not understood or that no route takes, and
 // ends the connection.
 func (c *client) refuse(route *target, r *refusal, headOnly bool) {
-	route.counters.count(r.status, 0)
+	route.answered(&account{client: c.peer.Addr(), status: r.status, began: time.Now()})
 	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, headOnly))
 	c.linger()
 }

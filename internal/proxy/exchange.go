@@ -34,6 +34,9 @@ type exchange struct {
 	began    time.Time
 	until    time.Time // end of the hold
 	status   int       // of the answer that was begun; 0: none
+	bodySent int64     // bytes of its body
+	worker   string    // the last that was asked
+	tries    int       // endpoints asked, one twice where a fresh connection was needed
 
 	tried    []*balance.Endpoint
 	attempts int
@@ -111,9 +114,8 @@ func newExchange(c *client, from asker, route *target, req *http.Request) *excha
 
 // run answers the request; true when the client's connection may carry another.
 func (x *exchange) run() bool {
-	counters := x.route.counters
-	counters.inFlight.Add(1)
-	defer counters.inFlight.Add(-1)
+	x.route.began()
+	defer x.route.ended()
 	bad := x.takeBody()
 	if bad == nil {
 		bad = x.forward()
@@ -122,10 +124,22 @@ func (x *exchange) run() bool {
 		x.refuse(bad)
 	}
 	x.stopReader()
-	if x.status != http.StatusSwitchingProtocols { // counted at its head
-		counters.count(x.status, time.Since(x.began))
+	if x.status == http.StatusSwitchingProtocols { // counted at its head
+		x.route.logged(x.account())
+	} else {
+		x.route.answered(x.account())
 	}
 	return x.keep
+}
+
+// account is the request in figures, once it is over.
+func (x *exchange) account() *account {
+	h := x.req.Header
+	return &account{
+		client: x.address, method: bytesOf(x.req.Method), target: bytesOf(x.req.RequestURI), proto: x.req.Proto, host: bytesOf(x.req.Host),
+		referer: bytesOf(h.Get("Referer")), agent: bytesOf(h.Get("User-Agent")), status: x.status, sent: x.bodySent,
+		began: x.began, took: time.Since(x.began), worker: x.worker, attempts: x.tries,
+	}
 }
 
 // takeBody looks at what the request carries. A body that has come with the head
@@ -283,6 +297,7 @@ func (x *exchange) forward() *refusal {
 		if x.attempts > 0 {
 			x.route.counters.retries.Add(1)
 		}
+		x.worker = ep.Config().Worker
 		r := x.attempt(ep)
 		x.settle(r)
 		switch {

@@ -41,6 +41,7 @@ type Settings struct {
 	Sticky         string         // name of the sticky cookie; "": none
 	H2C            bool           // the workers speak HTTP/2 without TLS, by prior knowledge
 	HSTS           string         // value of Strict-Transport-Security for answers over TLS; "": none
+	AccessLog      *AccessLog     // nil: none
 }
 
 // Table maps a listener's id to what it serves. It does not change after SetTable.
