@@ -52,8 +52,9 @@ type Control interface {
 
 // Metrics is what /metrics says, read at the moment of a scrape.
 type Metrics struct {
-	Workers  []WorkerMetrics
-	Services []ServiceMetrics
+	Workers       []WorkerMetrics
+	Services      []ServiceMetrics
+	AccessLogLost map[string]uint64 // by file
 }
 
 // WorkerMetrics is one worker of a Metrics. Counters count since the project's start.
@@ -81,6 +82,13 @@ type ServiceMetrics struct {
 	Duration Histogram      // from the first byte of the request's head to the last byte of the answer
 	Retries  uint64         // requests sent again to another worker
 	InFlight int
+
+	RetriesDelayed uint64 // retries that had to wait for the budget
+	Connections    int    // of clients, now
+	TurnedAway     uint64 // connections beyond a limit
+	Queued         int    // requests in line, now
+	QueueFull      uint64 // requests refused because the line was full
+	Cut            uint64 // upgraded connections that were ended before either side ended them
 }
 
 // Histogram counts durations. Bounds and Counts have the same length.

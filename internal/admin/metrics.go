@@ -38,6 +38,13 @@ type collector struct {
 	retries       *prometheus.Desc
 	inFlight      *prometheus.Desc
 	eventLoop     eventLoopCollector
+	delayed       *prometheus.Desc
+	connections   *prometheus.Desc
+	turnedAway    *prometheus.Desc
+	queued        *prometheus.Desc
+	queueFull     *prometheus.Desc
+	cut           *prometheus.Desc
+	logLost       *prometheus.Desc
 }
 
 func newCollector(control Control, version string) *collector {
@@ -70,6 +77,20 @@ func newCollector(control Control, version string) *collector {
 			"Requests that the balancer sent again to another worker.", []string{"service"}, nil),
 		inFlight: prometheus.NewDesc("bulsa_proxy_in_flight_requests",
 			"Requests that the balancer has accepted for the service and not finished.", []string{"service"}, nil),
+		delayed: prometheus.NewDesc("bulsa_proxy_retries_delayed_total",
+			"Requests whose retry had to wait because the service's retry budget was spent.", []string{"service"}, nil),
+		connections: prometheus.NewDesc("bulsa_proxy_client_connections",
+			"Connections of clients that are open; on a shared port they count for its default service.", []string{"service"}, nil),
+		turnedAway: prometheus.NewDesc("bulsa_proxy_connections_rejected_total",
+			"Connections of clients beyond limits.connections or limits.connections_per_address.", []string{"service"}, nil),
+		queued: prometheus.NewDesc("bulsa_proxy_queued_requests",
+			"Requests that wait because every worker has max_conns.", []string{"service"}, nil),
+		queueFull: prometheus.NewDesc("bulsa_proxy_queue_full_total",
+			"Requests that were refused because limits.queue were waiting.", []string{"service"}, nil),
+		cut: prometheus.NewDesc("bulsa_proxy_cut_total",
+			"Upgraded connections, such as WebSockets, that a drain or a dying worker ended.", []string{"service"}, nil),
+		logLost: prometheus.NewDesc("bulsa_proxy_access_log_dropped_total",
+			"Lines that the access log could not take in time.", []string{"file"}, nil),
 	}
 }
 
@@ -78,6 +99,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.buildInfo, c.workerInfo, c.workerUp, c.restarts, c.healthStatus, c.checkDuration,
 		c.checkCPU, c.checks, c.requests, c.duration, c.retries, c.inFlight,
+		c.delayed, c.connections, c.turnedAway, c.queued, c.queueFull, c.cut, c.logLost,
 	} {
 		out <- d
 	}
@@ -93,6 +115,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, s := range m.Services {
 		c.collectService(out, s)
+	}
+	for file, n := range m.AccessLogLost {
+		out <- counter(c.logLost, float64(n), file)
 	}
 }
 
@@ -130,6 +155,12 @@ func (c *collector) collectService(out chan<- prometheus.Metric, s ServiceMetric
 	out <- prometheus.MustNewConstHistogram(c.duration, s.Duration.Count, s.Duration.Sum, buckets, s.Service)
 	out <- counter(c.retries, float64(s.Retries), s.Service)
 	out <- gauge(c.inFlight, float64(s.InFlight), s.Service)
+	out <- counter(c.delayed, float64(s.RetriesDelayed), s.Service)
+	out <- gauge(c.connections, float64(s.Connections), s.Service)
+	out <- counter(c.turnedAway, float64(s.TurnedAway), s.Service)
+	out <- gauge(c.queued, float64(s.Queued), s.Service)
+	out <- counter(c.queueFull, float64(s.QueueFull), s.Service)
+	out <- counter(c.cut, float64(s.Cut), s.Service)
 }
 
 func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {

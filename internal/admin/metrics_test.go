@@ -19,8 +19,10 @@ func TestMetricsSayWhatTheContractNames(t *testing.T) {
 		}},
 		Services: []ServiceMetrics{{
 			Service: "app", Requests: map[int]uint64{200: 41, 502: 1}, Retries: 3, InFlight: 5,
+			RetriesDelayed: 6, Connections: 7, TurnedAway: 8, Queued: 9, QueueFull: 10, Cut: 11,
 			Duration: Histogram{Bounds: []float64{0.01, 0.1}, Counts: []uint64{30, 40}, Count: 42, Sum: 1.25},
 		}},
+		AccessLogLost: map[string]uint64{"/var/log/access.log": 12},
 	}
 	w := httptest.NewRecorder()
 	New(Config{Control: f}).ControlHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -45,6 +47,13 @@ bulsa_proxy_request_duration_seconds_sum{service="app"} 1.25
 bulsa_proxy_request_duration_seconds_count{service="app"} 42
 bulsa_proxy_retries_total{service="app"} 3
 bulsa_proxy_in_flight_requests{service="app"} 5
+bulsa_proxy_retries_delayed_total{service="app"} 6
+bulsa_proxy_client_connections{service="app"} 7
+bulsa_proxy_connections_rejected_total{service="app"} 8
+bulsa_proxy_queued_requests{service="app"} 9
+bulsa_proxy_queue_full_total{service="app"} 10
+bulsa_proxy_cut_total{service="app"} 11
+bulsa_proxy_access_log_dropped_total{file="/var/log/access.log"} 12
 # TYPE bulsa_worker_restarts_total counter
 # TYPE bulsa_proxy_request_duration_seconds histogram
 `) {

@@ -64,6 +64,7 @@ type Daemon struct {
 	containers *docker.Engine
 	server     *proxy.Server
 	ports      *ports
+	accessLogs *accessLogs
 	admin      *admin.Server
 	adminURL   string
 	sampler    *sampler
@@ -131,8 +132,13 @@ func Prepare(ctx context.Context, p spec.Project, rebuild bool, out io.Writer) (
 
 func build(o Options) (*Daemon, error) {
 	d := &Daemon{options: o, started: time.Now(), project: o.Project, down: make(chan struct{})}
-	d.console = newConsole(o.Stdout, o.Stderr)
+	stdout := o.Stdout
+	if stdout != nil {
+		stdout = &oneAtATime{out: stdout} // workers' lines and the access log's
+	}
+	d.console = newConsole(stdout, o.Stderr)
 	d.logger = slog.New(d.console.handler())
+	d.accessLogs = newAccessLogs(stdout, d.logger)
 	var err error
 	if d.logs, err = logs.Open(logDir(o.Project.Name), d.lostLines); err != nil {
 		return nil, fmt.Errorf("cannot keep logs: %w", err)
@@ -155,7 +161,7 @@ func build(o Options) (*Daemon, error) {
 }
 
 func (d *Daemon) buildEngines() error {
-	d.ports = &ports{notice: d.notice, services: map[string]spec.Service{}, open: map[string]*socket{}, ctx: context.Background()}
+	d.ports = &ports{notice: d.notice, services: map[string]spec.Service{}, open: map[string]*socket{}, logs: d.accessLogs, ctx: context.Background()}
 	processes, err := process.New(process.Config{
 		Project: d.options.Project.Name, RuntimeDir: runtimeDir(d.options.Project.Name),
 		Sockets: d.ports, Logs: d.logs, Logger: d.logger, MasterID: newID(), CacheDir: cacheDir(),
@@ -364,6 +370,7 @@ func (d *Daemon) close() {
 		}
 	}
 	d.ports.close()
+	d.accessLogs.close()
 	d.supervisor.Wait()
 }
 

@@ -22,8 +22,11 @@ func (d *Daemon) Metrics() admin.Metrics {
 		s := stats.Services[sv.Name]
 		m.Services = append(m.Services, admin.ServiceMetrics{
 			Service: sv.Name, Requests: s.Requests, Retries: s.Retries, InFlight: int(s.InFlight), Duration: histogram(s.Duration),
+			RetriesDelayed: s.RetriesDelayed, Connections: int(s.OpenClients), TurnedAway: s.TurnedAway,
+			Queued: int(s.Queued), QueueFull: s.QueueFull, Cut: s.Cut,
 		})
 	}
+	m.AccessLogLost = d.accessLogs.lost()
 	return m
 }
 

@@ -26,6 +26,7 @@ type ports struct {
 	supervisor *supervisor.Supervisor
 	visitors   visitors
 	notice     func(service, message string)
+	logs       *accessLogs
 	ctx        context.Context // ends the listeners
 
 	mu         sync.Mutex
@@ -139,6 +140,9 @@ func (s *socket) number() int {
 func (b *ports) publish(p spec.Project) (retire func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err := b.logs.open(p); err != nil {
+		return nil, err
+	}
 	wanted := map[string]bool{}
 	var opened []*socket
 	for _, sv := range p.Services {
@@ -280,7 +284,7 @@ func (b *ports) routes(s *socket) []proxy.Route {
 			continue // the service is on its way out
 		}
 		sv := b.services[u.service]
-		route := proxy.Route{Service: u.service, Port: string(u.port), Pool: pool, Settings: settings(sv), Redirect: b.redirect(s, sv)}
+		route := proxy.Route{Service: u.service, Port: string(u.port), Pool: pool, Settings: b.settings(sv), Redirect: b.redirect(s, sv)}
 		if len(sv.Routes) == 0 || !s.published {
 			routes = append(routes, route)
 			continue
@@ -293,7 +297,7 @@ func (b *ports) routes(s *socket) []proxy.Route {
 	return routes
 }
 
-func settings(sv spec.Service) proxy.Settings {
+func (b *ports) settings(sv spec.Service) proxy.Settings {
 	f, l := sv.Forward, sv.Limits
 	s := proxy.Settings{
 		HeaderTimeout: f.HeaderTimeout, IdleTimeout: f.IdleTimeout, MaxHeader: l.Header,
@@ -301,6 +305,7 @@ func settings(sv spec.Service) proxy.Settings {
 		ConnectTimeout: f.ConnectTimeout, AnswerTimeout: f.AnswerTimeout, WriteTimeout: f.WriteTimeout, MinRate: l.MinRate,
 		Hold: f.Hold, Queue: l.Queue, QueueTimeout: l.QueueTimeout, RetryTimeout: f.RetryTimeout,
 		MaxBody: l.Body, Sticky: sv.Balance.Sticky, H2C: f.Upstream == spec.UpstreamH2C, HSTS: sv.TLS.HSTS,
+		AccessLog: b.logs.of(sv.AccessLog),
 	}
 	for _, cidr := range f.TrustedProxies {
 		if prefix, err := netip.ParsePrefix(cidr); err == nil {

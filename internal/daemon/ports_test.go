@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -39,12 +40,14 @@ func newBook(t *testing.T, published ...spec.Port) *book {
 		server: proxy.New(proxy.Config{}), supervisor: supervisor.New("test", engines),
 		notice: func(_, message string) { b.notices = append(b.notices, message) }, ctx: context.Background(),
 		services: map[string]spec.Service{}, open: map[string]*socket{},
+		logs: newAccessLogs(nil, slog.New(slog.DiscardHandler)),
 	}
 	b.apply(b.project)
 	t.Cleanup(func() {
 		b.supervisor.Shutdown(context.Background())
 		engines[spec.EngineExternal].Close()
 		b.ports.close()
+		b.logs.close()
 		b.supervisor.Wait()
 	})
 	return b

@@ -72,6 +72,9 @@ func (c *client) run() {
 	if e == nil {
 		return
 	}
+	if e.Settings.ProxyProtocol && !c.meetProxy(e) {
+		return
+	}
 	pass, bad := e.owner.counters.enter(c.peer.Addr(), &e.Settings)
 	if bad != nil {
 		c.turnAway(e.owner, bad)

@@ -369,7 +369,7 @@ func (x *exchange) afford() bool {
 	x.spending = counters.budget.take(counters.inFlight.Load())
 	if !x.spending && !x.delayed {
 		x.delayed = true
-		counters.waited.Add(1)
+		counters.delayed.Add(1)
 	}
 	return x.spending
 }

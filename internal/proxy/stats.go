@@ -15,18 +15,19 @@ type Stats struct {
 
 // ServiceStats counts what one service's clients saw.
 type ServiceStats struct {
-	Requests    map[int]uint64 // by status code; 499: the client left before the answer
-	Retries     uint64         // tries after the first
-	Waited      uint64         // retries that had to wait because the budget was spent
-	TurnedAway  uint64         // connections beyond Settings.Connections and ConnectionsPerAddress
-	Queued      int64          // requests in line now, because every worker is full
-	QueueFull   uint64         // requests refused because the line was full
-	InFlight    int64          // now
-	OpenClients int64          // connections now
-	Tunnels     int64          // upgraded connections now
-	RawPassed   uint64         // connections given to workers untouched
-	Duration    Histogram      // from the head of the request to the end of the answer, or to the head of an upgrade
-	Workers     map[string]WorkerStats
+	Requests       map[int]uint64 // by status code; 499: the client left before the answer
+	Retries        uint64         // tries after the first
+	RetriesDelayed uint64         // retries that had to wait because the budget was spent
+	TurnedAway     uint64         // connections beyond Settings.Connections and ConnectionsPerAddress
+	Queued         int64          // requests in line now, because every worker is full
+	QueueFull      uint64         // requests refused because the line was full
+	Cut            uint64         // upgraded connections that ended before either side ended them
+	InFlight       int64          // now
+	OpenClients    int64          // connections now
+	Tunnels        int64          // upgraded connections now
+	RawPassed      uint64         // connections given to workers untouched
+	Duration       Histogram      // from the head of the request to the end of the answer, or to the head of an upgrade
+	Workers        map[string]WorkerStats
 }
 
 // WorkerStats counts what one worker (SERVICE.N, all its runs) did.
@@ -132,8 +133,8 @@ const (
 
 type service struct {
 	codes                              [highestStatus + 1 - lowestStatus]atomic.Uint64
-	retries, waited, rawPassed         atomic.Uint64
-	turnedAway, queueFull              atomic.Uint64
+	retries, delayed, rawPassed        atomic.Uint64
+	turnedAway, queueFull, cut         atomic.Uint64
 	inFlight, openClients, openTunnels atomic.Int64
 	queued                             atomic.Int64
 	budget                             budget
@@ -163,18 +164,19 @@ func (s *service) count(status int, took time.Duration) {
 
 func (s *service) snapshot() ServiceStats {
 	out := ServiceStats{
-		Requests:    make(map[int]uint64),
-		Retries:     s.retries.Load(),
-		Waited:      s.waited.Load(),
-		TurnedAway:  s.turnedAway.Load(),
-		Queued:      s.queued.Load(),
-		QueueFull:   s.queueFull.Load(),
-		InFlight:    s.inFlight.Load(),
-		OpenClients: s.openClients.Load(),
-		Tunnels:     s.openTunnels.Load(),
-		RawPassed:   s.rawPassed.Load(),
-		Duration:    s.duration.snapshot(),
-		Workers:     make(map[string]WorkerStats),
+		Requests:       make(map[int]uint64),
+		Retries:        s.retries.Load(),
+		RetriesDelayed: s.delayed.Load(),
+		TurnedAway:     s.turnedAway.Load(),
+		Queued:         s.queued.Load(),
+		QueueFull:      s.queueFull.Load(),
+		Cut:            s.cut.Load(),
+		InFlight:       s.inFlight.Load(),
+		OpenClients:    s.openClients.Load(),
+		Tunnels:        s.openTunnels.Load(),
+		RawPassed:      s.rawPassed.Load(),
+		Duration:       s.duration.snapshot(),
+		Workers:        make(map[string]WorkerStats),
 	}
 	for i := range s.codes {
 		if n := s.codes[i].Load(); n > 0 {

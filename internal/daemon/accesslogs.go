@@ -1,0 +1,119 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"bulsa/internal/proxy"
+	"bulsa/internal/spec"
+)
+
+// stdoutLog is the file name that means standard output.
+const stdoutLog = "stdout"
+
+// accessLogs are the files that services log their answers to. Several services
+// may share one. A file stays open until the project ends: requests in flight
+// write to the one that was meant when they came.
+type accessLogs struct {
+	stdout io.Writer // nil: nobody reads it
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	files   map[string]*proxy.LogFile
+	running sync.WaitGroup
+	end     context.CancelFunc
+	ctx     context.Context
+}
+
+func newAccessLogs(stdout io.Writer, logger *slog.Logger) *accessLogs {
+	a := &accessLogs{stdout: stdout, logger: logger, files: map[string]*proxy.LogFile{}}
+	a.ctx, a.end = context.WithCancel(context.Background())
+	return a
+}
+
+// open opens what p names and is not open yet.
+func (a *accessLogs) open(p spec.Project) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, sv := range p.Services {
+		path := sv.AccessLog.File
+		if sv.AccessLog.Format == "" || a.files[path] != nil {
+			continue
+		}
+		file, err := a.file(path)
+		if err != nil {
+			return placed(p, sv.Name, &spec.Problem{Where: "x-bulsa.access_log.file", What: fmt.Sprintf("cannot open the access log: %v", err)})
+		}
+		a.files[path] = file
+		a.running.Go(func() { file.Run(a.ctx) })
+	}
+	return nil
+}
+
+func (a *accessLogs) file(path string) (*proxy.LogFile, error) {
+	if path != stdoutLog {
+		return proxy.OpenLogFile(path, a.logger)
+	}
+	if a.stdout == nil {
+		a.logger.Warn("the access log on standard output goes nowhere: bulsa runs in the background; give access_log a file")
+		return proxy.NewLogStream(io.Discard, a.logger), nil
+	}
+	return proxy.NewLogStream(a.stdout, a.logger), nil
+}
+
+// of is how a service's answers are logged; nil: not at all.
+func (a *accessLogs) of(l spec.AccessLog) *proxy.AccessLog {
+	if l.Format == "" {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	file := a.files[l.File]
+	if file == nil {
+		return nil
+	}
+	return &proxy.AccessLog{File: file, Combined: l.Format == "combined", Sample: l.Sample}
+}
+
+// lost counts the lines that each file could not take.
+func (a *accessLogs) lost() map[string]uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := make(map[string]uint64, len(a.files))
+	for _, path := range slices.Sorted(maps.Keys(a.files)) {
+		out[path] = a.files[path].Lost()
+	}
+	return out
+}
+
+// close writes what is left, but waits no longer than a moment for a reader.
+func (a *accessLogs) close() {
+	a.end()
+	written := make(chan struct{})
+	go func() {
+		a.running.Wait()
+		close(written)
+	}()
+	select {
+	case <-written:
+	case <-time.After(time.Second):
+	}
+}
+
+// oneAtATime lets several goroutines write to one stream, each its lines whole.
+type oneAtATime struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (o *oneAtATime) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.out.Write(b)
+}
