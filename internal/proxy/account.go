@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/http"
 	"net/netip"
 	"time"
 	"unsafe"
@@ -22,6 +23,12 @@ type account struct {
 	took     time.Duration
 	worker   string // the last that was asked; "": none
 	attempts int
+}
+
+// describe takes what the client said from its request.
+func (a *account) describe(r *http.Request) {
+	a.method, a.target, a.proto, a.host = bytesOf(r.Method), bytesOf(r.RequestURI), r.Proto, bytesOf(r.Host)
+	a.referer, a.agent = bytesOf(r.Header.Get("Referer")), bytesOf(r.Header.Get("User-Agent"))
 }
 
 // began counts a request in. It is owed an ended.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"bulsa/internal/balance"
@@ -187,7 +188,15 @@ func (a *attempt) switchProtocols(resp *http.Response) {
 	_ = a.up.SetDeadline(time.Time{})
 	fromClient, fromWorker := append(readAhead(a.client.br), a.client.ahead...), readAhead(a.up.br)
 	a.client.releaseBuffers()
-	tunnel(side{a.client.conn, fromClient}, side{a.up.Conn, fromWorker})
+	u := &upgraded{client: side{a.client.conn, fromClient}, worker: side{a.up.Conn, fromWorker}}
+	if strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
+		u.frames = new(frames)
+	}
+	a.client.carry(u)
+	a.bodySent = u.sent
+	if u.wasCut {
+		counters.cut.Add(1)
+	}
 }
 
 // readAhead takes what a reader has buffered.

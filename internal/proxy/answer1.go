@@ -44,7 +44,7 @@ func (a *attempt) delimit(resp *http.Response) delimiter {
 
 // decideKeep is the last moment to tell the client that the connection ends.
 func (w *answer1) decideKeep() {
-	if w.by == byClose || w.client.server.closing.Load() {
+	if w.by == byClose || w.client.last() {
 		w.keep = false
 	}
 	if w.body != nil {

@@ -36,8 +36,11 @@ type client struct {
 	held    bool          // the wait for a first worker is already spent
 	ahead   []byte        // what a loop has read of it already; its next bytes
 	altSvc  string        // value of Alt-Svc for its answers, or ""
+	entered *entrance     // what it met last
+	leaving bool          // its listener is gone: the request at hand is its last
 	mu      sync.Mutex    // guards conn while it is replaced, and the rest
 	waiting bool          // between two requests
+	tunnel  *upgraded     // what it has become, if anything
 	http2   *http.Server  // serves the connection's streams; nil: HTTP/1.1
 	streams sync.WaitGroup
 	ended   bool // no stream begins any more
@@ -75,6 +78,7 @@ func (c *client) run() {
 	if e.Settings.ProxyProtocol && !c.meetProxy(e) {
 		return
 	}
+	c.entered = e
 	pass, bad := e.owner.counters.enter(c.peer.Addr(), &e.Settings)
 	if bad != nil {
 		c.turnAway(e.owner, bad)
@@ -146,30 +150,51 @@ func (c *client) startWaiting(idle time.Duration) {
 	defer c.mu.Unlock()
 	c.waiting = true
 	until := deadline(idle)
-	if c.server.closing.Load() {
-		until = past()
+	if end := c.server.lastCall.Load(); end != nil && (until.IsZero() || until.After(*end)) {
+		until = *end
 	}
 	_ = c.conn.SetReadDeadline(until)
 }
 
-// wake ends a wait for a next request; a request that is already there is still
-// served.
+// wake ends a wait for a next request with the last call; a request that is
+// already there is still served.
 func (c *client) wake() {
 	if c.goAway() {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiting || c.ear == nil {
-		_ = c.conn.SetReadDeadline(past())
+	if end := c.server.lastCall.Load(); c.waiting || c.ear == nil {
+		_ = c.conn.SetReadDeadline(*end)
 	}
 }
 
+// cut ends the connection: an upgraded one with a last word.
 func (c *client) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.tunnel != nil {
+		c.tunnel.cut()
+		return
+	}
 	_ = bare(c.conn).Close()
 }
+
+// carry sees an upgraded connection through.
+func (c *client) carry(u *upgraded) {
+	c.mu.Lock()
+	c.tunnel = u
+	c.mu.Unlock()
+	select {
+	case <-c.server.cutOff:
+		u.cut()
+	default:
+	}
+	u.run()
+}
+
+// last says whether the request at hand is the connection's last.
+func (c *client) last() bool { return c.leaving || c.server.closing.Load() }
 
 // deadline is now + d, or none for no d.
 func deadline(d time.Duration) time.Time {
@@ -183,9 +208,10 @@ func deadline(d time.Duration) time.Time {
 // to be closed.
 func (c *client) serveRequest() bool {
 	e := c.server.entrance(c.id)
-	if e == nil {
-		return false
+	if c.leaving = e == nil; c.leaving {
+		e = c.entered // its listener was closed: it is told so with its next answer
 	}
+	c.entered = e
 	c.obey(&e.Settings)
 	c.takeBuffers(e.Settings.MaxHeader)
 	_ = c.conn.SetReadDeadline(deadline(e.Settings.HeaderTimeout))
@@ -194,7 +220,7 @@ func (c *client) serveRequest() bool {
 		return false
 	}
 	if bad != nil {
-		c.refuse(e.owner, bad, false)
+		c.refuse(e.owner, bad, nil)
 		return false
 	}
 	_ = c.conn.SetReadDeadline(time.Time{})
@@ -204,7 +230,7 @@ func (c *client) serveRequest() bool {
 	}
 	route := e.target([]byte(req.Host), requestPath(req))
 	if route == nil {
-		c.refuse(e.owner, e.noRoute([]byte(req.Host), requestPath(req), c.scheme == "https"), req.Method == http.MethodHead)
+		c.refuse(e.owner, e.noRoute([]byte(req.Host), requestPath(req), c.scheme == "https"), req)
 		return false
 	}
 	c.obey(&route.Settings)
@@ -249,11 +275,15 @@ func (c *client) readRequest() (*http.Request, *refusal, error) {
 	return req, nil, nil
 }
 
-// refuse answers a request that was not understood or that no route takes, and
-// ends the connection.
-func (c *client) refuse(route *target, r *refusal, headOnly bool) {
-	route.answered(&account{client: c.peer.Addr(), status: r.status, began: time.Now()})
-	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, headOnly))
+// refuse answers a request that was not understood (nil), or that no route takes,
+// and ends the connection.
+func (c *client) refuse(route *target, r *refusal, req *http.Request) {
+	a := account{client: c.peer.Addr(), status: r.status, began: time.Now()}
+	if req != nil {
+		a.describe(req)
+	}
+	route.answered(&a)
+	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, req != nil && req.Method == http.MethodHead))
 	c.linger()
 }
 

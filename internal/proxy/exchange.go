@@ -90,12 +90,12 @@ const (
 func newExchange(c *client, from asker, route *target, req *http.Request) *exchange {
 	x := &exchange{
 		client: c, asker: from, route: route, req: req, began: time.Now(),
-		keep:  !req.Close && !c.server.closing.Load(),
+		keep:  !req.Close && !c.last(),
 		start: make(chan struct{}),
 		gone:  make(chan struct{}),
 	}
 	x.until = x.began.Add(route.Settings.Hold)
-	if c.held {
+	if c.held || c.leaving {
 		x.until, c.held = x.began, false
 	}
 	x.address = x.clientAddr()
@@ -134,12 +134,12 @@ func (x *exchange) run() bool {
 
 // account is the request in figures, once it is over.
 func (x *exchange) account() *account {
-	h := x.req.Header
-	return &account{
-		client: x.address, method: bytesOf(x.req.Method), target: bytesOf(x.req.RequestURI), proto: x.req.Proto, host: bytesOf(x.req.Host),
-		referer: bytesOf(h.Get("Referer")), agent: bytesOf(h.Get("User-Agent")), status: x.status, sent: x.bodySent,
+	a := &account{
+		client: x.address, status: x.status, sent: x.bodySent,
 		began: x.began, took: time.Since(x.began), worker: x.worker, attempts: x.tries,
 	}
+	a.describe(x.req)
+	return a
 }
 
 // takeBody looks at what the request carries. A body that has come with the head

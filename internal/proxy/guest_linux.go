@@ -18,18 +18,20 @@ import (
 // but this.
 type guest struct {
 	sock
-	door   *door
-	peer   netip.AddrPort // not valid: a unix socket's client
-	label  []byte         // the peer as text
-	owner  *target        // whose client it is counted as
-	pass   pass
-	trip   *trip // its request that is under way
-	state  guestState
-	held   bool // the wait for a first worker is already spent
-	waited bool // the rest of a short body has been waited for
-	fresh  bool // in has not been looked at
-	linger bool // what the client still sends is read before the end
-	seat   int  // in loop.waiting; none: -1
+	door    *door
+	peer    netip.AddrPort // not valid: a unix socket's client
+	label   []byte         // the peer as text
+	entered *entrance      // what it met last
+	owner   *target        // whose client it is counted as
+	pass    pass
+	trip    *trip // its request that is under way
+	state   guestState
+	held    bool // the wait for a first worker is already spent
+	waited  bool // the rest of a short body has been waited for
+	fresh   bool // in has not been looked at
+	leaving bool // its listener is gone: the request at hand is its last
+	linger  bool // what the client still sends is read before the end
+	seat    int  // in loop.waiting; none: -1
 
 	in   []byte // what has come and is not used yet
 	out  []byte // what the socket has not taken yet
@@ -69,7 +71,7 @@ func (l *loop) welcome(d *door, fd int, peer netip.AddrPort) {
 		l.server.guestLeft()
 		return
 	}
-	g := &guest{door: d, peer: peer, owner: e.owner, seat: -1}
+	g := &guest{door: d, peer: peer, entered: e, owner: e.owner, seat: -1}
 	if l.register(&g.sock, fd, g) != nil {
 		l.server.guestLeft()
 		return
@@ -155,7 +157,7 @@ func (g *guest) late(l *loop) {
 		l.queue(&g.sock)
 	case g.readBy == 0 || now < g.readBy:
 	case g.state == guestHead:
-		l.refuseUnread(g, g.owner, &refusal{status: http.StatusRequestTimeout, reason: "the head of the request did not arrive in time"})
+		l.refuseUnread(g, g.owner, &refusal{status: http.StatusRequestTimeout, reason: "the head of the request did not arrive in time"}, nil)
 	case g.state == guestShort:
 		g.waited, g.fresh = true, true
 		l.queue(&g.sock)
@@ -259,9 +261,6 @@ func (l *loop) mustWait(g *guest, route *target) bool {
 func (l *loop) readHead(g *guest) bool {
 	n, errno := g.receive(l.buffer[room:])
 	switch {
-	case errno == unix.EAGAIN && g.state == guestIdle && l.server.closing.Load():
-		l.end(g, false)
-		return false
 	case errno == unix.EAGAIN:
 		return false
 	case n == 0:
@@ -285,15 +284,15 @@ func (l *loop) readHead(g *guest) bool {
 func (l *loop) begin(g *guest, data []byte) {
 	g.fresh = false
 	e := l.server.entrance(g.door.id)
-	if e == nil {
-		l.lose(g)
-		return
+	if g.leaving = e == nil; g.leaving {
+		e = g.entered // its listener was closed: it is told so with its next answer
 	}
+	g.entered = e
 	limit := headerLimit(e.Settings.MaxHeader)
 	n, fault := l.request.Parse(data, limit)
 	switch {
 	case fault != h1.OK:
-		l.refuseUnread(g, e.owner, faulty(fault, limit))
+		l.refuseUnread(g, e.owner, faulty(fault, limit), nil)
 	case n == 0:
 		g.save(data)
 		if g.state != guestHead {
@@ -324,10 +323,10 @@ func (l *loop) start(g *guest, e *entrance, data []byte, n int) {
 		l.handOver(g, data)
 		return
 	case route == nil:
-		l.refuseUnread(g, e.owner, e.noRoute(r.Host, r.Path(), false))
+		l.refuseUnread(g, e.owner, e.noRoute(r.Host, r.Path(), false), r)
 		return
 	case r.Body == h1.ByLength && route.Settings.MaxBody > 0 && r.Length > route.Settings.MaxBody:
-		l.refuseUnread(g, route, tooLarge(route.Settings.MaxBody))
+		l.refuseUnread(g, route, tooLarge(route.Settings.MaxBody), r)
 		return
 	case r.Body == h1.ByLength && !g.waited && r.Length > int64(len(data)-n) && r.Length <= defaultMaxHeader:
 		g.save(data)
@@ -447,17 +446,17 @@ func (l *loop) next(g *guest) {
 	if g.fresh || g.ready {
 		l.queue(&g.sock)
 	} else if l.server.closing.Load() {
-		l.end(g, false)
+		g.awaitBytes(l, farewell)
 		return
 	}
 	g.awaitBytes(l, g.owner.Settings.IdleTimeout)
 }
 
-// refuseUnread answers a request that was not understood, or that is not read,
-// and ends the connection.
-func (l *loop) refuseUnread(g *guest, route *target, r *refusal) {
-	route.counters.count(r.status, 0)
-	_ = l.tell(g, r.append(nil, route.Service, l.server.version, true, false))
+// refuseUnread answers a request that was not understood (nil), or that is not
+// read, and ends the connection.
+func (l *loop) refuseUnread(g *guest, route *target, r *refusal, request *h1.Request) {
+	l.unread(g.peer.Addr(), route, r.status, request)
+	_ = l.tell(g, r.append(nil, route.Service, l.server.version, true, request != nil && request.IsHead()))
 	l.end(g, true)
 }
 

@@ -159,9 +159,11 @@ func (l *loop) passOn(t *trip, data []byte, at int) {
 	case h1.ByLength:
 		used = int(min(t.owed, int64(len(data))))
 		t.owed -= int64(used)
+		t.given += int64(used)
 		part, over = data[:used], t.owed == 0
 	case h1.UntilClose:
 		used, part = len(data), data
+		t.given += int64(used)
 		if t.to == h1.ByChunks {
 			l.out, part = appendPiece(l.out, data), nil
 		}
@@ -188,6 +190,7 @@ func (l *loop) passChunks(t *trip, data []byte) (used int, _ h1.Fault) {
 			return used, fault
 		}
 		used += n
+		t.given += int64(len(part))
 		if t.to == h1.ByChunks {
 			l.out = appendPiece(l.out, part)
 		} else {

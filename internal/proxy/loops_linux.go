@@ -155,15 +155,15 @@ func (l *loop) emptiest() *loop {
 	return best
 }
 
-// drain ends clients that wait between two requests. A request that is already
-// there is still served.
+// drain gives clients that wait between two requests a last moment to ask. A
+// request that is already there is still served.
 func (l *loop) drain() {
 	for _, s := range l.socks {
 		if s == nil {
 			continue
 		}
 		if g, ok := s.owner.(*guest); ok && !g.pending() && (g.state == guestIdle || g.state == guestNew && g.seat < 0) && !g.fresh && g.silent() {
-			l.lose(g)
+			g.awaitBytes(l, farewell)
 		}
 	}
 }

@@ -72,6 +72,7 @@ type Server struct {
 	diverting func() bool
 	table     atomic.Pointer[map[string]*entrance]
 	closing   atomic.Bool
+	lastCall  atomic.Pointer[time.Time] // when idle clients are closed, once closing
 	stats     registry
 	pools     upstreams
 	buffers   buffers
@@ -330,11 +331,17 @@ func (s *Server) checkQuiet() {
 	}
 }
 
-// Shutdown stops accepting, ends idle clients, answers what is in flight with
-// Connection: close, and lets upgraded and raw connections live until ctx ends;
-// then it cuts what is left and returns ctx's error.
+// farewell is how long an idle client may still ask, when the server shuts down:
+// closing its connection at once would lose the request that is on its way.
+const farewell = time.Second
+
+// Shutdown stops accepting, gives idle clients a moment to ask once more, answers
+// what is in flight with Connection: close, and lets upgraded and raw connections
+// live until ctx ends; then it cuts what is left and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
+	end := time.Now().Add(farewell)
+	s.lastCall.Store(&end)
 	if !s.closing.Swap(true) {
 		close(s.stopping)
 	}

@@ -93,7 +93,9 @@ func checkStream(r *http.Request) *refusal {
 
 // refuse answers what no service takes.
 func (s *stream) refuse(route *target, r *refusal) {
-	route.counters.count(r.status, 0)
+	a := account{client: s.client.peer.Addr(), status: r.status, began: time.Now()}
+	a.describe(s.r)
+	route.answered(&a)
 	s.give(route, r)
 }
 

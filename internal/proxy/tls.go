@@ -68,7 +68,7 @@ func (c *client) tellNoTLS(e *entrance, err error) {
 		return
 	}
 	r := badRequest("this port speaks TLS: use https://")
-	e.owner.counters.count(r.status, 0)
+	e.owner.answered(&account{client: c.peer.Addr(), status: r.status, began: time.Now()})
 	_, _ = bad.Conn.Write(r.append(nil, e.owner.Service, c.server.version, true, false))
 	c.linger()
 }

@@ -66,6 +66,11 @@ type trip struct {
 	begun    bool          // the worker gave an interim answer, be it balance.Begun
 	interims int
 
+	noted      noted  // for the access log
+	tries      int    // endpoints asked, one twice where a fresh connection was needed
+	lastWorker string // the last that was asked
+	given      int64  // bytes of the answer's body
+
 	status  int     // of the answer that was begun; 0: none
 	from    h1.Body // how the worker's body ends
 	to      h1.Body // how the client's does
@@ -103,14 +108,14 @@ func (l *loop) newTrip(g *guest, route *target) *trip {
 	t.state = tripWaiting
 	t.line = append(append(append(t.line[:0], r.Method...), ' '), r.Target[:min(len(r.Target), longestLine)]...)
 	t.head, t.http10, t.idempotent = r.IsHead(), r.HTTP10, r.Idempotent()
-	t.keep = r.KeepAlive && !l.server.closing.Load()
+	t.keep = r.KeepAlive && !g.leaving && !l.server.closing.Load()
 	t.body, t.left, t.complete = r.Body, r.Length, r.Body == h1.NoBody
 	if t.body == h1.ByChunks {
 		t.chunks.Reset()
 	}
 	t.clock = l.clock
 	t.until = l.in(route.Settings.Hold)
-	if g.held {
+	if g.held || g.leaving {
 		t.until, g.held = l.clock, false
 	}
 	trusted := g.peer.IsValid() && trusts(route.Settings.Trusted, g.peer.Addr())
@@ -127,8 +132,11 @@ func (l *loop) newTrip(g *guest, route *target) *trip {
 		l.forward.Target, l.forward.Prefix = withoutPrefix(nil, string(r.Target), n), route.Path
 	}
 	t.request = r.AppendTo(t.request[:0], &l.forward)
+	if route.Settings.AccessLog != nil {
+		t.noted.keep(r)
+	}
 	g.trip = t
-	route.counters.inFlight.Add(1)
+	route.began()
 	return t
 }
 
@@ -154,9 +162,9 @@ func lastIndex(b []byte, c byte) int {
 
 // free ends a trip that has no endpoint any more, and counts it.
 func (l *loop) free(t *trip) {
-	g, counters := t.guest, t.route.counters
-	counters.count(t.status, time.Duration(l.clock-t.clock))
-	counters.inFlight.Add(-1)
+	g := t.guest
+	l.answered(t)
+	t.route.ended()
 	l.standUp(g)
 	g.trip, g.readBy = nil, 0
 	l.leaveLine(t)
@@ -171,7 +179,7 @@ func (l *loop) recycle(t *trip) {
 	}
 	clear(t.tried)
 	old := *t
-	*t = trip{line: old.line, tried: old.tried[:0], chunks: old.chunks, pieces: old.pieces}
+	*t = trip{line: old.line, tried: old.tried[:0], chunks: old.chunks, pieces: old.pieces, noted: noted{bytes: old.noted.bytes[:0]}}
 	if cap(old.request) <= largest {
 		t.request = old.request
 	}
@@ -235,7 +243,7 @@ func (t *trip) afford() bool {
 	t.spending = counters.budget.take(counters.inFlight.Load())
 	if !t.spending && !t.delayed {
 		t.delayed = true
-		counters.waited.Add(1)
+		counters.delayed.Add(1)
 	}
 	return t.spending
 }
@@ -345,6 +353,7 @@ func (l *loop) attempt(t *trip, ep *balance.Endpoint) {
 	}
 	l.standUp(t.guest)
 	t.wakeBy = 0
+	t.tries, t.lastWorker = t.tries+1, ep.Config().Worker
 	t.ep, t.tryClock, t.took = ep, l.clock, 0
 	t.shelf = l.shelf(ep, t.route.counters)
 	if k := t.shelf.take(l, !t.idempotent); k != nil {
@@ -368,6 +377,7 @@ func (l *loop) fail(t *trip, r result, reason string) {
 			t.failed("closed the connection before it answered")
 		}
 		t.route.counters.retries.Add(1)
+		t.tries++
 		l.dial(t)
 		return
 	}

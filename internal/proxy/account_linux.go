@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+
+	"bulsa/internal/proxy/h1"
+)
+
+// noted is what the access log will say of a request whose bytes are gone by then.
+type noted struct {
+	bytes []byte // method, target, host, referer and user agent, one after the other
+	ends  [5]int
+}
+
+func (n *noted) keep(r *h1.Request) {
+	var referer, agent []byte
+	for name, value := range r.Fields {
+		switch {
+		case bytes.EqualFold(name, []byte("Referer")):
+			referer = value
+		case bytes.EqualFold(name, []byte("User-Agent")):
+			agent = value
+		}
+	}
+	n.bytes = n.bytes[:0]
+	for i, part := range [...][]byte{r.Method, r.Target, r.Host, referer, agent} {
+		n.bytes = append(n.bytes, part...)
+		n.ends[i] = len(n.bytes)
+	}
+}
+
+func (n *noted) part(i int) []byte {
+	if i == 0 {
+		return n.bytes[:n.ends[0]]
+	}
+	return n.bytes[n.ends[i-1]:n.ends[i]]
+}
+
+// fill gives an account what was noted.
+func (n *noted) fill(a *account) {
+	if len(n.bytes) > 0 {
+		a.method, a.target, a.host, a.referer, a.agent = n.part(0), n.part(1), n.part(2), n.part(3), n.part(4)
+	}
+}
+
+// answered counts a trip that is over, and logs it.
+func (l *loop) answered(t *trip) {
+	took := time.Duration(l.clock - t.clock)
+	a := account{
+		client: t.address, proto: "HTTP/1.1", status: t.status, sent: t.given,
+		began: l.now.Add(-took), took: took, worker: t.lastWorker, attempts: t.tries,
+	}
+	if t.http10 {
+		a.proto = "HTTP/1.0"
+	}
+	t.noted.fill(&a)
+	t.route.answered(&a)
+}
+
+// unread counts and logs an answer to a request that was not understood (nil), or
+// whose body is not read.
+func (l *loop) unread(peer netip.Addr, route *target, status int, r *h1.Request) {
+	a := account{client: peer, proto: "HTTP/1.1", status: status, began: l.now}
+	if r != nil && route.Settings.AccessLog != nil {
+		var n noted
+		n.keep(r)
+		n.fill(&a)
+	}
+	route.answered(&a)
+}
