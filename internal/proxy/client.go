@@ -225,7 +225,7 @@ func (c *client) serveRequest() bool {
 	}
 	_ = c.conn.SetReadDeadline(time.Time{})
 	if r := e.ownAnswer(req); r != nil {
-		c.refuse(e.owner, r, req.Method == http.MethodHead)
+		c.refuse(e.owner, r, req)
 		return false
 	}
 	route := e.target([]byte(req.Host), requestPath(req))
