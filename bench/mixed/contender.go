@@ -24,23 +24,29 @@ func contenders() []contender {
 		{"nginx-rr", "nginx, round robin", nginx("")},
 		{"nginx-least", "nginx, least_conn", nginx("least_conn;")},
 		{"pm2", "PM2, cluster mode", pm2},
-		{"bulsa", "bulsa, defaults", bulsa},
+		{"bulsa", "bulsa, defaults", bulsa("")},
+		{"bulsa-recall", "bulsa, `recall: true`", bulsa("    x-bulsa: {recall: true}\n")},
 	}
 }
 
-func bulsa(o options, dir, address string, n int, env []string) (func(), error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+// bulsa runs the app from a file, with the lines of x-bulsa that are given.
+func bulsa(extension string) func(o options, dir, address string, n int, env []string) (func(), error) {
+	return func(o options, dir, address string, n int, env []string) (func(), error) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		file := filepath.Join(dir, "bulsa.yaml")
+		text := fmt.Sprintf("services:\n  app:\n    command: [node, %q]\n    ports: [%q]\n    deploy: {replicas: %d}\n    environment: [%s]\n%s",
+			o.app, address+":3000", n, strings.Join(env, ", "), extension)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		p, err := measure.Start("bulsa", address, []string{"BULSA_RUNTIME_DIR=" + dir}, o.bulsa, "up", "-f", file, "--project-name", "mixed", "--admin", "off")
+		if err != nil {
+			return nil, err
+		}
+		return p.Stop, nil
 	}
-	args := []string{o.bulsa, "run", "--name", "mixed", "-w", strconv.Itoa(n), "-p", address, "--admin", "off"}
-	for _, kv := range env {
-		args = append(args, "-e", kv)
-	}
-	p, err := measure.Start("bulsa", address, []string{"BULSA_RUNTIME_DIR=" + dir}, append(args, o.app)...)
-	if err != nil {
-		return nil, err
-	}
-	return p.Stop, nil
 }
 
 // nginx stands in front of plain Node processes, with connections kept to them.

@@ -38,7 +38,7 @@ func main() {
 	flag.StringVar(&o.workers, "workers", "2,4", "numbers of workers")
 	flag.IntVar(&o.seeds, "seeds", 3, "runs with different random times, for each peer, scenario and number of workers")
 	flag.DurationVar(&o.span, "span", 8*time.Second, "length of one run")
-	flag.StringVar(&o.only, "peers", "", "only these, with commas: nginx-rr,nginx-least,pm2,bulsa")
+	flag.StringVar(&o.only, "peers", "", "only these, with commas: nginx-rr,nginx-least,pm2,bulsa,bulsa-recall")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "mixed:", err)

@@ -82,6 +82,7 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"event_loop":      group(c.eventLoopKeys(s)),
 		"node":            nodeMode(s),
 		"hold":            duration(&s.Forward.Hold),
+		"recall":          boolean(&s.Forward.Recall),
 		"timeouts":        group(timeoutKeys(s)),
 		"limits":          group(limitKeys(s)),
 		"trusted_proxies": textList(&s.Forward.TrustedProxies),

@@ -304,7 +304,7 @@ func (b *ports) settings(sv spec.Service) proxy.Settings {
 		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, ProxyProtocol: f.ProxyProtocol,
 		ConnectTimeout: f.ConnectTimeout, AnswerTimeout: f.AnswerTimeout, WriteTimeout: f.WriteTimeout, MinRate: l.MinRate,
 		Hold: f.Hold, Queue: l.Queue, QueueTimeout: l.QueueTimeout, RetryTimeout: f.RetryTimeout,
-		MaxBody: l.Body, Sticky: sv.Balance.Sticky, H2C: f.Upstream == spec.UpstreamH2C, HSTS: sv.TLS.HSTS,
+		MaxBody: l.Body, Sticky: sv.Balance.Sticky, Recall: f.Recall, H2C: f.Upstream == spec.UpstreamH2C, HSTS: sv.TLS.HSTS,
 		AccessLog: b.logs.of(sv.AccessLog),
 	}
 	for _, cidr := range f.TrustedProxies {

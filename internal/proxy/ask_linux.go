@@ -62,6 +62,7 @@ func (l *loop) sentSome(t *trip) {
 	g, settings := t.guest, &t.route.Settings
 	if t.state == tripAsking && (t.complete || t.sent < len(t.request)) {
 		t.answerBy = l.after(settings.AnswerTimeout)
+		l.awaitRecall(t)
 	} else {
 		t.answerBy = 0
 	}

@@ -177,7 +177,7 @@ func (g *guest) remind(l *loop) {
 		next = sooner(next, g.holdBy)
 	}
 	if t := g.trip; t != nil {
-		next = sooner(sooner(next, t.answerBy), sooner(t.wakeBy, t.leaveBy))
+		next = sooner(sooner(next, t.answerBy), sooner(t.wakeBy, sooner(t.leaveBy, t.recallBy)))
 	}
 	l.wheel.set(&g.sock, next)
 }

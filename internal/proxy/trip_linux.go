@@ -81,6 +81,8 @@ type trip struct {
 	answerBy int64 // when the worker must have begun its answer
 	wakeBy   int64 // when another endpoint is looked for
 	leaveBy  int64 // when a client that has ended its direction is gone
+	recallBy int64 // when it may be taken back
+	recalls  int   // looks at whether it can be
 }
 
 type tripState uint8
@@ -478,6 +480,8 @@ func (t *trip) late(l *loop) {
 		l.desert(t)
 	case t.wakeBy > 0 && now >= t.wakeBy:
 		l.pickAgain(t)
+	case t.recallBy > 0 && now >= t.recallBy && t.state == tripAsking:
+		l.recall(t)
 	case t.answerBy > 0 && now >= t.answerBy:
 		t.answerBy = 0
 		l.fail(t, tooLate, "did not answer within "+t.route.Settings.AnswerTimeout.String())

@@ -178,6 +178,9 @@ func renderExtension(s Service) section {
 	if len(s.Forward.TrustedProxies) > 0 {
 		out["trusted_proxies"] = s.Forward.TrustedProxies
 	}
+	if s.Forward.Recall {
+		out["recall"] = true
+	}
 	if s.Forward.ProxyProtocol {
 		out["proxy_protocol"] = true
 	}

@@ -155,6 +155,7 @@ type Forward struct {
 	WriteTimeout   time.Duration `json:"write_timeout"`             // for a client that reads nothing of its answer; 0: IdleTimeout
 	RetryTimeout   time.Duration `json:"retry_timeout"`             // 60s from the request to the last moment at which it is sent again
 	Hold           time.Duration `json:"hold"`                      // 10s a request waits while no worker is ready
+	Recall         bool          `json:"recall,omitempty"`          // a request that a blocked worker has not read is given to another
 	Upstream       Upstream      `json:"upstream"`                  // http1; how workers are spoken to
 	TrustedProxies []string      `json:"trusted_proxies,omitempty"` // CIDRs whose X-Forwarded-*, Forwarded and PROXY header are believed
 	ProxyProtocol  bool          `json:"proxy_protocol"`            // connections begin with a PROXY header

@@ -1,0 +1,75 @@
+package proxy
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+const (
+	// recallAfter is how long a request waits for its answer before somebody looks
+	// whether its worker has read it at all, and recallPause between two looks.
+	recallAfter = 20 * time.Millisecond
+	recallPause = 10 * time.Millisecond
+	// recallLooks bounds how often: what is not read by then stays where it is.
+	recallLooks = 50
+	// recallBlocked is how long the worker's event loop must have stood still: a
+	// request costs more to move than to let it wait for less.
+	recallBlocked = 20 * time.Millisecond
+)
+
+var errTorn = errors.New("a part of the request was taken back")
+
+// recaller is a connection that can take back what its worker has not read: up to
+// n bytes. It returns how many came back: n, the worker has seen nothing; 0, it
+// has read them.
+type recaller interface{ Recall(n int) int }
+
+// awaitRecall has recall called when the answer does not come at once, if the
+// request could be taken back then.
+func (l *loop) awaitRecall(t *trip) {
+	t.recallBy = 0
+	if !t.route.Settings.Recall || !t.onePiece || t.forgotten || t.recalls >= recallLooks {
+		return
+	}
+	if _, can := t.link.conn.(recaller); can {
+		t.recallBy = l.in(recallAfter)
+	}
+}
+
+// recall takes the request back from a worker whose event loop is blocked and that
+// has not read it, and gives it to another. That is safe for every method: the
+// worker has seen nothing of it.
+func (l *loop) recall(t *trip) {
+	t.recalls++
+	t.recallBy = 0
+	if t.recalls < recallLooks {
+		t.recallBy = l.in(recallPause)
+	}
+	t.guest.remind(l)
+	if t.begun || len(t.link.in) > 0 || t.ep.Blocked(l.now) < recallBlocked || !l.betterThan(t) {
+		return
+	}
+	switch n := t.link.conn.(recaller).Recall(len(t.request)); n {
+	case 0: // it is reading it, or has
+		t.recallBy = 0
+	case len(t.request):
+		t.route.counters.retries.Add(1)
+		blocked := t.ep
+		l.leaveWorker(t)
+		t.tried = append(t.tried, blocked) // for this round: where else there is none, it is asked again
+		l.pick(t)
+	default:
+		l.fail(t, t.judge(errTorn), "read a part of the request only")
+	}
+}
+
+// betterThan says whether another worker's loop turns.
+func (l *loop) betterThan(t *trip) bool {
+	for _, ep := range t.route.Pool.Endpoints() {
+		if ep != t.ep && ep.Blocked(l.now) < recallBlocked && !ep.Silent() && !ep.Ejected(l.now) && !slices.Contains(t.tried, ep) {
+			return true
+		}
+	}
+	return false
+}
