@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"fmt"
+	"net/http"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,8 +27,11 @@ func (t *trip) wantsBody() bool {
 	case t.link == nil:
 		return len(t.request) < replayLimit
 	}
-	return t.sent == len(t.request)
+	return t.flushed()
 }
+
+// flushed: the link has taken all that there is of the request.
+func (t *trip) flushed() bool { return t.sent == len(t.request) && t.pipe.empty() }
 
 // pushRequest sends what the link takes. A link that takes nothing any more may
 // still give an answer, or else says why not.
@@ -42,7 +47,8 @@ func (l *loop) pushRequest(t *trip) {
 		t.wrote = t.wrote || n > 0
 		t.sent += n
 	}
-	if t.sent < len(t.request) && !t.mute {
+	l.drainBody(t)
+	if !t.flushed() && !t.mute {
 		l.arm(&k.sock)
 	} else {
 		l.disarm(&k.sock)
@@ -60,7 +66,7 @@ func (l *loop) mute(t *trip) {
 // the body, or the answer.
 func (l *loop) sentSome(t *trip) {
 	g, settings := t.guest, &t.route.Settings
-	if t.state == tripAsking && (t.complete || t.sent < len(t.request)) {
+	if t.state == tripAsking && (t.complete || !t.flushed()) {
 		t.answerBy = l.after(settings.AnswerTimeout)
 		l.awaitRecall(t)
 	} else {
@@ -68,7 +74,7 @@ func (l *loop) sentSome(t *trip) {
 	}
 	if t.complete {
 		g.readBy = 0
-	} else if t.sent == len(t.request) {
+	} else if t.flushed() {
 		t.forgetIfDone()
 		l.awaitBody(t)
 		if g.ready {
@@ -104,8 +110,16 @@ func (t *trip) remembers(more int) bool {
 }
 
 // readBody reads more of the client's body.
-func (l *loop) readBody(g *guest) bool {
-	t := g.trip
+func (l *loop) readBody(t *trip) bool {
+	g := t.guest
+	if t.pipesBody() {
+		if t.pipe == nil {
+			t.pipe = l.takePipe()
+		}
+		if t.pipe != nil {
+			return l.pourBody(t)
+		}
+	}
 	n, errno := g.receive(l.buffer[room:])
 	switch {
 	case errno == unix.EAGAIN:
@@ -116,11 +130,11 @@ func (l *loop) readBody(g *guest) bool {
 	}
 	data := l.buffer[room : room+n]
 	used, bad := l.takeBody(t, data)
-	if bad == nil && t.pace.slow(n, time.Duration(l.clock-t.wantedAt), t.route.Settings.MinRate) {
-		bad = tooSlow(t.route.Settings.MinRate)
-	}
 	if bad != nil {
 		l.spoil(t, bad)
+		return false
+	}
+	if l.tooSlow(t, n) {
 		return false
 	}
 	if used < n {
@@ -132,6 +146,16 @@ func (l *loop) readBody(g *guest) bool {
 	} else {
 		l.awaitBody(t)
 	}
+	return true
+}
+
+// tooSlow ends the trip of a client whose n bytes of body came too slowly.
+func (l *loop) tooSlow(t *trip, n int) bool {
+	rate := t.route.Settings.MinRate
+	if !t.pace.slow(n, time.Duration(l.clock-t.wantedAt), rate) {
+		return false
+	}
+	l.spoil(t, &refusal{status: http.StatusRequestTimeout, reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", rate)})
 	return true
 }
 

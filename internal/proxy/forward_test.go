@@ -2,13 +2,16 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
 	"net/textproto"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -429,4 +432,55 @@ func TestManyAnswersOfManyShapes(t *testing.T) {
 	if d := h.stats().Duration.Quantile(0.99); d <= 0 || d > 5*time.Second {
 		t.Fatal(d)
 	}
+}
+
+// Long bodies take other ways through the proxy than short ones, and other ones
+// again while a side is slow.
+func TestLongBodiesPassUnchanged(t *testing.T) {
+	const size = 5<<20 + 12345
+	body := make([]byte, size)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range body {
+		body[i] = byte(random.Uint32())
+	}
+	worker := app(t, "app.1", func(w http.ResponseWriter, r *http.Request) {
+		got, err := io.ReadAll(slowly(r.Body))
+		if err != nil || !bytes.Equal(got, body) {
+			http.Error(w, fmt.Sprint(len(got), err), http.StatusTeapot)
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		_, _ = w.Write(body)
+	})
+	h := open(t, settings(), worker)
+	client := browser()
+	for _, method := range []string{"POST", "PUT"} {
+		for range 2 { // the connections are used again
+			req, _ := http.NewRequest(method, h.url("/"), bytes.NewReader(body))
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(slowly(resp.Body))
+			_ = resp.Body.Close()
+			if err != nil || !bytes.Equal(got, body) {
+				t.Fatalf("%s: %d, %d bytes of %d came back, %v", method, resp.StatusCode, len(got), size, err)
+			}
+		}
+	}
+}
+
+// slowly reads with a pause now and then, so that the other side has to wait.
+func slowly(r io.Reader) io.Reader { return &pausing{r: r} }
+
+type pausing struct {
+	r io.Reader
+	n int
+}
+
+func (p *pausing) Read(b []byte) (int, error) {
+	if p.n++; p.n%64 == 1 {
+		time.Sleep(2 * time.Millisecond)
+	}
+	return p.r.Read(b)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,7 @@ type guest struct {
 	in   []byte // what has come and is not used yet
 	out  []byte // what the socket has not taken yet
 	sent int    // of out
+	pipe *pipe  // of a long answer; what it holds comes after out
 
 	holdBy  int64 // when a new client's wait for the first worker ends
 	readBy  int64 // when what the client has to send must have come; 0: any time
@@ -61,7 +63,7 @@ const (
 // 9112, section 9.6).
 const lingerTime = time.Second
 
-func (g *guest) pending() bool { return g.sent < len(g.out) }
+func (g *guest) pending() bool { return g.sent < len(g.out) || !g.pipe.empty() }
 
 // welcome makes a guest of an accepted connection.
 func (l *loop) welcome(d *door, fd int, peer netip.AddrPort) {
@@ -123,7 +125,7 @@ func (l *loop) hear(g *guest) bool {
 		case t.wakeBy > 0 && l.clock >= t.wakeBy:
 			l.pickAgain(t)
 		case t.wantsBody():
-			return g.ready && l.readBody(g)
+			return g.ready && l.readBody(t)
 		default:
 			l.watch(g)
 		}
@@ -422,22 +424,39 @@ func (g *guest) patience() time.Duration {
 
 // flush sends what is pending; false when the client is gone.
 func (l *loop) flush(g *guest) bool {
-	n, errno := send(g.fd, g.out[g.sent:])
+	n, errno := g.push()
 	if errno != 0 || n > 0 && g.reading.slow(n, time.Duration(l.clock-g.tookAt), g.settings().MinRate) {
 		l.lose(g)
 		return false
 	}
-	g.sent += n
 	if g.pending() {
 		if n > 0 {
 			g.writeBy, g.tookAt = l.after(g.patience()), l.clock
 		}
 	} else {
 		g.out, g.sent, g.writeBy = nil, 0, 0
+		if g.trip == nil {
+			l.givePipe(g.pipe)
+			g.pipe = nil
+		}
 		l.disarm(&g.sock)
 	}
 	g.remind(l)
 	return true
+}
+
+// push sends what is pending.
+func (g *guest) push() (n int, errno syscall.Errno) {
+	if g.sent < len(g.out) {
+		n, errno = send(g.fd, g.out[g.sent:])
+		g.sent += n
+	}
+	if errno == 0 && g.sent == len(g.out) && !g.pipe.empty() {
+		var more int
+		more, errno = g.pipe.drain(g.fd, false)
+		n += more
+	}
+	return n, errno
 }
 
 // next is for a guest whose request is answered and whose connection goes on.
@@ -511,7 +530,8 @@ func (l *loop) lose(g *guest) {
 
 func (l *loop) gone(g *guest) {
 	l.standUp(g)
-	g.in, g.out = nil, nil
+	l.givePipe(g.pipe)
+	g.in, g.out, g.pipe = nil, nil, nil
 	l.load.Add(-1)
 	g.owner.counters.leave(g.pass)
 	l.server.guestLeft()

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"io"
+	"math"
 	"net/http"
 	"syscall"
 	"time"
@@ -19,6 +20,14 @@ func (l *loop) hearWorker(k *link) bool {
 	if !k.ready || t != nil && t.guest.pending() {
 		return false
 	}
+	if t != nil && t.pipesAnswer() {
+		if t.guest.pipe == nil {
+			t.guest.pipe = l.takePipe()
+		}
+		if t.guest.pipe != nil {
+			return l.pourAnswer(t)
+		}
+	}
 	n, errno := k.receive(l.buffer[room:])
 	switch {
 	case errno == unix.EAGAIN:
@@ -30,7 +39,7 @@ func (l *loop) hearWorker(k *link) bool {
 	at, data := room, l.buffer[room:room+n]
 	if len(k.in) > 0 {
 		k.in = append(k.in, data...)
-		at, data = 0, k.in
+		at, data = elsewhere, k.in
 	}
 	if k.greets {
 		cut, known := k.greeting(data)
@@ -53,6 +62,10 @@ func (l *loop) hearWorker(k *link) bool {
 	}
 	return true
 }
+
+// elsewhere is the position of what does not lie in the buffer, however much is
+// added to it.
+const elsewhere = math.MinInt32
 
 // readAnswer reads the heads at the beginning of data, which lies at position at
 // of the buffer, or elsewhere.
@@ -246,7 +259,7 @@ func lastChunk() []byte { return h1.AppendLastChunk(nil, nil) }
 func (l *loop) finish(t *trip) {
 	g, k := t.guest, t.link
 	k.trip, t.link = nil, nil
-	if t.recycle && t.complete && t.sent == len(t.request) && !t.mute && !k.ready {
+	if t.recycle && t.complete && t.flushed() && !t.mute && !k.ready {
 		t.shelf.put(l, k)
 	} else {
 		l.close(&k.sock)

@@ -67,6 +67,7 @@ type loop struct {
 	watching map[*balance.Pool]bool // somebody will post when it changes
 	shelves  map[*balance.Endpoint]*shelf
 	spare    []*trip
+	pipes    []*pipe
 	lastTrip uint64
 	request  h1.Request // the one that is being read
 	origin   h1.Origin
@@ -116,18 +117,22 @@ func newLoop(s *Server) (*loop, error) {
 // run is the loop.
 func (l *loop) run() {
 	for !l.over {
-		n := l.wait()
-		l.look()
-		for i := range n {
-			l.dispatch(&l.events[i])
-		}
-		l.wheel.turn(l.clock, l.late)
-		l.readQueued()
+		l.round(l.wait())
 	}
 	l.cancel()
 	l.working.Wait()
 	l.readMail() // what was posted meanwhile finds everything closed
 	l.closeOwn()
+}
+
+// round deals with the first n of events, and with what is due.
+func (l *loop) round(n int) {
+	l.look()
+	for i := range n {
+		l.dispatch(&l.events[i])
+	}
+	l.wheel.turn(l.clock, l.late)
+	l.readQueued()
 }
 
 // look reads the clock, once in a round.

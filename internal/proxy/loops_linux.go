@@ -187,6 +187,10 @@ func (l *loop) stop() {
 			l.close(s)
 		}
 	}
+	for _, p := range l.pipes {
+		p.close()
+	}
+	l.pipes = nil
 }
 
 // mayDivert says whether the connection of a client may be one for Config.Divert:

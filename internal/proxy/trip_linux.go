@@ -34,6 +34,7 @@ type trip struct {
 	body      h1.Body
 	left      int64 // of a body by length, what has not come
 	size      int64 // of a chunked body, what has come
+	pipe      *pipe // of a long body
 	wantedAt  int64 // since when more of the body is awaited
 	pace      pace
 	chunks    h1.Chunks
@@ -171,6 +172,11 @@ func (l *loop) free(t *trip) {
 	g.trip, g.readBy = nil, 0
 	l.leaveLine(t)
 	t.refund()
+	l.givePipe(t.pipe)
+	if g.pipe.empty() {
+		l.givePipe(g.pipe)
+		g.pipe = nil
+	}
 	l.recycle(t)
 }
 
@@ -180,10 +186,12 @@ func (l *loop) recycle(t *trip) {
 		return
 	}
 	clear(t.tried)
-	old := *t
-	*t = trip{line: old.line, tried: old.tried[:0], chunks: old.chunks, pieces: old.pieces, noted: noted{bytes: old.noted.bytes[:0]}}
-	if cap(old.request) <= largest {
-		t.request = old.request
+	line, tried, request, noted := t.line, t.tried[:0], t.request, t.noted.bytes[:0]
+	chunks, pieces := t.chunks.Trailer, t.pieces.Trailer
+	*t = trip{}
+	t.line, t.tried, t.noted.bytes, t.chunks.Trailer, t.pieces.Trailer = line, tried, noted, chunks, pieces
+	if cap(request) <= largest {
+		t.request = request
 	}
 	l.spare = append(l.spare, t)
 }
@@ -542,10 +550,6 @@ func (l *loop) desert(t *trip) {
 	}
 	l.free(t)
 	l.lose(g)
-}
-
-func tooSlow(rate int64) *refusal {
-	return &refusal{status: http.StatusRequestTimeout, reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", rate)}
 }
 
 func tooLarge(limit int64) *refusal {

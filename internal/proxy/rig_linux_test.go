@@ -1,0 +1,283 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"bulsa/internal/balance"
+)
+
+// rig is a loop whose rounds the test turns, between a client and a worker that
+// are the test's own ends of socketpairs. Nothing in it depends on time.
+type rig struct {
+	t      testing.TB
+	loop   *loop
+	ep     *balance.Endpoint
+	client int   // -1: closed
+	worker []int // the connections that the loop has opened, the last one last
+}
+
+// Connect implements balance.Connector.
+func (r *rig) Connect(context.Context) (net.Conn, error) {
+	ours, theirs, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := duplicate(theirs)
+	_ = theirs.Close()
+	if err != nil {
+		return nil, err
+	}
+	r.worker = append(r.worker, fd)
+	return ours, nil
+}
+
+func newRig(t testing.TB) *rig {
+	pool, err := balance.NewPool("round_robin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, client: -1}
+	r.ep = endpoint("app.1", r)
+	pool.Publish([]*balance.Endpoint{r.ep})
+	s := settings()
+	s.Hold = 0
+	server := New(Config{})
+	server.SetTable(Table{"app:80": NewListener(Route{Service: "app", Port: "80", Pool: pool, Settings: s})})
+	if r.loop, err = newLoop(server); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// connect makes the client a guest.
+func (r *rig) connect() {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.client = fds[0]
+	r.loop.server.guests.Add(1)
+	r.loop.welcome(&door{id: "app:80"}, fds[1], netip.AddrPort{})
+	r.settle()
+}
+
+// settle turns until there is nothing left to do but to wait.
+func (r *rig) settle() {
+	l := r.loop
+	for range 1000 {
+		l.working.Wait()
+		n, errno := epollWait(syscall.RawSyscall6, l.epoll, l.events, 0)
+		l.round(eventsOf(n, errno))
+		if n == 0 && len(l.queued) == 0 {
+			return
+		}
+	}
+	r.t.Fatal("the loop does not come to rest")
+}
+
+func (r *rig) say(fd int, text string) {
+	for len(text) > 0 && fd >= 0 {
+		n, errno := send(fd, []byte(text))
+		if errno != 0 {
+			return // the other side has closed it
+		}
+		text = text[n:]
+		r.settle()
+	}
+}
+
+// heard is what has come, and whether that was all.
+func (r *rig) heard(fd int) (text string, ended bool) {
+	var all strings.Builder
+	buf := make([]byte, 64<<10)
+	for {
+		n, errno := recv(fd, buf, 0)
+		if n <= 0 {
+			return all.String(), !errors.Is(errno, unix.EAGAIN)
+		}
+		all.Write(buf[:n])
+		r.settle()
+	}
+}
+
+// last is the worker's end of the connection that was opened last; -1: none.
+func (r *rig) last() int {
+	if len(r.worker) == 0 {
+		return -1
+	}
+	return r.worker[len(r.worker)-1]
+}
+
+func (r *rig) hangUp() {
+	if r.client >= 0 {
+		_ = unix.Close(r.client)
+		r.client = -1
+	}
+	r.settle()
+}
+
+func (r *rig) workerEnds() {
+	for _, fd := range r.worker {
+		_ = unix.Close(fd)
+	}
+	r.worker = nil
+	r.settle()
+}
+
+// mustBeClean: when both sides are gone, nothing is left of them.
+func (r *rig) mustBeClean() {
+	r.t.Helper()
+	r.hangUp()
+	r.workerEnds()
+	l := r.loop
+	for fd, s := range l.socks {
+		if s != nil {
+			r.t.Errorf("descriptor %d is still served: %+v", fd, s.owner)
+		}
+	}
+	counters := l.server.stats.service("app")
+	if n := counters.inFlight.Load(); n != 0 || r.ep.InFlight() != 0 {
+		r.t.Errorf("%d requests are under way, %d at the worker", n, r.ep.InFlight())
+	}
+	if n := counters.openClients.Load(); n != 0 || l.load.Load() != 0 || l.server.guests.Load() != 0 || len(l.waiting) != 0 {
+		r.t.Errorf("%d clients, %d guests, %d wait", n, l.load.Load(), len(l.waiting))
+	}
+	for _, k := range l.wheel.slots {
+		for ; k != nil; k = k.next {
+			r.t.Errorf("a timer of %+v is left", k.owner)
+		}
+	}
+	l.stop()
+	l.cancel()
+	l.closeOwn()
+}
+
+// talk is a request and its answer, and what the client must have got of it.
+var talks = []struct{ name, request, answer, got string }{
+	{"length", "GET /a?b HTTP/1.1\r\nHost: x\r\nA: b\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
+	{"body", "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody",
+		"HTTP/1.1 204 No Content\r\nB: c\r\n\r\n", "HTTP/1.1 204 No Content\r\nB: c\r\n\r\n"},
+	{"chunks", "PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: u\r\n\r\n",
+		"HTTP/1.1 103 Early Hints\r\nLink: l\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "hello"},
+}
+
+// plain takes the framing out of an answer: it depends on how the bytes came.
+func plain(text string) string {
+	_, body, _ := strings.Cut(text, "Transfer-Encoding: chunked\r\n")
+	var out strings.Builder
+	for _, line := range strings.Split(body, "\r\n") {
+		if len(line) > 0 && len(line) < 8 && strings.Trim(line, "0123456789abcdef") != "" {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+func TestRequestsAndAnswersMayComeInPieces(t *testing.T) {
+	if goroutines {
+		return // it is about loops
+	}
+	for _, talk := range talks {
+		t.Run(talk.name, func(t *testing.T) {
+			for cut := range len(talk.request) + len(talk.answer) {
+				r := newRig(t)
+				r.connect()
+				at := min(cut, len(talk.request))
+				r.say(r.client, talk.request[:at])
+				r.say(r.client, talk.request[at:])
+				if r.last() < 0 {
+					t.Fatalf("cut at %d: the worker was not asked", cut)
+				}
+				at = max(cut-len(talk.request), 0)
+				r.say(r.last(), talk.answer[:at])
+				r.say(r.last(), talk.answer[at:])
+				got, ended := r.heard(r.client)
+				if ended || !strings.Contains(strings.ReplaceAll(got, date(got), ""), talk.got) && !strings.Contains(plain(got), talk.got) {
+					t.Fatalf("cut at %d: %q (ended: %v)", cut, got, ended)
+				}
+				if talk.name == "chunks" && !strings.HasSuffix(got, "0\r\n\r\n") {
+					t.Fatalf("cut at %d: not ended: %q", cut, got)
+				}
+				r.mustBeClean()
+			}
+		})
+	}
+}
+
+// date is the line that the proxy adds for a worker that gives no Date.
+func date(answer string) string {
+	i := strings.Index(answer, "Date: ")
+	if i < 0 {
+		return "\x00"
+	}
+	return answer[i : i+strings.Index(answer[i:], "\r\n")+2]
+}
+
+func TestEitherSideMayEndAtAnyByte(t *testing.T) {
+	if goroutines {
+		return // it is about loops
+	}
+	for _, talk := range talks {
+		t.Run(talk.name, func(t *testing.T) {
+			for cut := range len(talk.request) + len(talk.answer) {
+				for _, leaves := range []func(*rig){(*rig).hangUp, (*rig).workerEnds, func(r *rig) { r.workerEnds(); r.hangUp() }} {
+					r := newRig(t)
+					r.connect()
+					r.say(r.client, talk.request[:min(cut, len(talk.request))])
+					if cut > len(talk.request) {
+						r.say(r.last(), talk.answer[:cut-len(talk.request)])
+					}
+					leaves(r)
+					r.mustBeClean()
+				}
+			}
+		})
+	}
+}
+
+// FuzzLoop plays clients and workers who say and do anything in any order. The
+// loop must neither panic nor forget anything.
+func FuzzLoop(f *testing.F) {
+	for _, talk := range talks {
+		f.Add([]byte(talk.request), []byte(talk.answer), []byte{5, 10, 200, 3, 90})
+		f.Add([]byte(talk.request+talk.request), []byte(talk.answer+talk.answer), []byte{255, 255, 255, 0, 1, 2})
+	}
+	f.Fuzz(func(t *testing.T, request, answer, steps []byte) {
+		r := newRig(t)
+		r.connect()
+		for _, step := range steps[:min(len(steps), 32)] {
+			n := int(step >> 3)
+			switch step % 8 {
+			case 0, 1, 2:
+				n = min(n*4, len(request))
+				r.say(r.client, string(request[:n]))
+				request = request[n:]
+			case 3, 4, 5:
+				n = min(n*4, len(answer))
+				r.say(r.last(), string(answer[:n]))
+				answer = answer[n:]
+			case 6:
+				if n%2 == 0 {
+					r.workerEnds()
+				} else if r.client >= 0 {
+					_ = unix.Shutdown(r.client, unix.SHUT_WR)
+					r.settle()
+				}
+			case 7:
+				r.loop.started = r.loop.started.Add(-time.Duration(n) * time.Second / 4) // time passes
+				r.settle()
+			}
+		}
+		r.mustBeClean()
+	})
+}
