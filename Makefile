@@ -3,12 +3,17 @@ GO      ?= go
 EXAMPLE := examples/zombie-server
 PORT    ?= 3333
 
-.PHONY: build run test e2e bench bench-mixed lab check lint clean
+.PHONY: build run run-docker test e2e bench bench-mixed lab check lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bulsa ./cmd/bulsa
 run: build $(EXAMPLE)/node_modules
 	./bulsa run -w 4 -p $(PORT) $(EXAMPLE)/cluster.js
+
+# Needs a Docker Engine. Without a registry the base image is made from this machine's node.
+run-docker: build $(EXAMPLE)/node_modules
+	$(EXAMPLE)/base-image.sh
+	./bulsa -f $(EXAMPLE)/compose.docker.yaml up --build
 
 test:
 	scripts/test-deps.sh

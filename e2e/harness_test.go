@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	defer removeDockerd()
 	binary = os.Getenv("BULSA_E2E_BINARY")
 	if plain = binary; binary != "" {
 		return m.Run()
@@ -283,6 +284,7 @@ type row struct {
 	Health   string   `json:"health"`
 	Restarts int      `json:"restarts"`
 	Release  int      `json:"release"`
+	Status   string   `json:"status"`
 	Cause    string   `json:"cause"`
 	Address  string   `json:"address"`
 	Ports    []string `json:"ports"`

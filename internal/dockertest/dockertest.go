@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -43,6 +44,9 @@ func Skip(t testing.TB) {
 	}
 }
 
+// started counts the daemons of this process.
+var started atomic.Int64
+
 // New starts a dockerd in a folder, which Remove deletes. Without the right to
 // do so the error says what is missing.
 func New() (*Daemon, error) {
@@ -71,7 +75,7 @@ func New() (*Daemon, error) {
 func (d *Daemon) Start() error {
 	// The pool is the daemon's own, so that those of several test binaries and a
 	// real Docker's stay apart. Nothing of the host's firewall is changed.
-	pool := 100 + os.Getpid()%100
+	pool := 100 + (os.Getpid()+int(started.Add(1)))%100
 	d.cmd = exec.Command("dockerd",
 		"--data-root", filepath.Join(d.dir, "data"), "--exec-root", filepath.Join(d.dir, "exec"),
 		"--pidfile", filepath.Join(d.dir, "pid"), "--host", d.Host, "--config-file", filepath.Join(d.dir, "none.json"),

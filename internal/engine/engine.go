@@ -130,6 +130,7 @@ type Properties struct {
 	Isolated  bool // two runs of one worker never fight for a port: start-first is possible
 	HasOutput bool // its workers' output is captured in bulsa's logs
 	NoCosts   bool // what a command costs cannot be told: Result.CPU is 0
+	NoOrder   bool // a command's output and errors come each in order, but not among each other
 }
 
 // ErrNoInstance is returned for an instance that does not run (any more).

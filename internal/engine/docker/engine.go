@@ -75,7 +75,7 @@ func New(c Config) *Engine {
 // Properties of the engine: every container has a network of its own, unless it
 // was given the host's.
 func (e *Engine) Properties() engine.Properties {
-	return engine.Properties{Isolated: true, HasOutput: true, NoCosts: true}
+	return engine.Properties{Isolated: true, HasOutput: true, NoCosts: true, NoOrder: true}
 }
 
 // Facts is the stream of what happens.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -257,7 +258,7 @@ func (r *run) furnish(ctx context.Context, conn *connection, b blueprint, id str
 	if err != nil {
 		return err
 	}
-	if _, err := conn.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: content, CopyUIDGID: true}); err != nil {
+	if _, err := conn.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: content}); err != nil {
 		return fmt.Errorf("cannot write secrets and configs: %w", err)
 	}
 	return nil
@@ -442,7 +443,7 @@ func (r *run) openLines(conn *connection, c container.InspectResponse) {
 		ctx, cancel := context.WithCancel(r.ctx)
 		l := &line{address: where, cancel: cancel}
 		r.lines[t.key] = l
-		r.engine.work.Go(func() { r.awaitLine(ctx, t, l, c.HostConfig.NetworkMode.IsHost()) })
+		r.engine.work.Go(func() { r.awaitLine(ctx, t, l, c.HostConfig.NetworkMode.IsHost(), conn.loopback) })
 	}
 }
 
@@ -461,16 +462,12 @@ func (r *run) settle() {
 }
 
 // awaitLine tells when the container takes connections at an address.
-func (r *run) awaitLine(ctx context.Context, t target, l *line, fixed bool) {
+func (r *run) awaitLine(ctx context.Context, t target, l *line, fixed, relayed bool) {
 	quiet := time.NewTimer(silence)
 	defer quiet.Stop()
-	c := connector{l.address}
+	c := connector{address: l.address, relayed: relayed}
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		attempt, cancel := context.WithTimeout(ctx, time.Second)
-		conn, err := c.Connect(attempt)
-		cancel()
-		if err == nil {
-			conn.Close()
+		if c.answers(ctx) {
 			break
 		}
 		select {
@@ -676,9 +673,35 @@ func (r *run) kill() error {
 }
 
 // connector opens connections to an address of a container.
-type connector struct{ address string }
+type connector struct {
+	address string
+	relayed bool // Docker's own proxy listens there, whether the app does or not
+}
 
 func (c connector) Connect(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", c.address)
+}
+
+// relayPatience is how long Docker's proxy may take to find that nobody listens.
+const relayPatience = 100 * time.Millisecond
+
+// answers reports whether the app takes connections. Docker's proxy hangs up at
+// once where it does not.
+func (c connector) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := c.Connect(ctx)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if !c.relayed {
+		return true
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(relayPatience)); err != nil {
+		return false
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return err == nil || errors.Is(err, os.ErrDeadlineExceeded)
 }

@@ -1,0 +1,263 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"bulsa/internal/dockertest"
+)
+
+// dockerd is the Docker Engine of these tests; run removes it.
+var dockerd dockertest.Lazy
+
+func removeDockerd() {
+	if err := dockerd.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+	}
+}
+
+// baseImage is what the example's Dockerfile starts from.
+const baseImage = "node:22-slim"
+
+var base struct {
+	once sync.Once
+	err  error
+}
+
+// newDockerWorld is a world whose commands find the tests' own Docker.
+func newDockerWorld(t *testing.T) (*world, *client.Client) {
+	t.Helper()
+	d := dockerd.Get(t)
+	base.once.Do(func() { base.err = d.BuildBase(baseImage, "node", "sh", "sleep", "cat", "wget") })
+	if base.err != nil {
+		t.Fatal(base.err)
+	}
+	c, err := d.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	w := newWorld(t)
+	w.binary = plain // the race detector is in the engine's own tests
+	w.env = append(w.env, "DOCKER_HOST="+d.Host, "DOCKER_CONTEXT=", "DOCKER_CONFIG="+t.TempDir())
+	return w, c
+}
+
+// quickContainers writes a project of n containers of the quick app, and returns
+// its address. more is added to the service.
+func quickContainers(w *world, name string, n int, more string) string {
+	w.t.Helper()
+	address := "127.0.0.1:" + freePort(w.t)
+	w.write("quick.js", quick)
+	w.write("Dockerfile", "FROM "+baseImage+"\nCOPY quick.js /quick.js\nCMD [\"node\", \"/quick.js\"]\n")
+	w.write("compose.yaml", fmt.Sprintf("name: %s\nservices:\n  app:\n    build: .\n    ports: [\"%s:3000\"]\n    deploy: {replicas: %d}\n%s", name, address, n, more))
+	return address
+}
+
+// killRandomContainers does docker kill to n random containers that are ready.
+func killRandomContainers(t *testing.T, w *world, docker *client.Client, project string, n int) {
+	t.Helper()
+	control := w.control(project)
+	defer control.CloseIdleConnections()
+	for killed := 0; killed < n; {
+		eventually(t, "a container is there to be killed", func() bool {
+			var alive []string
+			for _, r := range workers(t, control) {
+				if r.State == "ready" {
+					alive = append(alive, r.ID)
+				}
+			}
+			if len(alive) < 2 {
+				return false
+			}
+			_, err := docker.ContainerKill(context.Background(), alive[rand.IntN(len(alive))], client.ContainerKillOptions{Signal: "SIGKILL"})
+			return err == nil
+		})
+		killed++
+	}
+}
+
+func TestNoRequestIsLostWhenContainersAreKilledAndRestarted(t *testing.T) {
+	w, docker := newDockerWorld(t)
+	address := quickContainers(w, "killed", 4, "")
+	w.ready("up", "--admin", "off")
+	l := startLoad(address, "/", killClients, killPause)
+	killRandomContainers(t, w, docker, "killed", kills(12))
+	for _, r := range w.ps("killed") { // docker restart, one after another
+		_, err := docker.ContainerRestart(t.Context(), fmt.Sprintf("killed-app-%d", r.Number), client.ContainerRestartOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+		eventually(t, "all containers are ready", func() bool { return strings.Count(w.states("killed"), "ready") == 4 })
+	}
+	l.end()
+	l.report(t)
+	if l.broken.Load() > 0 {
+		t.Errorf("%d answers were broken off", l.broken.Load())
+	}
+	w.must("down", "-p", "killed")
+	list, err := docker.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("label", "bulsa.project=killed")})
+	if err != nil || len(list.Items) != 0 {
+		t.Errorf("left after down: %v, %v", list.Items, err)
+	}
+}
+
+// TestTheArticlesTopology: two containers, two workers in each under a primary of
+// their own, behind one port.
+func TestTheArticlesTopology(t *testing.T) {
+	w, _ := newDockerWorld(t)
+	file, err := os.ReadFile(filepath.Join(example(t, "zombie-server"), "compose.docker.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + freePort(t)
+	text := strings.Replace(string(file), "3333:3000", address+":3000", 1)
+	text = strings.Replace(text, "build: .", "build: "+example(t, "zombie-server"), 1)
+	w.write("compose.yaml", text)
+	w.ready("up", "--admin", "off")
+	seen := map[string]map[string]bool{} // workers by uuid
+	answer := regexp.MustCompile(`^Hello from worker (\d+) of ([0-9a-f-]{36})`)
+	eventually(t, "two primaries with two workers each answer", func() bool {
+		_, body := get(t, "http://"+address+"/")
+		if m := answer.FindStringSubmatch(body); m != nil {
+			if seen[m[2]] == nil {
+				seen[m[2]] = map[string]bool{}
+			}
+			seen[m[2]][m[1]] = true
+		}
+		whole := len(seen) == 2
+		for _, workers := range seen {
+			whole = whole && len(workers) == 2
+		}
+		return whole
+	})
+	for _, r := range w.ps("zombie-server") {
+		if r.Health != "healthy" || r.Engine != "docker" || !strings.Contains(r.Status, "(healthy)") {
+			t.Errorf("ps shows %+v", r)
+		}
+	}
+}
+
+func TestUnhealthyContainerIsReplacedBeforeItGoes(t *testing.T) {
+	w, docker := newDockerWorld(t)
+	address := quickContainers(w, "sick", 2, `    healthcheck:
+      test: ["CMD", "sh", "-c", "test ! -e /sick"]
+      interval: 300ms
+      retries: 2
+`)
+	w.ready("up", "--admin", "off")
+	l := startLoad(address, "/", 8, 10*time.Millisecond)
+	first := w.ps("sick")[0].ID
+	made, err := docker.ExecCreate(t.Context(), first, client.ExecCreateOptions{Cmd: []string{"sh", "-c", ": > /sick"}})
+	if err == nil {
+		_, err = docker.ExecStart(t.Context(), made.ID, client.ExecStartOptions{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another container has taken its place", func() bool {
+		rows := w.ps("sick")
+		return len(rows) == 2 && !slices.ContainsFunc(rows, func(r row) bool { return r.ID == first || r.State != "ready" })
+	})
+	l.end()
+	l.report(t)
+	if events := w.must("events", "-p", "sick"); !strings.Contains(events, "2 checks in a row failed") {
+		t.Errorf("no cause in the events:\n%s", events)
+	}
+}
+
+// TestServiceThatSpeaksNoHTTPIsWaitedFor: a Redis-like program beside the app,
+// which starts when it is healthy.
+func TestServiceThatSpeaksNoHTTPIsWaitedFor(t *testing.T) {
+	w, _ := newDockerWorld(t)
+	quickContainers(w, "beside", 1, `    command: node -e "require('net').connect(6379, 'cache', () => require('/quick.js')).on('error', e => { throw e })"
+    restart: "no"
+    depends_on: {cache: {condition: service_healthy}}
+  cache:
+    image: `+baseImage+`
+    command: node -e "setTimeout(() => require('net').createServer(c => c.end('+PONG')).listen(6379), 1000)"
+    expose: ["6379"]
+    volumes: ["state:/data"]
+    x-bulsa: {probe: {tcp: true}}
+volumes: {state: {}}
+`)
+	w.ready("up", "--admin", "off")
+	for _, r := range w.ps("beside") {
+		if r.State != "ready" || r.Restarts != 0 {
+			t.Errorf("ps shows %+v: the app must find the cache at its name, at once", r)
+		}
+	}
+}
+
+func TestContainersOutliveAKilledBulsa(t *testing.T) {
+	w, _ := newDockerWorld(t)
+	address := quickContainers(w, "orphans", 2, "")
+	s := w.ready("up", "--admin", "off")
+	before := w.ps("orphans")
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.exited
+	w.ready("up", "--admin", "off")
+	after := w.ps("orphans")
+	for i := range before {
+		if before[i].ID != after[i].ID {
+			t.Errorf("%s was container %s and is %s: what runs is taken over", before[i].Name, before[i].ID, after[i].ID)
+		}
+	}
+	if code, _ := get(t, "http://"+address+"/"); code != http.StatusOK {
+		t.Errorf("it answers %d", code)
+	}
+}
+
+func TestRunAnImage(t *testing.T) {
+	w, _ := newDockerWorld(t)
+	address := "127.0.0.1:" + freePort(t)
+	w.ready("run", "--engine", "docker", "--name", "image", "-w", "2", "-p", address+":3000", "-e", "WORD=hello", "--admin", "off",
+		baseImage, "node", "-e", "require('http').createServer((q, r) => r.end(process.env.WORD + ' ' + process.env.HOME)).listen(process.env.PORT)")
+	if code, body := get(t, "http://"+address+"/"); code != http.StatusOK || !strings.HasPrefix(body, "hello ") {
+		t.Errorf("it answers %d %q", code, body)
+	}
+	if n := len(w.ps("image")); n != 2 {
+		t.Errorf("%d containers, want 2", n)
+	}
+}
+
+func TestChangedImageIsRolledOut(t *testing.T) {
+	w, _ := newDockerWorld(t)
+	address := quickContainers(w, "rolled", 2, "")
+	w.ready("up", "--admin", "off")
+	l := startLoad(address, "/", 8, 10*time.Millisecond)
+	w.write("quick.js", strings.Replace(quick, "Hello, World!", "Hello again", 1))
+	if out := w.must("up", "-d", "--build"); !strings.Contains(out, "its workers are replaced") {
+		t.Errorf("up --build says %q", out)
+	}
+	l.end()
+	l.report(t)
+	if _, body := get(t, "http://"+address+"/"); body != "Hello again" {
+		t.Errorf("it answers %q", body)
+	}
+}
+
+func TestDockerThatIsNotThereIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.env = append(w.env, "DOCKER_HOST=unix:///nowhere/docker.sock")
+	w.write("compose.yaml", "services:\n  app:\n    image: nginx\n")
+	r := w.do("up")
+	want := "compose.yaml:3: cannot reach the Docker engine at unix:///nowhere/docker.sock: is dockerd running?"
+	if r.status == 0 || !strings.Contains(r.stderr, want) {
+		t.Errorf("status %d: %s", r.status, r.stderr)
+	}
+}
