@@ -193,6 +193,7 @@ func (v *checker) container(s Service) {
 		v.oneOf("pull_policy", c.Pull, PullMissing, PullAlways, PullNever, PullBuild)
 		v.check("pull_policy", c.Pull != PullBuild || c.Build != nil, "pull_policy: build needs build", "add build, or use missing, always or never")
 	}
+	v.check("x-bulsa.probe.loop", !s.Health.Loop, "the event loop of a container is not measured in this version", "use http or tcp")
 	v.noNUL("entrypoint", c.Entrypoint...)
 	v.noNUL("command", s.Command.Args...)
 	v.environment(s.Command.Env)

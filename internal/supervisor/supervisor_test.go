@@ -344,6 +344,46 @@ func TestAnUnhealthyWorkerIsReplacedStartFirst(t *testing.T) {
 	})
 }
 
+// TestWhatAnEngineChecksItselfDecides: Docker's word takes a worker out and has
+// it replaced, as a failed check of bulsa's own does.
+func TestWhatAnEngineChecksItselfDecides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sv := aService("app", 1)
+		sv.Health.Replace = true
+		w := start(t, sv)
+		defer w.finish()
+		w.expect("app", "app.1 ready")
+		first := w.engine.instances("app.1")[0]
+		sick := engine.Check{Start: time.Now(), End: time.Now().Add(time.Second), ExitCode: 1, Output: "sick"}
+		w.engine.facts <- engine.Fact{Kind: engine.Checked, Instance: first, At: time.Now(), Health: engine.Health{Status: "unhealthy", Streak: 3, Log: []engine.Check{sick}}}
+		w.pass(time.Second)
+		w.expect("app", "app.1 ready")
+		if got := w.engine.instances("app.1"); len(got) != 1 || got[0] == first {
+			t.Errorf("instances %v, the sick one was %s", got, first)
+		}
+		if got, want := w.engine.history(), "start app.1, start app.1, end app.1"; got != want {
+			t.Errorf("order %q, want %q", got, want)
+		}
+	})
+}
+
+func TestAnAddressThatChangesIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, aService("app", 1))
+		defer w.finish()
+		id := w.engine.instances("app.1")[0]
+		w.engine.facts <- engine.Fact{Kind: engine.Listening, Instance: id, At: time.Now(), Port: engine.Main, Address: "moved", Connector: fakeConnector{}}
+		w.engine.facts <- engine.Fact{Kind: engine.Renewed, Instance: id, At: time.Now(), Renewed: engine.Instance{ID: id, Worker: "app.1", Ref: "c0ffee", Started: time.Now()}}
+		w.pass(time.Second)
+		if all := w.pool("app").Endpoints(); len(all) != 1 || all[0].Config().Address != "moved" {
+			t.Errorf("the pool has %d endpoints; want the new address alone", len(all))
+		}
+		if got := w.rows("app")[0]; got.Ref != "c0ffee" || got.Address != "moved" {
+			t.Errorf("status = %s at %s", got.Ref, got.Address)
+		}
+	})
+}
+
 func TestAServiceWaitsForWhatItDependsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := aService("app", 1)

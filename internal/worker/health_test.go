@@ -129,3 +129,55 @@ func TestTheLogKeepsFiveResultsCutTo4096Bytes(t *testing.T) {
 		t.Errorf("%d results, from %d", len(log), log[0].ExitCode)
 	}
 }
+
+// TestTheEnginesOwnChecksCountBesideBulsas: where Docker checks a container, its
+// word decides like a check of bulsa's; with both, the worse one does.
+func TestTheEnginesOwnChecksCountBesideBulsas(t *testing.T) {
+	failed := CheckResult{Start: at(time.Second), End: at(2 * time.Second), ExitCode: 1}
+	for _, c := range []struct {
+		name    string
+		own     bool // bulsa checks, too, and its check passed
+		reports []Report
+		want    string // state, health, streak
+	}{
+		{"none of its own", false, nil, "ready none 0"},
+		{"not yet", false, []Report{{Status: "starting"}}, "starting starting 0"},
+		{"healthy", false, []Report{{Status: "starting"}, {Status: "healthy"}}, "ready healthy 0"},
+		{"unhealthy", false, []Report{{Status: "healthy"}, {Status: "unhealthy", Streak: 3, Log: []CheckResult{failed}}}, "unhealthy unhealthy 3"},
+		{"healthy again", false, []Report{{Status: "unhealthy", Streak: 3, Log: []CheckResult{failed}}, {Status: "healthy"}}, "ready healthy 0"},
+		{"bulsa's passed, the engine's not yet", true, []Report{{Status: "starting"}}, "starting starting 0"},
+		{"both passed", true, []Report{{Status: "healthy"}}, "ready healthy 0"},
+		{"bulsa's passed, the engine's failed", true, []Report{{Status: "unhealthy", Streak: 2}}, "unhealthy unhealthy 2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := defaults()
+			if c.own {
+				config = checkedConfig()
+			}
+			m := New("app.1", config, 1)
+			m.Step(epoch, Fact{Kind: Start})
+			for _, r := range c.reports {
+				m.Step(at(time.Second), Fact{Kind: Reported, Instance: m.Instance(), Report: r})
+			}
+			m.Step(at(2*time.Second), Fact{Kind: Listening, Instance: m.Instance()})
+			if c.own {
+				m.Step(at(3*time.Second), Fact{Kind: Checked, Instance: m.Instance(), Result: CheckResult{Start: at(2 * time.Second), End: at(3 * time.Second)}})
+			}
+			if got := fmt.Sprintf("%s %s %d", m.State(), m.Health(), m.Streak()); got != c.want {
+				t.Errorf("got %s, want %s (%s)", got, c.want, m.Cause())
+			}
+		})
+	}
+}
+
+func TestWhatTheEngineSaidOfOneRunIsNotHeldAgainstTheNext(t *testing.T) {
+	m := New("app.1", defaults(), 1)
+	m.Step(epoch, Fact{Kind: Start})
+	m.Step(at(time.Second), Fact{Kind: Reported, Instance: m.Instance(), Report: Report{Status: "unhealthy", Streak: 3}})
+	m.Step(at(2*time.Second), Fact{Kind: Exited, Instance: m.Instance(), Exit: Exit{Code: 1}})
+	m.Step(m.Wake(), Fact{Kind: Wake})
+	m.Step(at(5*time.Second), Fact{Kind: Listening, Instance: m.Instance()})
+	if m.State() != Ready || m.Health() != "none" {
+		t.Errorf("got %s, %s; want ready without a check", m.State(), m.Health())
+	}
+}

@@ -134,7 +134,7 @@ func randomConfig(random *rand.Rand) Config {
 
 // randomFact favors facts that let a life go on; a quarter is stale.
 func randomFact(random *rand.Rand, o *observer) Fact {
-	often := [...]FactKind{Start, Start, Listening, Listening, Checked, Checked, Checked, Exited, Exited, Drain, Idle, Unusable, Wake, Wake, Hurry, Silent, Beats}
+	often := [...]FactKind{Start, Start, Listening, Listening, Checked, Checked, Checked, Exited, Exited, Drain, Idle, Unusable, Wake, Wake, Hurry, Silent, Beats, Reported}
 	f := Fact{Kind: often[random.IntN(len(often))], Instance: o.live}
 	if random.IntN(4) == 0 {
 		f.Instance = "app.1#0"
@@ -142,6 +142,8 @@ func randomFact(random *rand.Rand, o *observer) Fact {
 	switch f.Kind {
 	case Checked:
 		f.Result.ExitCode = random.IntN(2)
+	case Reported:
+		f.Report = Report{Status: []string{"starting", "healthy", "unhealthy"}[random.IntN(3)], Streak: random.IntN(4)}
 	case Exited:
 		f.Exit = Exit{Code: random.IntN(2), Served: random.IntN(2) == 0, Voluntary: random.IntN(3) == 0}
 		if random.IntN(3) == 0 {

@@ -180,6 +180,9 @@ func (m *Machine) stepRunning(now time.Time, f Fact) []Effect {
 	case Checked:
 		return m.checked(now, f.Result)
 	case Reported:
+		if f.Report.Status == healthStarting && m.state != Starting {
+			return nil // a run starts once; this report is about what was before
+		}
 		m.monitor.report = f.Report
 		return m.judge(now, m.monitor.verdict())
 	case Wake:
