@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -127,27 +128,40 @@ func TestTheArticlesTopology(t *testing.T) {
 	text = strings.Replace(text, "build: .", "build: "+example(t, "zombie-server"), 1)
 	w.write("compose.yaml", text)
 	w.ready("up", "--admin", "off")
-	seen := map[string]map[string]bool{} // workers by uuid
 	answer := regexp.MustCompile(`^Hello from worker (\d+) of ([0-9a-f-]{36})`)
 	eventually(t, "two primaries with two workers each answer", func() bool {
-		_, body := get(t, "http://"+address+"/")
-		if m := answer.FindStringSubmatch(body); m != nil {
-			if seen[m[2]] == nil {
-				seen[m[2]] = map[string]bool{}
+		workers, primaries := map[string]bool{}, map[string]bool{}
+		for _, body := range askAtOnce("http://"+address+"/", 32) {
+			if m := answer.FindStringSubmatch(body); m != nil {
+				workers[m[1]+" of "+m[2]], primaries[m[2]] = true, true
 			}
-			seen[m[2]][m[1]] = true
 		}
-		whole := len(seen) == 2
-		for _, workers := range seen {
-			whole = whole && len(workers) == 2
-		}
-		return whole
+		return len(primaries) == 2 && len(workers) == 4
 	})
 	for _, r := range w.ps("zombie-server") {
 		if r.Health != "healthy" || r.Engine != "docker" || !strings.Contains(r.Status, "(healthy)") {
 			t.Errorf("ps shows %+v", r)
 		}
 	}
+}
+
+// askAtOnce asks n times at once: a connection stays with the worker behind it.
+func askAtOnce(url string, n int) []string {
+	bodies := make([]string, n)
+	var asking sync.WaitGroup
+	for i := range n {
+		asking.Go(func() {
+			answer, err := http.Get(url)
+			if err != nil {
+				return
+			}
+			defer answer.Body.Close()
+			body, _ := io.ReadAll(answer.Body) // half a body is none that the test knows
+			bodies[i] = string(body)
+		})
+	}
+	asking.Wait()
+	return bodies
 }
 
 func TestUnhealthyContainerIsReplacedBeforeItGoes(t *testing.T) {
@@ -182,7 +196,7 @@ func TestUnhealthyContainerIsReplacedBeforeItGoes(t *testing.T) {
 // which starts when it is healthy.
 func TestServiceThatSpeaksNoHTTPIsWaitedFor(t *testing.T) {
 	w, _ := newDockerWorld(t)
-	quickContainers(w, "beside", 1, `    command: node -e "require('net').connect(6379, 'cache', () => require('/quick.js')).on('error', e => { throw e })"
+	quickContainers(w, "beside", 1, `    command: node -e "require('dns').lookup('cache', e => { if (e) throw e; require('/quick.js') })"
     restart: "no"
     depends_on: {cache: {condition: service_healthy}}
   cache:
