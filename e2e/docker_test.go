@@ -63,7 +63,7 @@ func quickContainers(w *world, name string, n int, more string) string {
 	address := "127.0.0.1:" + freePort(w.t)
 	w.write("quick.js", quick)
 	w.write("Dockerfile", "FROM "+baseImage+"\nCOPY quick.js /quick.js\nCMD [\"node\", \"/quick.js\"]\n")
-	w.write("compose.yaml", fmt.Sprintf("name: %s\nservices:\n  app:\n    build: .\n    ports: [\"%s:3000\"]\n    deploy: {replicas: %d}\n%s", name, address, n, more))
+	w.write("compose.yaml", fmt.Sprintf("name: %s\nservices:\n  app:\n    build: .\n    ports: [\"%s:3000\"]\n    deploy: {replicas: %d}\n    stop_grace_period: 1s\n%s", name, address, n, more))
 	return address
 }
 
@@ -96,8 +96,9 @@ func TestNoRequestIsLostWhenContainersAreKilledAndRestarted(t *testing.T) {
 	w.ready("up", "--admin", "off")
 	l := startLoad(address, "/", killClients, killPause)
 	killRandomContainers(t, w, docker, "killed", kills(12))
+	soon := 1                          // second of grace: the app does not hear SIGTERM
 	for _, r := range w.ps("killed") { // docker restart, one after another
-		_, err := docker.ContainerRestart(t.Context(), fmt.Sprintf("killed-app-%d", r.Number), client.ContainerRestartOptions{})
+		_, err := docker.ContainerRestart(t.Context(), fmt.Sprintf("killed-app-%d", r.Number), client.ContainerRestartOptions{Timeout: &soon})
 		if err != nil {
 			t.Error(err)
 		}
