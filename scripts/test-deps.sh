@@ -15,7 +15,6 @@ need ps procps
 need slowhttptest slowhttptest
 if [ "${BULSA_TEST_DOCKER:-}" != off ]; then # the tests start a dockerd of their own
 	need dockerd docker.io
-	need docker-init tini
 fi
 if [ ! -e /usr/include/stdlib.h ]; then
 	missing="$missing libc6-dev"
