@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -46,7 +48,10 @@ type guard struct {
 	mu        sync.Mutex // held while writing: a frame must not be broken
 	out       frameScanner
 	allowance allowance
-	highest   uint32 // the last stream that the client opened
+	highest   uint32       // the last stream that the client opened
+	known     atomic.Int32 // answers of 400 that are on their way and are not net/http's own
+	malformed []uint32     // streams whose request net/http answers with 400
+	resets    []byte       // of those that were answered
 
 	ending sync.Once
 	closed chan struct{}
@@ -113,16 +118,41 @@ func (g *guard) Write(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	provoked := 0
-	g.out.scan(p, func(f frame, _ []byte) {
+	g.out.scan(p, func(f frame, payload []byte) {
 		g.allowance.earn(f.worth())
-		if f.kind == frameReset {
+		if f.kind == frameReset || g.endsMalformed(f, payload) {
 			provoked++
 		}
 	})
 	if provoked > 0 {
 		g.allowance.spend(provoked, time.Now()) // the next Read looks whether that was too much
 	}
-	return g.Conn.Write(p)
+	n, err := g.Conn.Write(p)
+	if err == nil && len(g.resets) > 0 && g.out.between() {
+		_, err = g.Conn.Write(g.resets)
+		g.resets = g.resets[:0]
+	}
+	return n, err
+}
+
+// endsMalformed notes a reset for a request with fields that HTTP/2 does not
+// allow: net/http answers it with 400, which is allowed, and leaves out the stream
+// error, which is not (RFC 9113, section 8.1.1).
+func (g *guard) endsMalformed(f frame, payload []byte) bool {
+	const status400, protocolError = 0x8c, 0x1 // RFC 7541, appendix A; RFC 9113, section 7
+	if f.kind == frameHeaders && len(payload) > 0 && payload[0] == status400 && g.known.Add(-1) < 0 {
+		g.known.Add(1)
+		g.malformed = append(g.malformed, f.stream)
+	}
+	i := slices.Index(g.malformed, f.stream)
+	if i < 0 || f.flags&flagEndStream == 0 || f.kind != frameHeaders && f.kind != frameData {
+		return false
+	}
+	g.malformed = slices.Delete(g.malformed, i, i+1)
+	g.resets = append(g.resets, 0, 0, 4, frameReset, 0)
+	g.resets = binary.BigEndian.AppendUint32(g.resets, f.stream)
+	g.resets = binary.BigEndian.AppendUint32(g.resets, protocolError)
+	return true
 }
 
 // keepLast renames the settings that a later one in the same frame overrides.

@@ -18,6 +18,7 @@ func (c *client) serveHTTP2(e *entrance) {
 	defer g.Close()
 	ln := &oneConn{conn: g, closed: make(chan struct{})}
 	c.mu.Lock()
+	c.guard = g
 	c.http2 = newHTTP2(e, http.HandlerFunc(c.serveStream))
 	c.mu.Unlock()
 	if c.server.closing.Load() {

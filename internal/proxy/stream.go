@@ -104,10 +104,18 @@ func (s *stream) give(route *target, r *refusal) {
 	text := r.describe(h, route.Service, s.client.server.version)
 	s.closing()
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	s.w.WriteHeader(r.status)
+	s.giveHead(r.status)
 	if s.r.Method != http.MethodHead {
 		_, _ = io.WriteString(s.w, text)
 	}
+}
+
+// giveHead tells the guard which answers of 400 are not net/http's own.
+func (s *stream) giveHead(status int) {
+	if status == http.StatusBadRequest && s.client.guard != nil {
+		s.client.guard.known.Add(1)
+	}
+	s.w.WriteHeader(status)
 }
 
 // closing asks the client to send no more requests on this connection, by GOAWAY,
@@ -192,7 +200,7 @@ func (s *stream) begin(a *attempt, resp *http.Response) answerer {
 	}
 	s.client.ownFields(a.route, h, h.Set)
 	s.closing()
-	s.w.WriteHeader(resp.StatusCode)
+	s.giveHead(resp.StatusCode)
 	return &answer2{stream: s, ends: a.bodyless(resp) || resp.ContentLength == 0, stall: cmp.Or(a.route.Settings.WriteTimeout, a.route.Settings.IdleTimeout)}
 }
 
