@@ -36,7 +36,8 @@ func (v *checker) tls(s Service) {
 		v.check("x-bulsa.tls", !given, "no certificate", "give certificates: [{cert, key}], or domains")
 		return
 	}
-	v.check("x-bulsa.tls", !(s.Engine == EngineProcess && s.NodeMode == NodeShared), "in mode shared workers accept by themselves, so bulsa cannot speak TLS for them", "choose another x-bulsa.node, or remove tls")
+	whole := s.Engine == EngineProcess && (s.NodeMode == NodeShared || s.NodeMode == NodeRR)
+	v.check("x-bulsa.tls", !whole, fmt.Sprintf("in mode %s workers take whole connections, so bulsa cannot speak TLS for them", s.NodeMode), "choose another x-bulsa.node, or remove tls")
 	v.check("x-bulsa.tls.min_version", slices.Contains([]string{"", "1.2", "1.3"}, t.MinVersion), fmt.Sprintf("%q is not a version of TLS that is spoken", t.MinVersion), `use "1.2" or "1.3"`)
 	for i, c := range t.Certificates {
 		key := fmt.Sprintf("x-bulsa.tls.certificates.%d", i)
