@@ -347,6 +347,7 @@ static void build_request(void)
 // schedule is the sequence of moments at which requests are due.
 struct schedule {
 	uint64_t start, issued, limit;
+	size_t at_a_time; // requests under way, at most
 	double step; // ns; 0: as soon as a connection is free
 };
 
@@ -357,7 +358,7 @@ static uint64_t due(const struct schedule *s)
 
 static void ask_what_is_due(struct schedule *s)
 {
-	while (waiting_count > 0 && s->issued < s->limit) {
+	while (waiting_count > 0 && s->issued < s->limit && (size_t)connections - waiting_count < s->at_a_time) {
 		uint64_t at = s->step > 0 ? due(s) : now();
 		if (s->step > 0 && at > now())
 			return;
@@ -397,10 +398,11 @@ static void run_until(struct schedule *s, uint64_t end)
 	}
 }
 
-// ask_each lets every connection ask once, 20,000 a second, and waits for the answers.
+// ask_each lets every connection ask once, 20,000 a second but not too many at a
+// time, and waits for the answers.
 static void ask_each(void)
 {
-	struct schedule s = {.start = now(), .limit = (uint64_t)connections, .step = NSEC / 20000.0};
+	struct schedule s = {.start = now(), .limit = (uint64_t)connections, .at_a_time = 256, .step = NSEC / 20000.0};
 	while (s.issued < s.limit || waiting_count < (size_t)connections) {
 		if (now() > s.start + 20 * NSEC) {
 			fprintf(stderr, "load: %zu of %d connections have no answer after 20 s\n", (size_t)connections - waiting_count, connections);
@@ -449,7 +451,7 @@ int main(int argc, char **argv)
 		dial(&conns[i]);
 		wait_turn(&conns[i]);
 	}
-	struct schedule s = {.start = now(), .limit = UINT64_MAX, .step = rate > 0 ? NSEC / rate : 0};
+	struct schedule s = {.start = now(), .limit = UINT64_MAX, .at_a_time = SIZE_MAX, .step = rate > 0 ? NSEC / rate : 0};
 	struct reading from, to;
 	if (idle_clients) {
 		ask_each();
