@@ -335,7 +335,7 @@ func resources(from types.ServiceConfig) spec.Resources {
 	return l
 }
 
-func override[T int64 | float64](field *T, given T) {
+func override[T int | int64 | float64 | time.Duration](field *T, given T) {
 	if given != 0 {
 		*field = given
 	}

@@ -90,7 +90,7 @@ func (c *converter) service(from types.ServiceConfig) (spec.Service, error) {
 	c.dependencies(from, &s)
 	s.Engine = engineOf(from)
 	steps := []func(string, types.ServiceConfig, *spec.Service) error{
-		c.command, c.ports, c.health, c.restart, c.stop, c.deploy, c.logging, c.extension, c.settle,
+		c.command, c.ports, c.dockerfileHealth, c.health, c.restart, c.stop, c.deploy, c.logging, c.extension, c.settle,
 	}
 	if s.Engine == spec.EngineDocker {
 		steps = slices.Replace(steps, 0, 1)
@@ -213,7 +213,10 @@ func (c *converter) health(path string, from types.ServiceConfig, s *spec.Servic
 	}
 	path += ".healthcheck"
 	s.Health.Disabled = h.Disable || len(h.Test) > 0 && h.Test[0] == "NONE"
-	if !s.Health.Disabled {
+	switch {
+	case s.Health.Disabled:
+		s.Health.Test = nil
+	case len(h.Test) > 0:
 		s.Health.Test = h.Test
 	}
 	set(&s.Health.Interval, h.Interval)

@@ -121,7 +121,7 @@ func understood(key string) bool {
 	switch key {
 	case "command", "entrypoint", "working_dir", "environment", "env_file", "user", "ports", "expose",
 		"healthcheck", "deploy", "scale", "restart", "stop_signal", "stop_grace_period", "depends_on",
-		"init", "logging", "profiles", "develop", "labels", "label_file", "annotations", "extends":
+		"init", "logging", "profiles", "build", "develop", "labels", "label_file", "annotations", "extends":
 		return true
 	}
 	return false
