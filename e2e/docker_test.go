@@ -119,6 +119,7 @@ func TestNoRequestIsLostWhenContainersAreKilledAndRestarted(t *testing.T) {
 // TestTheArticlesTopology: two containers, two workers in each under a primary of
 // their own, behind one port.
 func TestTheArticlesTopology(t *testing.T) {
+	t.Parallel()
 	w, _ := newDockerWorld(t)
 	file, err := os.ReadFile(filepath.Join(example(t, "zombie-server"), "compose.docker.yaml"))
 	if err != nil {
@@ -166,6 +167,7 @@ func askAtOnce(url string, n int) []string {
 }
 
 func TestUnhealthyContainerIsReplacedBeforeItGoes(t *testing.T) {
+	t.Parallel()
 	w, docker := newDockerWorld(t)
 	address := quickContainers(w, "sick", 2, `    healthcheck:
       test: ["CMD", "sh", "-c", "test ! -e /sick"]
@@ -196,6 +198,7 @@ func TestUnhealthyContainerIsReplacedBeforeItGoes(t *testing.T) {
 // TestServiceThatSpeaksNoHTTPIsWaitedFor: a Redis-like program beside the app,
 // which starts when it is healthy.
 func TestServiceThatSpeaksNoHTTPIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	w, _ := newDockerWorld(t)
 	quickContainers(w, "beside", 1, `    command: node -e "require('dns').lookup('cache', e => { if (e) throw e; require('/quick.js') })"
     restart: "no"
@@ -204,6 +207,7 @@ func TestServiceThatSpeaksNoHTTPIsWaitedFor(t *testing.T) {
     image: `+baseImage+`
     command: node -e "setTimeout(() => require('net').createServer(c => c.end('+PONG')).listen(6379), 1000)"
     expose: ["6379"]
+    stop_grace_period: 1s
     volumes: ["state:/data"]
     x-bulsa: {probe: {tcp: true}}
 volumes: {state: {}}
@@ -217,6 +221,7 @@ volumes: {state: {}}
 }
 
 func TestContainersOutliveAKilledBulsa(t *testing.T) {
+	t.Parallel()
 	w, _ := newDockerWorld(t)
 	address := quickContainers(w, "orphans", 2, "")
 	s := w.ready("up", "--admin", "off")
@@ -238,9 +243,10 @@ func TestContainersOutliveAKilledBulsa(t *testing.T) {
 }
 
 func TestRunAnImage(t *testing.T) {
+	t.Parallel()
 	w, _ := newDockerWorld(t)
 	address := "127.0.0.1:" + freePort(t)
-	w.ready("run", "--engine", "docker", "--name", "image", "-w", "2", "-p", address+":3000", "-e", "WORD=hello", "--admin", "off",
+	w.ready("run", "--engine", "docker", "--name", "image", "-w", "2", "-p", address+":3000", "-e", "WORD=hello", "--stop-timeout", "1s", "--admin", "off",
 		baseImage, "node", "-e", "require('http').createServer((q, r) => r.end(process.env.WORD + ' ' + process.env.HOME)).listen(process.env.PORT)")
 	if code, body := get(t, "http://"+address+"/"); code != http.StatusOK || !strings.HasPrefix(body, "hello ") {
 		t.Errorf("it answers %d %q", code, body)
@@ -251,6 +257,7 @@ func TestRunAnImage(t *testing.T) {
 }
 
 func TestChangedImageIsRolledOut(t *testing.T) {
+	t.Parallel()
 	w, _ := newDockerWorld(t)
 	address := quickContainers(w, "rolled", 2, "")
 	w.ready("up", "--admin", "off")
@@ -267,6 +274,7 @@ func TestChangedImageIsRolledOut(t *testing.T) {
 }
 
 func TestDockerThatIsNotThereIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.env = append(w.env, "DOCKER_HOST=unix:///nowhere/docker.sock")
 	w.write("compose.yaml", "services:\n  app:\n    image: nginx\n")

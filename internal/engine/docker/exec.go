@@ -36,7 +36,7 @@ func (e *Engine) Exec(ctx context.Context, id engine.InstanceID, c engine.Comman
 	}
 	made, err := conn.ExecCreate(limit, container, client.ExecCreateOptions{Cmd: c.Args, AttachStdout: true, AttachStderr: true})
 	if err != nil {
-		return engine.Result{ExitCode: -1}, fmt.Errorf("cannot run a command in %s: %w", r.launch.Worker, ended(err))
+		return engine.Result{ExitCode: -1}, fmt.Errorf("cannot run a command in %s: %w", r.launch.Worker, noInstance(err))
 	}
 	text, err := execute(limit, conn, made.ID, c.MaxOutput)
 	result := engine.Result{ExitCode: -1, Output: text}

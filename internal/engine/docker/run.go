@@ -2,12 +2,7 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
-	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,16 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"bulsa/internal/engine"
-	"bulsa/internal/spec"
 )
 
-const (
-	// silence is how long a container may run without listening before a user is
-	// told where bulsa looks for it.
-	silence = 10 * time.Second
-	// outputGrace is how long the end of a dead container's output may take.
-	outputGrace = time.Second
-)
+// outputGrace is how long the end of a dead container's output may take.
+const outputGrace = time.Second
 
 // run is one run of a worker in a container.
 type run struct {
@@ -53,13 +42,6 @@ type run struct {
 	lines     map[engine.Port]*line
 	output    *output
 	settled   bool
-}
-
-// line is one address that is waited for or in use.
-type line struct {
-	address string
-	cancel  context.CancelFunc
-	open    bool
 }
 
 func newRun(e *Engine, l engine.Launch) *run {
@@ -188,120 +170,6 @@ func (r *run) discard(conn *connection, id string) {
 	})
 }
 
-// create makes a container with all that belongs to it, and does not start it.
-func (r *run) create(ctx context.Context, conn *connection) (string, error) {
-	s := r.launch.Release.Service
-	r.engine.making.Lock()
-	err := conn.ensure(ctx, r.engine.cfg.Project, s)
-	r.engine.making.Unlock()
-	if err != nil {
-		return "", err
-	}
-	b := blueprint{project: r.engine.cfg.Project, launch: r.launch, loopback: conn.loopback, api: conn.ClientVersion()}
-	options, err := b.options()
-	if err != nil {
-		return "", err
-	}
-	if s.Container.Healthcheck.StartInterval != 0 && (options.Config.Healthcheck == nil || options.Config.Healthcheck.StartInterval == 0) {
-		r.emit(engine.Fact{Kind: engine.Notice, Message: "healthcheck.start_interval has no effect: this Docker is older than 25"})
-	}
-	if named, err := conn.ImageInspect(ctx, s.Container.Image); err == nil && named.ID == options.Config.Image {
-		options.Config.Image = s.Container.Image // docker ps shows what a container was created from
-	}
-	id, err := createNamed(ctx, conn, options, b.name())
-	if err != nil {
-		return "", explainCreate(s, err)
-	}
-	r.hold(id)
-	if err := r.furnish(ctx, conn, b, id); err != nil {
-		r.discard(conn, id)
-		return "", err
-	}
-	return id, nil
-}
-
-// createNamed gives the container its name; while another one still has it, as
-// the one that it replaces does, with a few letters more.
-func createNamed(ctx context.Context, conn *connection, options client.ContainerCreateOptions, name string) (string, error) {
-	options.Name = name
-	for {
-		made, err := conn.ContainerCreate(ctx, options)
-		if err == nil {
-			return made.ID, nil
-		}
-		if !errdefs.IsConflict(err) || ctx.Err() != nil {
-			return "", err
-		}
-		options.Name = fmt.Sprintf("%s-%04x", name, rand.N(1<<16))
-	}
-}
-
-// furnish joins the other networks and writes the files that are not mounted.
-func (r *run) furnish(ctx context.Context, conn *connection, b blueprint, id string) error {
-	c := r.launch.Release.Service.Container
-	for i, n := range c.Network.Networks {
-		if i == 0 {
-			continue
-		}
-		e, err := b.endpoint(n)
-		if err != nil {
-			return err
-		}
-		if _, err := conn.NetworkConnect(ctx, n.Name, client.NetworkConnectOptions{Container: id, EndpointConfig: e}); err != nil {
-			return fmt.Errorf("cannot join network %s: %w", n.Name, err)
-		}
-	}
-	if len(c.Files) == 0 {
-		return nil
-	}
-	content, err := packFiles(c.Files)
-	if err != nil {
-		return err
-	}
-	if _, err := conn.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: content}); err != nil {
-		return fmt.Errorf("cannot write secrets and configs: %w", err)
-	}
-	return nil
-}
-
-func explainCreate(s spec.Service, err error) error {
-	if errdefs.IsNotFound(err) && strings.Contains(err.Error(), "No such image") {
-		how := "pull it, as bulsa up does"
-		if s.Container.Build != nil {
-			how = "bulsa up --build makes it again"
-		}
-		return fmt.Errorf("the image %s is gone: %s", s.Container.Image, how)
-	}
-	return fmt.Errorf("cannot create a container: %w", plain(err))
-}
-
-// plain is Docker's error without what only its developers need.
-func plain(err error) error {
-	if isAway(err) {
-		return err
-	}
-	text := strings.TrimSpace(strings.TrimPrefix(err.Error(), "Error response from daemon: "))
-	if i := strings.IndexByte(text, '\n'); i >= 0 {
-		text = text[:i]
-	}
-	if strings.Contains(text, "no space left on device") {
-		text += " (free some, as with docker system prune)"
-	}
-	return errors.New(text)
-}
-
-// explainStart says what is wrong with a container that does not start.
-func (r *run) explainStart(err error) error {
-	if isAway(err) {
-		return err
-	}
-	missing := regexp.MustCompile(`exec: \\?"([^"\\]+)\\?": (executable file not found|stat [^:]+: no such file)`).FindStringSubmatch(err.Error())
-	if missing != nil {
-		return fmt.Errorf("command not found: %s: it is not in the image %s", missing[1], r.launch.Release.Service.Container.Image)
-	}
-	return fmt.Errorf("Docker cannot start its container: %w", plain(err))
-}
-
 // attach begins to follow the container of the run.
 func (r *run) attach(ctx context.Context, conn *connection, found candidate, since time.Time) error {
 	r.mu.Lock()
@@ -421,88 +289,6 @@ func (r *run) update(conn *connection, c container.InspectResponse) {
 	}
 }
 
-// openLines waits for the ports that are not in use yet, and for those whose
-// address has changed. r.mu is held.
-func (r *run) openLines(conn *connection, c container.InspectResponse) {
-	s := r.launch.Release.Service
-	wanted := targets(s, exposedPorts(c))
-	if len(wanted) == 0 {
-		r.settle()
-		return
-	}
-	for _, t := range wanted {
-		where := address(c, s, t.number, conn.loopback)
-		known := r.lines[t.key]
-		if where == "" || known != nil && known.address == where {
-			continue
-		}
-		if known != nil {
-			r.closeLine(t.key)
-			r.send(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf("its address changed from %s to %s", known.address, where)})
-		}
-		ctx, cancel := context.WithCancel(r.ctx)
-		l := &line{address: where, cancel: cancel}
-		r.lines[t.key] = l
-		r.engine.work.Go(func() { r.awaitLine(ctx, t, l, c.HostConfig.NetworkMode.IsHost(), conn.loopback) })
-	}
-}
-
-// settle tells once that there is no port to wait for.
-func (r *run) settle() {
-	if r.settled {
-		return
-	}
-	r.settled = true
-	s := r.launch.Release.Service
-	if s.Health.HTTP != "" || s.Health.TCP {
-		r.send(engine.Fact{Kind: engine.Unusable, Message: "x-bulsa.probe has no port to look at: add expose, or ports"})
-		return
-	}
-	r.send(engine.Fact{Kind: engine.Settled})
-}
-
-// awaitLine tells when the container takes connections at an address.
-func (r *run) awaitLine(ctx context.Context, t target, l *line, fixed, relayed bool) {
-	quiet := time.NewTimer(silence)
-	defer quiet.Stop()
-	c := connector{address: l.address, relayed: relayed}
-	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		if c.answers(ctx) {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-quiet.C:
-			r.emit(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf("nothing listens at %s yet: does the app listen on port %d, and on 0.0.0.0 instead of 127.0.0.1?", l.address, t.number)})
-		case <-time.After(pause):
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if ctx.Err() != nil {
-		return
-	}
-	l.open = true
-	r.send(engine.Fact{Kind: engine.Listening, Port: t.key, Address: l.address, Connector: c, FixedPort: fixed})
-}
-
-// closeLines takes all addresses out of use. r.mu is held.
-func (r *run) closeLines() {
-	for key := range r.lines {
-		r.closeLine(key)
-	}
-}
-
-func (r *run) closeLine(key engine.Port) {
-	l := r.lines[key]
-	delete(r.lines, key)
-	l.cancel()
-	if l.open {
-		r.send(engine.Fact{Kind: engine.Closed, Port: key})
-	}
-}
-
 // ended ends the run beside the caller, who holds r.mu.
 func (r *run) ended(x engine.Exit) {
 	if r.over {
@@ -565,143 +351,4 @@ func (r *run) send(f engine.Fact) {
 	}
 	f.Instance, f.At = r.launch.ID, time.Now()
 	r.engine.facts.Send(f)
-}
-
-func (r *run) signal(ctx context.Context, name string) error {
-	number := unix.SignalNum(name)
-	if number == 0 {
-		return fmt.Errorf("%q is not a signal", name)
-	}
-	conn, id, err := r.reach(ctx)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	r.sent++
-	r.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	_, err = conn.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: name})
-	return ended(err)
-}
-
-// ended turns Docker's refusal to signal what does not run into the contract's.
-func ended(err error) error {
-	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
-		return engine.ErrNoInstance
-	}
-	return err
-}
-
-// reach is where the container is; a run that still waits for its engine ends.
-func (r *run) reach(ctx context.Context) (*connection, string, error) {
-	r.mu.Lock()
-	id, over := r.container, r.over
-	r.mu.Unlock()
-	if over {
-		return nil, "", engine.ErrNoInstance
-	}
-	conn, err := r.engine.connection(ctx)
-	return conn, id, err
-}
-
-// stop sends the stop signal of the file, else the image's, else SIGTERM.
-func (r *run) stop(ctx context.Context) error {
-	if r.abandon() {
-		return nil
-	}
-	conn, id, err := r.reach(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	c, err := conn.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
-	if err != nil {
-		return ended(err)
-	}
-	name := c.Container.Config.StopSignal
-	if name == "" {
-		name = "SIGTERM"
-	}
-	if signal, err := spec.ParseSignal(name); err == nil {
-		name = signal
-	}
-	if c.Container.State.Paused {
-		_, _ = conn.ContainerUnpause(ctx, id, client.ContainerUnpauseOptions{}) // the signal tells whether it worked
-	}
-	return r.signal(ctx, name)
-}
-
-// abandon marks the run as one that is asked to end, and ends it if it has no
-// container yet.
-func (r *run) abandon() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stopping = true
-	if r.container != "" {
-		return false
-	}
-	r.ended(engine.Exit{Code: -1, Cause: "asked to end before it started"})
-	return true
-}
-
-// kill sends SIGKILL beside the caller: Docker answers when the container is dead.
-func (r *run) kill() error {
-	if r.abandon() {
-		return nil
-	}
-	conn, id, err := r.reach(r.ctx)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	r.sent++
-	paused := r.paused
-	r.mu.Unlock()
-	r.engine.work.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
-		defer cancel()
-		if paused {
-			_, _ = conn.ContainerUnpause(ctx, id, client.ContainerUnpauseOptions{}) // the kill tells whether it worked
-		}
-		if _, err := conn.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "SIGKILL"}); ended(err) != nil && !errors.Is(ended(err), engine.ErrNoInstance) {
-			r.emit(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf("cannot kill its container: %v", plain(err))})
-		}
-	})
-	return nil
-}
-
-// connector opens connections to an address of a container.
-type connector struct {
-	address string
-	relayed bool // Docker's own proxy listens there, whether the app does or not
-}
-
-func (c connector) Connect(ctx context.Context) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", c.address)
-}
-
-// relayPatience is how long Docker's proxy may take to find that nobody listens.
-const relayPatience = 100 * time.Millisecond
-
-// answers reports whether the app takes connections. Docker's proxy hangs up at
-// once where it does not.
-func (c connector) answers(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	conn, err := c.Connect(ctx)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	if !c.relayed {
-		return true
-	}
-	if err := conn.SetReadDeadline(time.Now().Add(relayPatience)); err != nil {
-		return false
-	}
-	_, err = conn.Read(make([]byte, 1))
-	return err == nil || errors.Is(err, os.ErrDeadlineExceeded)
 }

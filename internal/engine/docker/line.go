@@ -1,0 +1,141 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+
+	"bulsa/internal/engine"
+)
+
+// silence is how long a container may run without listening before a user is
+// told where bulsa looks for it.
+const silence = 10 * time.Second
+
+// line is one address that is waited for or in use.
+type line struct {
+	address string
+	cancel  context.CancelFunc
+	open    bool
+}
+
+// openLines waits for the ports that are not in use yet, and for those whose
+// address has changed. r.mu is held.
+func (r *run) openLines(conn *connection, c container.InspectResponse) {
+	s := r.launch.Release.Service
+	wanted := targets(s, exposedPorts(c))
+	if len(wanted) == 0 {
+		r.settle()
+		return
+	}
+	for _, t := range wanted {
+		where := address(c, s, t.number, conn.loopback)
+		known := r.lines[t.key]
+		if where == "" || known != nil && known.address == where {
+			continue
+		}
+		if known != nil {
+			r.closeLine(t.key)
+			r.send(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf("its address changed from %s to %s", known.address, where)})
+		}
+		ctx, cancel := context.WithCancel(r.ctx)
+		l := &line{address: where, cancel: cancel}
+		r.lines[t.key] = l
+		r.engine.work.Go(func() { r.awaitLine(ctx, t, l, c.HostConfig.NetworkMode.IsHost(), conn.loopback) })
+	}
+}
+
+// settle tells once that there is no port to wait for.
+func (r *run) settle() {
+	if r.settled {
+		return
+	}
+	r.settled = true
+	s := r.launch.Release.Service
+	if s.Health.HTTP != "" || s.Health.TCP {
+		r.send(engine.Fact{Kind: engine.Unusable, Message: "x-bulsa.probe has no port to look at: add expose, or ports"})
+		return
+	}
+	r.send(engine.Fact{Kind: engine.Settled})
+}
+
+// awaitLine tells when the container takes connections at an address.
+func (r *run) awaitLine(ctx context.Context, t target, l *line, fixed, relayed bool) {
+	quiet := time.NewTimer(silence)
+	defer quiet.Stop()
+	c := connector{address: l.address, relayed: relayed}
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		if c.answers(ctx) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-quiet.C:
+			r.emit(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf("nothing listens at %s yet: does the app listen on port %d, and on 0.0.0.0 instead of 127.0.0.1?", l.address, t.number)})
+		case <-time.After(pause):
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	l.open = true
+	r.send(engine.Fact{Kind: engine.Listening, Port: t.key, Address: l.address, Connector: c, FixedPort: fixed})
+}
+
+// closeLines takes all addresses out of use. r.mu is held.
+func (r *run) closeLines() {
+	for key := range r.lines {
+		r.closeLine(key)
+	}
+}
+
+func (r *run) closeLine(key engine.Port) {
+	l := r.lines[key]
+	delete(r.lines, key)
+	l.cancel()
+	if l.open {
+		r.send(engine.Fact{Kind: engine.Closed, Port: key})
+	}
+}
+
+// connector opens connections to an address of a container.
+type connector struct {
+	address string
+	relayed bool // Docker's own proxy listens there, whether the app does or not
+}
+
+func (c connector) Connect(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", c.address)
+}
+
+// relayPatience is how long Docker's proxy may take to find that nobody listens.
+const relayPatience = 100 * time.Millisecond
+
+// answers reports whether the app takes connections. Docker's proxy hangs up at
+// once where it does not.
+func (c connector) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := c.Connect(ctx)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if !c.relayed {
+		return true
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(relayPatience)); err != nil {
+		return false
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return err == nil || errors.Is(err, os.ErrDeadlineExceeded)
+}
