@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -308,7 +307,7 @@ func (b *ports) settings(sv spec.Service) proxy.Settings {
 		AccessLog: b.logs.of(sv.AccessLog),
 	}
 	for _, cidr := range f.TrustedProxies {
-		if prefix, err := netip.ParsePrefix(cidr); err == nil {
+		if prefix, err := spec.ParseNetwork(cidr); err == nil {
 			s.Trusted = append(s.Trusted, prefix)
 		}
 	}
