@@ -24,6 +24,7 @@ type contender struct {
 	version []string // arguments that make it tell its version; nil: it has none
 	config  string   // file in conf
 	unix    bool     // reaches the servers over unix sockets
+	spool   bool     // site.Spool
 
 	// command is its arguments, and env what it needs beside the environment.
 	command func(site) []string
@@ -39,12 +40,14 @@ type site struct {
 	File    string   // its configuration
 	TLS     bool     // it speaks TLS to clients, with Pair
 	Pair    string   // file of the certificate and its key
+	Spool   bool     // nginx's default: bodies may go by way of the disk
 }
 
 const (
 	bulsa        = "bulsa"
 	bulsaUnix    = "bulsa-unix"
 	nginx        = "nginx"
+	nginxSpool   = "nginx-spool"
 	haproxy      = "haproxy"
 	caddy        = "caddy"
 	reverseProxy = "reverseproxy"
@@ -57,11 +60,12 @@ func contenders(o options) []contender {
 		return []string{"up", "-f", s.File, "--project-name", filepath.Base(s.Dir), "--admin", "off"}
 	}
 	own := func(s site) []string { return []string{"BULSA_RUNTIME_DIR=" + s.Dir} }
+	configured := func(s site) []string { return []string{"-e", filepath.Join(s.Dir, "nginx.log"), "-c", s.File} }
 	return []contender{
 		{name: bulsa, title: "bulsa", program: o.bulsa, version: []string{"version"}, config: "bulsa.yaml", command: up, env: own},
 		{name: bulsaUnix, title: "bulsa, unix sockets", program: o.bulsa, config: "bulsa.yaml", unix: true, command: up, env: own},
-		{name: nginx, title: "nginx", program: "nginx", version: []string{"-v"}, config: "nginx.conf",
-			command: func(s site) []string { return []string{"-e", filepath.Join(s.Dir, "nginx.log"), "-c", s.File} }},
+		{name: nginx, title: "nginx", program: "nginx", version: []string{"-v"}, config: "nginx.conf", command: configured},
+		{name: nginxSpool, title: "nginx, bodies spooled as by default", program: "nginx", config: "nginx.conf", spool: true, command: configured},
 		{name: haproxy, title: "HAProxy", program: "haproxy", version: []string{"-v"}, config: "haproxy.cfg",
 			command: func(s site) []string { return []string{"-db", "-f", s.File} }},
 		{name: caddy, title: "Caddy", program: "caddy", version: []string{"version"}, config: "Caddyfile",
@@ -119,7 +123,7 @@ func (b *bench) start(c contender, r row) (*running, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // nginx's worker is another user
 		return nil, err
 	}
-	s := site{Port: port, Cores: r.cores, Servers: b.upstream.tcp, Dir: dir, TLS: r.work.tls, Pair: b.pair}
+	s := site{Port: port, Cores: r.cores, Servers: b.upstream.tcp, Dir: dir, TLS: r.work.tls, Pair: b.pair, Spool: c.spool}
 	if c.unix {
 		s.Servers = b.upstream.unix
 	}

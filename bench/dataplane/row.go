@@ -104,6 +104,11 @@ func rows() []row {
 	bodies := func(name, title string, w work, bounds ...bound) row {
 		return row{name: name, title: title, work: w, contenders: peers, metrics: flatOut, bounds: bounds, cores: 1}
 	}
+	large := func(name, title string, w work, bounds ...bound) row {
+		r := bodies(name, title, w, bounds...)
+		r.contenders = []string{bulsa, nginx, nginxSpool, haproxy, floor}
+		return r
+	}
 	const kilobyte, megabyte = 1 << 10, 1 << 20
 	return []row{
 		{name: "13b", title: "13 B answers, 64 connections", work: work{answer: 13, connections: 64},
@@ -116,10 +121,10 @@ func rows() []row {
 			contenders: []string{bulsa, nginx, haproxy}, metrics: flatOut, cores: 1},
 		bodies("1k-16", "1 KB answers, 16 connections", work{answer: kilobyte, connections: 16}, of(nginx, 0.75, 0.62)),
 		bodies("1k-256", "1 KB answers, 256 connections", work{answer: kilobyte, connections: 256}, of(nginx, 0.75, 0.62)),
-		bodies("64k-down", "64 KB answers, 64 connections", work{answer: 64 * kilobyte, connections: 64}, of(nginx, 0.55, 0.35), of(haproxy, 0.85, 0)),
-		bodies("64k-up", "64 KB request bodies, 64 connections", work{answer: 13, post: 64 * kilobyte, connections: 64}, of(nginx, 0.55, 0.35), of(haproxy, 0.85, 0)),
-		bodies("1m-down", "1 MB answers, 16 connections", work{answer: megabyte, connections: 16}, of(nginx, 0.45, 0.25), of(haproxy, 0.80, 0)),
-		bodies("1m-up", "1 MB request bodies, 16 connections", work{answer: 13, post: megabyte, connections: 16}, of(nginx, 0.45, 0.25), of(haproxy, 0.80, 0)),
+		large("64k-down", "64 KB answers, 64 connections", work{answer: 64 * kilobyte, connections: 64}, of(nginx, 0.55, 0.35), of(haproxy, 0.85, 0)),
+		large("64k-up", "64 KB request bodies, 64 connections", work{answer: 13, post: 64 * kilobyte, connections: 64}, of(nginx, 0.55, 0.35), of(haproxy, 0.85, 0)),
+		large("1m-down", "1 MB answers, 16 connections", work{answer: megabyte, connections: 16}, of(nginx, 0.45, 0.25), of(haproxy, 0.80, 0)),
+		large("1m-up", "1 MB request bodies, 16 connections", work{answer: 13, post: megabyte, connections: 16}, of(nginx, 0.45, 0.25), of(haproxy, 0.80, 0)),
 		{name: "idle", title: "10,000 idle keep-alive clients", work: work{answer: 13, connections: 10000, idle: true},
 			contenders: []string{bulsa, nginx, haproxy}, metrics: []metric{perIdle(), memory()}, cores: 1, fresh: true,
 			bounds: []bound{{nginx, perIdle(), 1, 0.5}}},
