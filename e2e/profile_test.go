@@ -86,7 +86,9 @@ func TestProfileNamesTheFunctionThatBlocksAWorker(t *testing.T) {
 			w.set("PATH", filepath.Dir(node)+":"+os.Getenv("PATH"))
 			port := freePort(t)
 			w.set("LISTEN", port)
-			w.run("-w", "1", w.write("app.js", hanging))
+			w.write("app.js", hanging)
+			w.write("bulsa.yaml", "name: app\nservices:\n  app:\n    command: node app.js\n    x-bulsa: {event_loop: {unhealthy_after: 0s}}\n")
+			w.ready("up", "--admin", "off")
 			w.hangs(port)
 
 			var got profiled

@@ -28,6 +28,7 @@ var rooms = map[string]room{
 	"spec":              {never: pure, why: "what the user asked for is plain data; files are read in compose, daemon and cli"},
 	"compose":           {may: []string{"spec"}, why: "it turns files into a spec and knows nothing that runs"},
 	"worker":            {may: []string{"spec"}, never: pure, why: "the life of a worker is decided, not done, here"},
+	"doctor":            {never: pure, why: "findings follow from a table of measurements, and from nothing else"},
 	"rollout":           {may: []string{"spec", "worker"}, never: pure, why: "plans are pure"},
 	"balance":           {never: []string{"os"}, why: "picking takes no lock and does no I/O"},
 	"eventloop":         {never: pure, why: "figures and verdicts follow from what others looked at"},

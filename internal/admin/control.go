@@ -35,6 +35,9 @@ type Control interface {
 	Profile(ctx context.Context, worker string, d time.Duration) (api.Profile, error)
 	Phases(ctx context.Context, worker string, d time.Duration) (api.Phases, error)
 	Heap(ctx context.Context, worker string, w io.Writer) error
+	// Doctor says what is slow or ill in one service, "" for all. With profile it
+	// looks into the busiest Node worker, too.
+	Doctor(ctx context.Context, service string, profile bool) (api.Report, error)
 	// Down begins the graceful end of the whole project and returns at once.
 	Down(ctx context.Context) error
 	// Apply takes a resolved spec.Project as JSON and makes the running project

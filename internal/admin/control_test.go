@@ -58,6 +58,8 @@ func TestAClientAsksForWhatItMeans(t *testing.T) {
 		`profile ["app.1","2s"]`:    func() error { _, err := c.Profile(ctx, "app.1", 2*time.Second); return err },
 		`phases ["app.2","1s"]`:     func() error { _, err := c.Phases(ctx, "app.2", time.Second); return err },
 		`heap ["app.1"]`:            func() error { return c.Heap(ctx, "app.1", io.Discard) },
+		`doctor ["app",false]`:      func() error { _, err := c.Doctor(ctx, "app", false); return err },
+		`doctor ["",true]`:          func() error { _, err := c.Doctor(ctx, "", true); return err },
 		`inspect app.1`:             func() error { _, err := c.Inspect(ctx, "app.1"); return err },
 		`events [false]`:            func() error { return c.Events(ctx, false, func(api.Event) error { return nil }) },
 		`logs [7,false,["app","app.2"]]`: func() error {

@@ -78,6 +78,10 @@ func (f *fake) Heap(_ context.Context, worker string, w io.Writer) error {
 	return f.remember("heap " + asJSON(worker))
 }
 
+func (f *fake) Doctor(_ context.Context, service string, profile bool) (api.Report, error) {
+	return api.Report{}, f.remember("doctor " + asJSON(service, profile))
+}
+
 func (f *fake) Scale(_ context.Context, service string, n int) error {
 	return f.remember("scale " + asJSON(service, n))
 }

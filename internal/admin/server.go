@@ -65,6 +65,8 @@ func (s *Server) routes() []route {
 		{"POST", "/api/v1/profile", change, s.profile},
 		{"POST", "/api/v1/phases", change, s.phases},
 		{"POST", "/api/v1/heap", change, s.heap},
+		{"GET", "/api/v1/doctor", read, s.doctor},
+		{"POST", "/api/v1/doctor", change, s.doctorProfile},
 		{"POST", "/api/v1/apply", local, s.apply},
 		{"", "/", read, s.unknown},
 	}

@@ -79,6 +79,7 @@ type Diagnosis struct {
 	At       time.Time `json:"at"`
 	Blocked  float64   `json:"blocked_seconds"` // so far, when it was looked at
 	Function string    `json:"function"`
+	Where    string    `json:"where"`             // "fib (app.js:31)"
 	Place    string    `json:"place"`             // "app.js:31"
 	Stack    []string  `json:"stack"`             // innermost first
 	Profile  string    `json:"profile,omitempty"` // path of a .cpuprofile

@@ -114,7 +114,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.runCommand(), p.upCommand(), p.downCommand(), p.startCommand(), p.stopCommand(),
 		p.restartCommand(), p.killCommand(), p.psCommand(), p.inspectCommand(), p.logsCommand(),
-		p.eventsCommand(), p.scaleCommand(), p.labCommand(), p.profileCommand(), p.configCommand(), p.versionCommand(),
+		p.eventsCommand(), p.scaleCommand(), p.labCommand(), p.profileCommand(), p.doctorCommand(), p.configCommand(), p.versionCommand(),
 		p.completionCommand(), p.detachedCommand(),
 	)
 	root.SetHelpCommand(p.helpCommand(root))

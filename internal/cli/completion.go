@@ -49,6 +49,13 @@ func (p *program) completeWorkers(cmd *cobra.Command, args []string, _ string) (
 	return without(p.forCompletion(cmd.Context()).WorkerNames(), args), cobra.ShellCompDirectiveNoFileComp
 }
 
+func (p *program) completeServices(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return p.forCompletion(cmd.Context()).ServiceNames(), cobra.ShellCompDirectiveNoFileComp
+}
+
 func (p *program) completeScale(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var names []string
 	for _, name := range p.forCompletion(cmd.Context()).ServiceNames() {

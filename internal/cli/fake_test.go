@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -171,6 +172,45 @@ func (s served) Restart(_ context.Context, names []string, wait bool) error {
 func (s served) Kill(_ context.Context, worker, signal string) error {
 	s.remember("kill", worker, signal)
 	return nil
+}
+
+func (s served) Profile(_ context.Context, worker string, d time.Duration) (api.Profile, error) {
+	s.remember("profile", worker, d.Seconds())
+	return api.Profile{
+		Worker: worker, Seconds: d.Seconds(), Busy: 0.98, Collector: 0.25, Profile: json.RawMessage(`{"nodes":[]}`),
+		Stack: []api.Frame{{Function: "RegExp.test"}, {Function: "match", File: "/srv/app.js", Line: 7, Column: 3}},
+		Hot:   []api.Hot{{Frame: api.Frame{File: "/srv/app.js", Line: 7}, Share: 0.7}},
+	}, nil
+}
+
+func (s served) Phases(_ context.Context, worker string, d time.Duration) (api.Phases, error) {
+	s.remember("phases", worker, d.Seconds())
+	half := 0.5
+	return api.Phases{
+		Worker: worker, Seconds: 1, Iterations: 12,
+		Phases: []api.Phase{{Name: "timers", Seconds: &half, Count: 3, Known: "exact", Note: "n"}, {Name: "pending", Known: "unknown", Note: "m"}},
+		Inside: []api.Phase{{Name: "microtasks", Seconds: &half, Known: "exact", Note: "o"}},
+		Tasks:  []api.PoolTask{{Kind: "crypto", Count: 2, RunSeconds: 0.002, WaitSeconds: 0.25, LongestWait: 1.5}},
+	}, nil
+}
+
+func (s served) Heap(_ context.Context, worker string, w io.Writer) error {
+	s.remember("heap", worker)
+	_, err := io.WriteString(w, "{}")
+	return err
+}
+
+func (s served) Doctor(_ context.Context, service string, profile bool) (api.Report, error) {
+	s.remember("doctor", service, profile)
+	r := api.Report{Workers: 2, Seconds: 62, Findings: []api.Finding{}, Notes: []string{}}
+	if service == "app" {
+		r.Findings = []api.Finding{
+			{Kind: "loop-blocked", Service: "app", Worker: "app.2", Weight: 90, Summary: "it is blocked", Evidence: []string{"for 3 s"}, Remedy: []string{"split it"}},
+			{Kind: "wrapper", Service: "app", Weight: 15, Summary: "npm", Evidence: []string{}, Remedy: []string{"node app.js"}},
+		}
+		r.Notes = []string{"no profile"}
+	}
+	return r, nil
 }
 
 func (s served) Down(context.Context) error {

@@ -152,7 +152,7 @@ func (d *Daemon) Inspect(name string) (api.Inspection, error) {
 
 func (d *Daemon) inspectWorker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus) api.Inspection {
 	row := d.worker(sv, w, d.ports.list(sv.Name))
-	in := api.Inspection{Worker: &row, Logs: d.logs.Files(w.Name), Health: &api.Health{
+	in := api.Inspection{Worker: &row, Logs: d.logs.Files(w.Name), Blocks: d.blocks.of(w.Name), Health: &api.Health{
 		Status: w.Health, FailingStreak: w.Streak, CPUSeconds: w.CheckCPU.Seconds(), Warnings: w.Warnings, Log: []api.HealthLog{},
 	}}
 	for _, c := range w.Checks {

@@ -68,6 +68,7 @@ type Daemon struct {
 	admin      *admin.Server
 	adminURL   string
 	sampler    *sampler
+	blocks     *blocks
 	console    *console
 	down       chan struct{} // closed: asked to end
 	downOnce   sync.Once
@@ -149,8 +150,9 @@ func build(o Options) (*Daemon, error) {
 	}
 	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, Divert: d.ports.divert, Diverting: d.ports.diverting})
 	d.supervisor = supervisor.New(o.Project.Name, d.engines)
+	d.supervisor.DiagnoseWith(d.blocks)
 	d.ports.server, d.ports.supervisor = d.server, d.supervisor
-	d.sampler = newSampler(d.server)
+	d.sampler = newSampler(d.server, d.logs)
 	token, err := admin.Token(o.Project.Name)
 	if err != nil {
 		d.close()
@@ -172,6 +174,7 @@ func (d *Daemon) buildEngines() error {
 	}
 	d.ports.visitors = processes
 	d.containers = docker.New(docker.Config{Project: d.options.Project.Name, Logs: d.logs, Logger: d.logger})
+	d.blocks = newBlocks(processes, filepath.Join(logDir(d.options.Project.Name), "profiles"))
 	d.engines = map[spec.Engine]engine.Engine{
 		spec.EngineProcess:  processes,
 		spec.EngineExternal: external.New(),

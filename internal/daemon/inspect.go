@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -11,9 +10,7 @@ import (
 	"bulsa/internal/admin"
 	"bulsa/internal/api"
 	"bulsa/internal/engine"
-	"bulsa/internal/engine/process"
 	"bulsa/internal/node/inspector"
-	"bulsa/internal/spec"
 )
 
 const (
@@ -89,18 +86,12 @@ func (d *Daemon) Heap(ctx context.Context, worker string, w io.Writer) error {
 func (d *Daemon) lookInto(ctx context.Context, worker string, span time.Duration, use func(context.Context, *inspector.Session) error) error {
 	ctx, cancel := context.WithTimeout(ctx, span+answerSlack)
 	defer cancel()
-	processes, ok := d.engines[spec.EngineProcess].(*process.Engine)
-	if !ok {
-		return errors.New("no worker of this project is a process")
-	}
+	processes := d.blocks.processes
 	id, err := running(ctx, processes, worker)
 	if err != nil {
 		return err
 	}
 	err = processes.Inspect(ctx, id, use)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s did not answer within %s: its event loop is blocked, and what blocks it cannot be interrupted: %w", worker, answerSlack, err)
-	}
 	if err != nil {
 		return admin.Conflict(err.Error())
 	}

@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
+	"bulsa/internal/logs"
 	"bulsa/internal/proxy"
 	"bulsa/internal/supervisor"
 )
@@ -22,9 +24,10 @@ type usage struct {
 
 // sample is one look at the counters.
 type sample struct {
-	at    time.Time
-	stats proxy.Stats
-	usage map[int]usage // by the pid of the worker's first process
+	at      time.Time
+	stats   proxy.Stats
+	usage   map[int]usage // by the pid of the worker's first process
+	machine ticks         // of all processors
 }
 
 // rates is what the difference of two samples says about one worker.
@@ -38,19 +41,26 @@ type rates struct {
 // sampler looks at the counters once a second, so that readers get rates
 // without having to wait for a second look.
 type sampler struct {
-	server *proxy.Server
-	mu     sync.Mutex
-	kept   []sample // oldest first, at most sampleKept+1
+	server  *proxy.Server
+	logs    *logs.Store
+	history *history
+	mu      sync.Mutex
+	kept    []sample // oldest first, at most sampleKept+1
 }
 
-func newSampler(server *proxy.Server) *sampler { return &sampler{server: server} }
+func newSampler(server *proxy.Server, store *logs.Store) *sampler {
+	return &sampler{server: server, logs: store, history: newHistory()}
+}
 
 // run samples until ctx ends.
 func (s *sampler) run(ctx context.Context, sup *supervisor.Supervisor) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
-		s.add(sample{at: time.Now(), stats: s.server.Stats(), usage: sessionUsage(pids(sup.Status()))})
+		st := sup.Status()
+		x := sample{at: time.Now(), stats: s.server.Stats(), usage: sessionUsage(pids(st)), machine: machineTime()}
+		s.add(x)
+		s.history.note(st, x, s.logs, s.p99)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -78,6 +88,30 @@ func (s *sampler) add(x sample) {
 		s.kept = append(s.kept[:0], s.kept[1:]...)
 	}
 	s.kept = append(s.kept, x)
+}
+
+// ticks is the time that the machine's processors spent since its start.
+type ticks struct{ busy, all uint64 }
+
+// machineBusy is the share of the machine's processor time that was in use over
+// the samples kept, by anybody; NaN where the system does not tell.
+func (s *sampler) machineBusy() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) < 2 {
+		return math.NaN()
+	}
+	first, last := s.kept[0].machine, s.kept[len(s.kept)-1].machine
+	return float64(last.busy-first.busy) / float64(last.all-first.all)
+}
+
+// p99 is the answer time of a worker that 99 of 100 answers did not exceed.
+func (s *sampler) p99(service, worker string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, last := s.kept[0], s.kept[len(s.kept)-1]
+	a, b := workerStats(first.stats, service, worker), workerStats(last.stats, service, worker)
+	return b.AnswerTime.Sub(a.AnswerTime).Quantile(0.99)
 }
 
 // of returns the rates of one worker; ok is false before there are two samples.

@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +42,52 @@ func sessionUsage(leaders map[int]bool) map[int]usage {
 		u.cpu += time.Duration(ticks) * time.Second / ticksPerSecond
 		u.memory += pages * page
 		out[session] = u
+	}
+	return out
+}
+
+// machineTime reads the time of all processors together (proc_stat(5)).
+func machineTime() ticks {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return ticks{}
+	}
+	first, _, _ := bytes.Cut(text, []byte{'\n'})
+	var t ticks
+	for i, field := range bytes.Fields(first)[1:] {
+		n, _ := strconv.ParseUint(string(field), 10, 64)
+		const idle, iowait, guest = 3, 4, 8 // guest time is part of user time
+		if i >= guest {
+			break
+		}
+		t.all += n
+		if i != idle && i != iowait {
+			t.busy += n
+		}
+	}
+	return t
+}
+
+// commandLine is the command line of a process; nil for one that is gone.
+func commandLine(pid int) []string {
+	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	if err != nil || len(line) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+}
+
+// children are the processes that a process's main thread has started (proc_pid_task(5)).
+func children(pid int) []int {
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for field := range strings.FieldsSeq(string(list)) {
+		if child, err := strconv.Atoi(field); err == nil {
+			out = append(out, child)
+		}
 	}
 	return out
 }

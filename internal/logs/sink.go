@@ -36,8 +36,9 @@ type sink struct {
 	clock   clock
 	limits  Limits
 	pending []byte // encoded lines
-	dropped int    // lines that found no room behind pending
-	losing  bool   // a loss was told and is not over
+	volume  Volume
+	dropped int  // lines that found no room behind pending
+	losing  bool // a loss was told and is not over
 
 	// Owned by the writing goroutine.
 	spare   []byte
@@ -81,6 +82,7 @@ func (k *sink) append(r *run, stream string, lines []byte, partial bool) {
 	now := time.Now()
 	followers := *k.followers.Load()
 	before := k.dropped
+	k.volume.Bytes += uint64(len(lines))
 	for len(lines) > 0 {
 		var text []byte
 		text, lines, _ = bytes.Cut(lines, []byte{'\n'})
@@ -106,6 +108,7 @@ const tooFast = "it writes faster than the disk takes them"
 // keep queues one encoded line for the disk, or counts it as dropped. Caller holds k.mu.
 func (k *sink) keep(at time.Time, letter byte, text []byte) {
 	if k.dropped > 0 || len(k.pending)+len(text)+stampLength+4 > maxPending {
+		k.volume.Lost++
 		k.dropped++ // also what would fit, once something is missing: the remark stands where the gap is
 		return
 	}

@@ -28,6 +28,17 @@ func (e *Engine) Inspect(ctx context.Context, id engine.InstanceID, use func(con
 	return nil
 }
 
+// Inspectable reports whether Inspect may look into a worker, as far as bulsa
+// knows without asking the system.
+func (e *Engine) Inspectable(id engine.InstanceID) bool {
+	r := e.find(id)
+	if r == nil {
+		return false
+	}
+	_, err := r.inspectable()
+	return err == nil
+}
+
 func (r *run) inspect(ctx context.Context, use func(context.Context, *inspector.Session) error) error {
 	pid, err := r.inspectable()
 	if err != nil {
@@ -44,15 +55,19 @@ func (r *run) inspect(ctx context.Context, use func(context.Context, *inspector.
 		r.closeLate(late)
 		return err
 	}
-	defer func() { <-r.looking }()
-	if err != nil {
-		return err
+	if err == nil {
+		err = use(ctx, session)
+		if closing := session.Close(); closing != nil {
+			r.closeLate(session.CloseLate)
+			return errors.Join(err, closing)
+		}
 	}
-	err = use(ctx, session)
-	return errors.Join(err, session.Close())
+	<-r.looking
+	return err
 }
 
-// closeLate waits beside for an inspector that opens when nobody wants it any more.
+// closeLate closes an inspector beside that opens when nobody wants it any more,
+// or does not close in time. Nobody else looks into the worker meanwhile.
 func (r *run) closeLate(late func(context.Context)) {
 	if !r.engine.begin(r) {
 		return // it is ending, and its inspector with it

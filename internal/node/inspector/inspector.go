@@ -30,8 +30,18 @@ const (
 	closePatience = 2 * time.Second
 )
 
-// ErrNative is wrapped by errors about a program that native code blocks.
-var ErrNative = errors.New("native code blocks it, which cannot be interrupted")
+// NativeError is about a program that does not react: native code blocks it, or
+// it has no time on a processor.
+type NativeError struct {
+	State string // what the kernel knows of its main thread: "its main thread waits in the kernel's ..."
+	Cause error  // nil, or why nobody waits any longer
+}
+
+func (e *NativeError) Error() string {
+	return "native code blocks it, which cannot be interrupted: " + e.State
+}
+
+func (e *NativeError) Unwrap() error { return e.Cause }
 
 // Session is an open inspector. It is used by one goroutine and must be closed.
 type Session struct {
@@ -62,7 +72,7 @@ func Open(ctx context.Context, pid int) (*Session, func(context.Context), error)
 		return nil, nil, err
 	}
 	if call := p.uninterruptible(); call != "" {
-		return nil, nil, fmt.Errorf("%w: %s", ErrNative, call)
+		return nil, nil, &NativeError{State: call}
 	}
 	if err := p.signal(); err != nil {
 		return nil, nil, err
@@ -98,10 +108,7 @@ func (p *process) silent(ctx context.Context) error {
 	if !p.alive() {
 		return errors.New("the program has ended")
 	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %s (%w)", ErrNative, p.state(), ctx.Err())
-	}
-	return fmt.Errorf("%w, or it has an inspector of its own: %s", ErrNative, p.state())
+	return &NativeError{State: p.state(), Cause: ctx.Err()}
 }
 
 func loopbackLike(a netip.Addr) netip.Addr {
@@ -189,26 +196,43 @@ const ending = `(() => {
 })()`
 
 // Close closes the inspector and makes sure that it is closed. Where the program
-// does not react, it goes on trying for two seconds and returns an error.
+// does not react within two seconds it returns an error; CloseLate goes on then.
 func (s *Session) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
-	c := s.conn
-	for {
-		// The answer never comes: its connection is what gets closed.
-		_ = c.call(ctx, "Runtime.evaluate", map[string]any{"expression": ending}, nil)
-		c.close()
-		open, err := s.process.listens(s.at.inode)
-		if err != nil || !open || !s.process.alive() {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("the inspector of process %d does not close: %s", s.process.pid, s.process.state())
-		}
-		if c, err = dial(ctx, s.at.address); err != nil {
-			c = s.conn
+	s.end(ctx, s.conn)
+	for s.open() && wait(ctx, firstLook) == nil {
+		if c, err := dial(ctx, s.at.address); err == nil {
+			s.end(ctx, c)
 		}
 	}
+	if s.open() {
+		return fmt.Errorf("the inspector of process %d does not close yet: %s", s.process.pid, s.process.state())
+	}
+	return nil
+}
+
+// CloseLate goes on closing until it is done, the process has ended, or ctx ends.
+func (s *Session) CloseLate(ctx context.Context) {
+	for ctx.Err() == nil && s.Close() != nil {
+		_ = wait(ctx, lastLook)
+	}
+}
+
+// end asks the program to close its inspector. The answer never comes: its
+// connection is what gets closed.
+func (s *Session) end(ctx context.Context, c *conn) {
+	_ = c.call(ctx, "Runtime.evaluate", map[string]any{"expression": ending}, nil)
+	c.close()
+}
+
+// open reports whether the inspector still listens.
+func (s *Session) open() bool {
+	if !s.process.alive() {
+		return false
+	}
+	open, err := s.process.listens(s.at.inode)
+	return err == nil && open
 }
 
 // PID of the process that is looked into.

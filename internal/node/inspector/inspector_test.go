@@ -256,7 +256,7 @@ func TestNativeCodeThatBlocksIsNamedAndTheInspectorThatOpensLateIsClosed(t *test
 			ctx, cancel := context.WithTimeout(context.Background(), 250*time.Millisecond)
 			defer cancel()
 			_, late, err := Open(ctx, p.pid())
-			if !errors.Is(err, ErrNative) || !strings.Contains(err.Error(), "sleep") {
+			if _, ok := errors.AsType[*NativeError](err); !ok || !strings.Contains(err.Error(), "sleep") {
 				t.Fatalf("Open says %v", err)
 			}
 			late(deadline(t))

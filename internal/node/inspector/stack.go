@@ -2,7 +2,6 @@ package inspector
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"strconv"
 	"strings"
@@ -41,7 +40,7 @@ func (s *Session) Stack(ctx context.Context) ([]Frame, error) {
 	}
 	err := s.conn.call(ctx, "Runtime.evaluate", map[string]any{"expression": whereNow, "returnByValue": true}, &answer)
 	if err != nil && ctx.Err() != nil {
-		return nil, errors.Join(ErrNative, err)
+		return nil, &NativeError{State: s.process.state(), Cause: ctx.Err()}
 	}
 	return parseStack(answer.Result.Value), err
 }
