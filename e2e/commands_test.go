@@ -359,7 +359,7 @@ func TestVersionCompletionAndHelp(t *testing.T) {
 		}
 	}
 	help := w.must("help")
-	for _, name := range strings.Fields("run up down start stop restart kill ps inspect logs events scale profile config version completion help") {
+	for _, name := range strings.Fields("run up down start stop restart kill ps inspect logs events scale profile doctor config version completion help") {
 		if !regexp.MustCompile(`(?m)^  ` + name + ` `).MatchString(help) {
 			t.Errorf("help does not name %s", name)
 		}

@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -52,35 +56,26 @@ func (w *world) measured() {
 
 // keepAsking holds n requests in flight until the test ends.
 func keepAsking(t *testing.T, port, path string, n int) {
-	done := make(chan struct{})
-	ended := make(chan struct{}, n)
+	ctx, cancel := context.WithCancel(context.Background())
+	var asking sync.WaitGroup
 	for range n {
-		go func() {
-			defer func() { ended <- struct{}{} }()
-			for {
-				select {
-				case <-done:
-					return
-				default:
-				}
+		asking.Go(func() {
+			for ctx.Err() == nil {
 				conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 				if err != nil {
 					return // bulsa has ended
 				}
+				stop := context.AfterFunc(ctx, func() { conn.Close() })
 				fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path)
-				b := make([]byte, 1024)
-				for err == nil {
-					_, err = conn.Read(b)
-				}
+				io.Copy(io.Discard, conn)
+				stop()
 				conn.Close()
 			}
-		}()
+		})
 	}
 	t.Cleanup(func() {
-		close(done)
-		for range n {
-			<-ended
-		}
+		cancel()
+		asking.Wait()
 	})
 }
 
@@ -134,7 +129,7 @@ func TestDoctorFindsWhatIsIll(t *testing.T) {
 		kind  string
 		says  []string
 	}{
-		"a loop that hangs":  {script(""), "/hang", 1, "loop-blocked", []string{"app.1", "hang (app.js:6)"}},
+		"a loop that hangs":  {script(""), "/hang", 1, "loop-blocked", []string{"app.1", "hang (app.js:5)"}},
 		"a full thread pool": {script(""), "/pool", 16, "pool-saturated", []string{"4 threads", "UV_THREADPOOL_SIZE is not set, so 4"}},
 		"a slow back end":    {script(""), "/wait", 16, "slow-upstream", []string{"requests in flight", "more workers do not help"}},
 		"a busy service": {
@@ -180,5 +175,41 @@ func TestDoctorFindsWhatIsIll(t *testing.T) {
 			}
 			w.finds(c.kind, c.says...)
 		})
+	}
+}
+
+// A block is looked into while it lasts; before the worker is replaced for it, a
+// profile is kept.
+func TestABlockedLoopIsExplained(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	port := freePort(t)
+	w.set("LISTEN", port)
+	w.run("-w", "1", "-p", port, w.write("app.js", hanging)) // a worker of a service with ports is replaced
+	w.measured()
+	w.hangs(port)
+	eventually(t, "an event names the function", func() bool {
+		events := w.must("events")
+		return strings.Contains(events, "blocked") && strings.Contains(events, "in hang (app.js:5)")
+	})
+	var got struct {
+		Blocks []struct {
+			Where, Profile string
+			Stack          []string
+		}
+	}
+	eventually(t, "a profile is kept", func() bool {
+		if err := json.Unmarshal([]byte(w.must("inspect", "app.1")), &got); err != nil {
+			t.Fatal(err)
+		}
+		return len(got.Blocks) > 0 && got.Blocks[len(got.Blocks)-1].Profile != ""
+	})
+	last := got.Blocks[len(got.Blocks)-1]
+	if last.Where != "hang (app.js:5)" || len(last.Stack) == 0 || !strings.Contains(last.Stack[0], "app.js:5:") {
+		t.Errorf("the block is %+v", last)
+	}
+	var profile struct{ Samples []int }
+	if content, err := os.ReadFile(last.Profile); err != nil || json.Unmarshal(content, &profile) != nil || len(profile.Samples) == 0 {
+		t.Errorf("the profile has %d samples, %v", len(profile.Samples), err)
 	}
 }

@@ -26,7 +26,7 @@ const (
 	lastProfile = 300 * time.Millisecond
 	// firstAnswer is how long JavaScript that blocks a loop may take to say where it
 	// is. Some ten milliseconds are enough, unless the machine is full.
-	firstAnswer = 400 * time.Millisecond
+	firstAnswer = time.Second
 )
 
 // blocks finds out what blocks the event loops of workers, and keeps it.

@@ -20,10 +20,10 @@ func TestStacksAreRead(t *testing.T) {
 	}, "\n"))
 	want := []Frame{
 		{Function: "RegExp.test"},
-		{"Object.regex", "/srv/my app (1)/fib.js", 7, 21},
+		{"regex", "/srv/my app (1)/fib.js", 7, 21},
 		{Function: "Promise.all", File: "index 0"},
 		{"Thing", "/srv/a b.mjs", 4, 73},
-		{"Timeout.start", "/srv/node_modules/x/y.js", 4, 73},
+		{"start", "/srv/node_modules/x/y.js", 4, 73},
 		{"", "/srv/app.js", 1, 2},
 		{"process.processTimers", "node:internal/timers", 618, 7},
 	}

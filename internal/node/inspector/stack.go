@@ -9,7 +9,7 @@ import (
 
 // Frame is one call on a stack.
 type Frame struct {
-	Function string `json:"function"` // "fib", "Object.loop", "RegExp.test"; "" for code outside of functions
+	Function string `json:"function"` // "fib", "Server.emit", "RegExp.test"; "" for code outside of functions
 	File     string `json:"file"`     // path, or node:internal/...; "" for what is built into the language
 	Line     int    `json:"line"`     // where it is at this moment, from 1; 0: unknown
 	Column   int    `json:"column"`   // from 1
@@ -67,8 +67,11 @@ func parseCall(call string) Frame {
 	if open := strings.Index(call, " ("); open >= 0 && strings.HasSuffix(call, ")") {
 		f.Function, place = call[:open], call[open+2:len(call)-1]
 	}
-	f.Function = strings.TrimPrefix(strings.TrimPrefix(f.Function, "async "), "new ")
 	f.Function, _, _ = strings.Cut(f.Function, " [as ")
+	// On what a function was called as a method says little where it is no class.
+	for _, prefix := range []string{"async ", "new ", "Object.", "Timeout.", "Immediate."} {
+		f.Function = strings.TrimPrefix(f.Function, prefix)
+	}
 	place, f.Column = cutNumber(place)
 	place, f.Line = cutNumber(place)
 	if place != "<anonymous>" {
