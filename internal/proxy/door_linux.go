@@ -62,7 +62,7 @@ func (l *loop) accept(d *door) bool {
 
 // pauseDoor waits instead of spinning when there are no descriptors left: the
 // kernel keeps the client in the backlog, and would report it again at once.
-// What is idle makes room.
+// What is idle makes room, on all loops.
 func (l *loop) pauseDoor(d *door, errno syscall.Errno) {
 	const longest = time.Second
 	if d.paused {
@@ -71,7 +71,9 @@ func (l *loop) pauseDoor(d *door, errno syscall.Errno) {
 	d.paused, d.pause = true, min(max(2*d.pause, 5*time.Millisecond), longest)
 	l.server.log.warn("cannot accept a client; trying again", "listener", d.id, "error", errno, "pause", d.pause)
 	_ = l.control(unix.EPOLL_CTL_DEL, d.fd, 0, 0)
-	l.shed()
+	for _, each := range l.others {
+		each.post(each.shed)
+	}
 	pause := d.pause
 	l.work(func() {
 		select {

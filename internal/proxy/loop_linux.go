@@ -61,7 +61,7 @@ type loop struct {
 	wheel   wheel
 
 	doors    map[int]*door          // by descriptor
-	others   []*loop                // of the server
+	others   []*loop                // all of the server
 	load     atomic.Int32           // guests
 	waiting  []*guest               // for an endpoint
 	watching map[*balance.Pool]bool // somebody will post when it changes
