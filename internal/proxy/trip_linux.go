@@ -180,8 +180,11 @@ func (l *loop) free(t *trip) {
 	l.recycle(t)
 }
 
+// recycle keeps a trip and its buffers for later: those of long bodies only in the
+// first few, which a busy loop uses over and over.
 func (l *loop) recycle(t *trip) {
 	const most, largest = 256, 16 << 10
+	const fewest, largestOfThose = 16, 2 * readAtOnce
 	if len(l.spare) >= most {
 		return
 	}
@@ -190,7 +193,7 @@ func (l *loop) recycle(t *trip) {
 	chunks, pieces := t.chunks.Trailer, t.pieces.Trailer
 	*t = trip{}
 	t.line, t.tried, t.noted.bytes, t.chunks.Trailer, t.pieces.Trailer = line, tried, noted, chunks, pieces
-	if cap(request) <= largest {
+	if cap(request) <= largest || len(l.spare) < fewest && cap(request) <= largestOfThose {
 		t.request = request
 	}
 	l.spare = append(l.spare, t)
