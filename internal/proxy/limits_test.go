@@ -182,6 +182,20 @@ func TestHTTP2WithPriorKnowledgeIsKnownEvenInPieces(t *testing.T) {
 	}
 }
 
+func TestHTTP2WithPriorKnowledgeIsPassedToAWorkerThatCanTakeIt(t *testing.T) {
+	got := make(chan string, 1)
+	h := open(t, settings(), endpoint("app.1", &raw{take: func(c net.Conn) {
+		defer c.Close()
+		b := make([]byte, len(clientPreface))
+		_, _ = io.ReadFull(c, b)
+		got <- string(b)
+	}}))
+	_, _ = io.WriteString(h.dial(), clientPreface)
+	if s := <-got; s != clientPreface {
+		t.Fatalf("%q", s)
+	}
+}
+
 func TestAWorkerThatSpeaksFirstGetsItsConnectionsUnread(t *testing.T) {
 	h := open(t, settings(), endpoint("app.1", &raw{only: true, take: func(c net.Conn) {
 		_, _ = io.WriteString(c, "220 ready\r\n")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,8 +24,9 @@ func isRawOnly(ep *balance.Endpoint) bool {
 // passRaw decides whether the connection goes to a worker untouched, and if so
 // sees it through; true when nothing is left to do here. Untouched go all
 // connections where a worker takes only whole ones, and TLS on a listener that
-// does not speak it. HTTP/2 with prior knowledge goes to such workers alone: for
-// all others the proxy speaks it itself.
+// does not speak it. HTTP/2 with prior knowledge goes to workers that can be given
+// a connection, because they may be servers of HTTP/2 and nothing tells; for all
+// others, and where Settings.H2C says what they are, the proxy speaks it itself.
 func (c *client) passRaw(route *target) bool {
 	if !c.awaitEndpoint(route) {
 		return c.firstBytes(route.Settings.HeaderTimeout) != nil
@@ -36,12 +38,19 @@ func (c *client) passRaw(route *target) bool {
 	if err := c.firstBytes(route.Settings.HeaderTimeout); err != nil {
 		return true
 	}
-	if anyRawOnly(route.Pool) || beginsTLS(c.raw) {
+	if anyRawOnly(route.Pool) || beginsTLS(c.raw) || beginsHTTP2(c.raw) && !route.Settings.H2C && anyPasser(route.Pool) {
 		_ = c.conn.SetReadDeadline(time.Time{})
 		c.passOn(route)
 		return true
 	}
 	return false
+}
+
+func anyPasser(p *balance.Pool) bool {
+	return slices.ContainsFunc(p.Endpoints(), func(ep *balance.Endpoint) bool {
+		_, ok := ep.Config().Connector.(balance.Passer)
+		return ok
+	})
 }
 
 func anyRawOnly(p *balance.Pool) bool {
