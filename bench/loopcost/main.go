@@ -29,6 +29,7 @@ type side struct {
 	process *measure.Process
 
 	worker, bulsa []float64 // µs for a request, by round
+	failed        int       // requests, of all rounds
 	wakeups       int
 }
 
@@ -74,9 +75,9 @@ func run(bulsa string, rounds int, span, idle time.Duration) error {
 		}
 	}
 	fmt.Printf("%s. %s. Load average at the start %s.\n\n", time.Now().Format("2006-01-02"), measure.Machine(), load)
-	fmt.Println("| event_loop.monitor | µs of workers for a request | µs of bulsa for a request | wake-ups of an idle worker in " + idle.String() + " |\n|---|---|---|---|")
+	fmt.Println("| event_loop.monitor | µs of workers for a request | µs of bulsa for a request | failed requests | wake-ups of an idle worker in " + idle.String() + " |\n|---|---|---|---|---|")
 	for _, s := range sides {
-		fmt.Printf("| %s | %.1f | %.1f | %d |\n", s.monitor, measure.Median(s.worker), measure.Median(s.bulsa), s.wakeups)
+		fmt.Printf("| %s | %.1f | %.1f | %d | %d |\n", s.monitor, measure.Median(s.worker), measure.Median(s.bulsa), s.failed, s.wakeups)
 	}
 	fmt.Printf("\non / off, median (quartiles) of %d pairs of rounds: workers %s, bulsa %s\n", rounds,
 		ratio(sides[0].worker, sides[1].worker), ratio(sides[0].bulsa, sides[1].bulsa))
@@ -122,9 +123,10 @@ func (s *side) load(span time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if failed > 0 || requests == 0 {
-		return fmt.Errorf("monitor %s: %d of %d requests failed", s.monitor, failed, requests)
+	if requests == 0 {
+		return fmt.Errorf("monitor %s: no request was answered", s.monitor)
 	}
+	s.failed += failed
 	perRequest := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(requests) }
 	s.worker = append(s.worker, perRequest(measure.CPUTime(workers)-w))
 	s.bulsa = append(s.bulsa, perRequest(measure.CPUTime(own)-b))
