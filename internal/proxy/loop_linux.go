@@ -23,7 +23,7 @@ const (
 	// be put in front of its body.
 	room = 8 << 10
 	// busyWait is how long a loop waits for events without giving its P back to the
-	// runtime, which is the cheapest way. See docs/adr/0008-event-loops.md.
+	// runtime, which is the cheapest way. See docs/adr/0009-event-loops.md.
 	busyWait = 20 * time.Millisecond
 	// turns is how often one connection is read before the others have their turn.
 	turns = 8
