@@ -38,7 +38,7 @@ func TestPsShowsOneRowPerWorker(t *testing.T) {
 		if len(lines) != 3 {
 			t.Fatalf("%s prints\n%s", alias, strings.Join(lines, "\n"))
 		}
-		if got := strings.Join(strings.Fields(lines[0]), " "); got != "NAME ENGINE PID/ID STATUS RESTARTS REQ/S P99 CPU MEM PORTS" {
+		if got := strings.Join(strings.Fields(lines[0]), " "); got != "NAME ENGINE PID/ID STATUS RESTARTS REQ/S P99 LOOP POOL CPU MEM PORTS" {
 			t.Errorf("%s has the columns %s", alias, got)
 		}
 		if !regexp.MustCompile(`^app\.1 +process +\d+ +Up .* second`).MatchString(lines[1]) {
