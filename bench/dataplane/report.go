@@ -143,6 +143,7 @@ func (s *state) report(now time.Time) string {
 	fmt.Fprintf(&b, "Machine: %s. bulsa's source: %s. Measured by `make bench`.\n\n", measure.Machine(), measure.FirstLine("git", "describe", "--always", "--dirty"))
 	fmt.Fprintf(&b, "%s.\n\n", strings.Join(s.versions(), ", "))
 	b.WriteString(protocol)
+	b.WriteString(s.options.repeated())
 	fmt.Fprintf(&b, "\n## What is promised\n\n%s\n## What was measured\n", s.summary())
 	for _, r := range rows() {
 		if m, ok := s.rows[r.name]; ok {
@@ -157,9 +158,16 @@ second. Requests go over keep-alive connections to four servers that answer at o
 the median over the rounds of bulsa's figure over the peer's of the same round, with the lowest and the highest. CPU is
 user and system time of all processes of the proxy. Every answer's status and length are checked. At a fixed rate
 latency counts from the moment when a request was due. bulsa runs with its defaults, as ` + "`bulsa up`" + ` with external servers; the
-peers' configurations are in bench/dataplane/conf. A run during which others took more than 15 % of a core is repeated,
-at most twice.
+peers' configurations are in bench/dataplane/conf.
 `
+
+// repeated says what became of runs that something else on the machine disturbed.
+func (o options) repeated() string {
+	if o.repeats == 0 {
+		return "No run was repeated, also where others took a part of a core.\n"
+	}
+	return fmt.Sprintf("A run during which others took more than 15 %% of a core is repeated, at most %d times.\n", o.repeats)
+}
 
 func (s *state) versions() []string {
 	all := map[string]string{}
