@@ -45,6 +45,7 @@ var rooms = map[string]room{
 	"certs":             {why: "certificates stand alone; who shows them is the daemon's business"},
 	"api":               {why: "the words on the wire stand alone"},
 	"logs":              {why: "logs stand alone"},
+	"inner":             {may: []string{"api"}, why: "what two bulsas say to each other depends on neither"},
 	"probe":             {may: []string{"spec", "worker", "engine"}, why: "a check is run once; when, is not its business"},
 	"supervisor":        {may: []string{"spec", "worker", "rollout", "balance", "engine", "eventloop", "probe", "node"}, why: "it knows the contract of engines, no engine, and not who shows what it publishes"},
 	"proxy/h1":          {never: append([]string{"time"}, pure...), why: "a parser gets bytes and gives bytes"},

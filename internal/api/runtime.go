@@ -12,9 +12,14 @@ import (
 // knows (sockaddr_un: 108 bytes on Linux, 104 on macOS and the BSDs, with the final NUL).
 const maxSocketPath = 103
 
+// memoryFolder can be written where nothing else can: Docker gives one even to a
+// container whose file system is read-only, or has no folder for temporary files.
+const memoryFolder = "/dev/shm"
+
 // RuntimeRoot is the folder that holds one folder for each running project:
-// $BULSA_RUNTIME_DIR, else $XDG_RUNTIME_DIR/bulsa, else /run/bulsa for root, else
-// bulsa-UID in the folder for temporary files.
+// $BULSA_RUNTIME_DIR, else $XDG_RUNTIME_DIR/bulsa, else /run/bulsa for root and
+// bulsa-UID in the folder for temporary files for others, or in memory where
+// that cannot be written.
 func RuntimeRoot() string {
 	if dir := os.Getenv("BULSA_RUNTIME_DIR"); dir != "" {
 		return dir
@@ -22,10 +27,26 @@ func RuntimeRoot() string {
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
 		return filepath.Join(dir, "bulsa")
 	}
+	own := fmt.Sprintf("bulsa-%d", os.Getuid())
+	first := filepath.Join(os.TempDir(), own)
 	if os.Getuid() == 0 {
-		return "/run/bulsa"
+		first = "/run/bulsa"
 	}
-	return filepath.Join(os.TempDir(), fmt.Sprintf("bulsa-%d", os.Getuid()))
+	if last := filepath.Join(memoryFolder, own); !CanWrite(first) && CanWrite(last) {
+		return last
+	}
+	return first
+}
+
+// CanWrite reports whether a folder can be written, or made.
+func CanWrite(dir string) bool {
+	const write, search = 2, 1 // access(2)
+	for {
+		if _, err := os.Stat(dir); err == nil || filepath.Dir(dir) == dir {
+			return syscall.Access(dir, write|search) == nil
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // RuntimeDir is the folder of one project: its socket, its lock, its token and

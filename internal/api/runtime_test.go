@@ -20,13 +20,23 @@ func TestTheRuntimeFolderFollowsTheEnvironment(t *testing.T) {
 		t.Errorf("with XDG_RUNTIME_DIR: %s", got)
 	}
 	t.Setenv("XDG_RUNTIME_DIR", "")
-	t.Setenv("TMPDIR", "/c")
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
 	got := SocketPath("shop")
 	if os.Getuid() == 0 && got != "/run/bulsa/shop/control.sock" {
 		t.Errorf("for root: %s", got)
 	}
-	if os.Getuid() != 0 && !strings.HasPrefix(got, "/c/bulsa-") {
+	if os.Getuid() != 0 && !strings.HasPrefix(got, temporary+"/bulsa-") {
 		t.Errorf("for a user: %s", got)
+	}
+}
+
+func TestAFolderCanBeWrittenWhereItsNearestExistingParentCan(t *testing.T) {
+	if dir := t.TempDir(); !CanWrite(dir) || !CanWrite(filepath.Join(dir, "a", "b")) {
+		t.Errorf("%s can be written, and so can what is made in it", dir)
+	}
+	if CanWrite(os.DevNull + "/a") {
+		t.Error("nothing can be made in what is no folder")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
 )
 
@@ -88,6 +89,9 @@ func exitCode(err error) int {
 	}
 	if r, ok := errors.AsType[*api.Refused](err); ok && r.Status == 400 {
 		return exitUsage
+	}
+	if f, ok := errors.AsType[*daemon.Failure](err); ok && daemon.Inside().First {
+		return f.Status // whoever runs the container wants to know how its program ended
 	}
 	return exitFailed
 }

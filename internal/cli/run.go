@@ -90,10 +90,13 @@ func (p *program) run(ctx context.Context, o runOptions) error {
 	if err := surroundings(&o); err != nil {
 		return err
 	}
+	inside := daemon.Inside()
+	contained(&o, inside)
 	project, warnings, err := spec.FromRun(o.flags)
 	if err != nil {
 		return err
 	}
+	containerLogs(project, inside)
 	p.warn(append(warnings, spec.Advise(project)...))
 	if project, err = daemon.Prepare(ctx, project, false, p.stderr); err != nil {
 		return err
@@ -121,10 +124,15 @@ func surroundings(o *runOptions) error {
 	if err := folder(&o.flags, dir); err != nil {
 		return err
 	}
-	if o.flags.Workers == "" && (o.flags.Folder != "" || startsNode(o.flags.Args[0])) {
-		o.flags.Workers = "auto"
-	}
 	return nil
+}
+
+// workers is the default of --workers, where nobody outside has said anything.
+func workers(f spec.RunFlags) string {
+	if f.Engine != string(spec.EngineDocker) && (f.Folder != "" || startsNode(f.Args[0])) {
+		return "auto"
+	}
+	return ""
 }
 
 // folder reads the package.json when a folder is to be run.

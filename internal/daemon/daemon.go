@@ -56,6 +56,7 @@ func Guard(args []string) int { return process.Guard(args) }
 // Daemon runs one project.
 type Daemon struct {
 	options    Options
+	inside     Contained
 	started    time.Time
 	logger     *slog.Logger
 	logs       *logs.Store
@@ -132,7 +133,7 @@ func Prepare(ctx context.Context, p spec.Project, rebuild bool, out io.Writer) (
 }
 
 func build(o Options) (*Daemon, error) {
-	d := &Daemon{options: o, started: time.Now(), project: o.Project, down: make(chan struct{})}
+	d := &Daemon{options: o, inside: Inside(), started: time.Now(), project: o.Project, down: make(chan struct{})}
 	stdout := o.Stdout
 	if stdout != nil {
 		stdout = &oneAtATime{out: stdout} // workers' lines and the access log's
@@ -163,11 +164,15 @@ func build(o Options) (*Daemon, error) {
 }
 
 func (d *Daemon) buildEngines() error {
+	guard := []string{"/proc/self/exe", "__guard"}
+	if d.inside.First {
+		guard = nil // the kernel ends all others with the first process
+	}
 	d.ports = &ports{notice: d.notice, services: map[string]spec.Service{}, open: map[string]*socket{}, logs: d.accessLogs, ctx: context.Background()}
 	processes, err := process.New(process.Config{
 		Project: d.options.Project.Name, RuntimeDir: runtimeDir(d.options.Project.Name),
 		Sockets: d.ports, Logs: d.logs, Logger: d.logger, MasterID: newID(), CacheDir: cacheDir(),
-		Guard: []string{"/proc/self/exe", "__guard"},
+		Guard: guard,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot run processes: %w", err)
@@ -187,11 +192,19 @@ func (d *Daemon) buildEngines() error {
 func runtimeDir(project string) string { return filepath.Dir(api.SocketPath(project)) }
 
 // logDir is where workers' output is kept: with the state of the system, for it
-// may be many megabytes, or beside the control socket where that was moved.
+// may be many megabytes, or beside the control socket where that was moved or
+// nothing else can be written.
 func logDir(project string) string {
-	if os.Getenv("BULSA_RUNTIME_DIR") != "" {
-		return filepath.Join(runtimeDir(project), "logs")
+	if os.Getenv("BULSA_RUNTIME_DIR") == "" {
+		if dir := logFolder(project); dir != "" && api.CanWrite(dir) {
+			return dir
+		}
 	}
+	return filepath.Join(runtimeDir(project), "logs")
+}
+
+// logFolder is the system's place for such things; "" where it has none.
+func logFolder(project string) string {
 	if state := os.Getenv("XDG_STATE_HOME"); state != "" {
 		return filepath.Join(state, "bulsa", project)
 	}
@@ -201,7 +214,7 @@ func logDir(project string) string {
 	if home, err := os.UserHomeDir(); err == nil {
 		return filepath.Join(home, ".local", "state", "bulsa", project)
 	}
-	return filepath.Join(runtimeDir(project), "logs")
+	return ""
 }
 
 // newID is a random UUID (RFC 9562, version 4): what Node workers know their
@@ -228,7 +241,7 @@ func (d *Daemon) lostLines(worker, message string) {
 func (d *Daemon) run(ctx context.Context, control net.Listener) error {
 	defer d.logs.Close()
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, d.inside.stopSignals()...)
 	defer signal.Stop(signals)
 
 	serving, stopServing := context.WithCancel(context.Background())
@@ -241,11 +254,14 @@ func (d *Daemon) run(ctx context.Context, control net.Listener) error {
 	}
 	go d.admin.ServeControl(control)
 	go d.sampler.run(serving, d.supervisor)
+	d.passOn(serving)
 	d.announce()
 	go d.watchReady(serving)
 
 	outcome := d.wait(ctx, signals)
-	d.end(signals)
+	if cut := d.end(signals); cut != nil && d.inside.First {
+		outcome = cut
+	}
 	last, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	d.admin.Shutdown(last)
@@ -327,14 +343,14 @@ func completed(st *supervisor.Status) (bool, error) {
 		for _, w := range sv.Workers {
 			final := w.State == worker.Failed && w.Next.IsZero() // no retry will come
 			if final {
-				failure = fmt.Errorf("%s failed: %s", w.Name, w.Cause)
+				failure = failed(w, "failed")
 				continue
 			}
 			if !w.Finished {
 				return false, nil
 			}
 			if w.Exit != nil && (w.Exit.Code != 0 || w.Exit.Signal != "") {
-				failure = fmt.Errorf("%s ended: %s", w.Name, w.Cause)
+				failure = failed(w, "ended")
 			}
 		}
 	}
@@ -342,20 +358,22 @@ func completed(st *supervisor.Status) (bool, error) {
 }
 
 // end stops the project: no new clients, requests in flight answered, workers
-// ended in order. A second signal cuts all of it short.
-func (d *Daemon) end(signals <-chan os.Signal) {
+// ended in order. A second signal cuts all of it short, and is the error then.
+func (d *Daemon) end(signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
+	done, over := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer cancel()
 		select {
-		case <-signals:
+		case s := <-signals:
 			d.console.say("stopping at once")
 			d.supervisor.Hurry()
+			over <- &Failure{Status: 128 + int(s.(syscall.Signal)), what: "stopped at once"}
 		case <-done:
+			over <- nil
 		}
 	}()
-	drain, stop := context.WithTimeout(ctx, drainAtExit)
+	drain, stop := context.WithTimeout(ctx, d.inside.Drain())
 	if err := d.server.Shutdown(drain); err != nil {
 		d.logger.Warn("some requests were cut off", "reason", err)
 	}
@@ -363,6 +381,7 @@ func (d *Daemon) end(signals <-chan os.Signal) {
 	d.supervisor.Shutdown(context.Background())
 	close(done)
 	d.close()
+	return <-over
 }
 
 // close ends engines, loops and listeners; nothing of the project runs afterwards.

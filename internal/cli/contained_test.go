@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"testing"
+
+	"bulsa/internal/daemon"
+	"bulsa/internal/inner"
+	"bulsa/internal/spec"
+)
+
+func TestWhoSaysHowManyWorkersRunInAContainer(t *testing.T) {
+	for _, x := range []struct {
+		flag string
+		in   daemon.Contained
+		want string
+	}{
+		{"", daemon.Contained{First: true}, "auto"},
+		{"2", daemon.Contained{First: true}, "2"},
+		{"", daemon.Contained{Told: inner.Told{Report: "/run/x"}}, "1"},
+		{"2", daemon.Contained{Told: inner.Told{Report: "/run/x"}}, "2"},
+		{"2", daemon.Contained{Told: inner.Told{Report: "/run/x", Workers: "4"}}, "4"},
+	} {
+		o := runOptions{flags: spec.RunFlags{Args: []string{"node", "app.js"}, Workers: x.flag}}
+		contained(&o, x.in)
+		if o.flags.Workers != x.want || o.admin != "off" {
+			t.Errorf("-w %q, told %q: %q workers, admin %q", x.flag, x.in.Workers, o.flags.Workers, o.admin)
+		}
+	}
+	o := runOptions{flags: spec.RunFlags{Args: []string{"node", "app.js"}}}
+	if contained(&o, daemon.Contained{}); o.flags.Workers != "auto" || o.admin != "" || o.flags.StopTimeout != "" {
+		t.Errorf("outside of a container: %+v", o)
+	}
+}
