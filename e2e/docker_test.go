@@ -68,14 +68,12 @@ func quickContainers(w *world, name string, n int, more string) string {
 }
 
 // killRandomContainers does docker kill to n random containers that are ready.
-// It waits until each death is seen: whoever kills what only seems to be alive
-// has none left at some time.
+// It does not wait until a death is seen: at times all four are dead.
 func killRandomContainers(t *testing.T, w *world, docker *client.Client, project string, n int) {
 	t.Helper()
 	control := w.control(project)
 	defer control.CloseIdleConnections()
 	for killed := 0; killed < n; {
-		victim := ""
 		eventually(t, "a container is there to be killed", func() bool {
 			var alive []string
 			for _, r := range workers(t, control) {
@@ -83,15 +81,11 @@ func killRandomContainers(t *testing.T, w *world, docker *client.Client, project
 					alive = append(alive, r.ID)
 				}
 			}
-			if len(alive) < 2 {
+			if len(alive) == 0 {
 				return false
 			}
-			victim = alive[rand.IntN(len(alive))]
-			_, err := docker.ContainerKill(context.Background(), victim, client.ContainerKillOptions{Signal: "SIGKILL"})
+			_, err := docker.ContainerKill(context.Background(), alive[rand.IntN(len(alive))], client.ContainerKillOptions{Signal: "SIGKILL"})
 			return err == nil
-		})
-		eventually(t, "its death is seen", func() bool {
-			return !slices.ContainsFunc(workers(t, control), func(r row) bool { return r.ID == victim && r.State == "ready" })
 		})
 		killed++
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,13 +30,16 @@ const appImage = "bulsa-test/app"
 const appServer = `
 const http = require("http"), fs = require("fs");
 let sick = false;
-http.createServer((q, r) => {
+const server = http.createServer((q, r) => {
   if (q.url == "/sick") sick = true;
+  if (q.url == "/deaf") { server.close(); setInterval(() => {}, 1000); }
   if (q.url == "/eat") { const all = []; for (;;) all.push(Buffer.alloc(8 << 20, 1)); }
   if (q.url == "/note") fs.writeFileSync("/note", "kept");
   if (q.url == "/health" && sick) r.statusCode = 500;
   r.end(fs.existsSync("/note") ? fs.readFileSync("/note") : "fresh");
-}).listen(process.env.PORT, () => console.log("listening"));
+});
+server.listen(process.env.PORT, () => console.log("listening"));
+process.on("SIGHUP", () => server.listen(process.env.PORT));
 process.on("SIGUSR2", () => { console.log("asked by its own signal"); process.exit(0); });
 process.on("SIGTERM", () => process.exit(0));
 `
@@ -145,6 +149,17 @@ func (b bench) awaitFact(id engine.InstanceID, what string, is func(engine.Fact)
 	return found
 }
 
+// count is how many facts of a kind came about an instance.
+func (b bench) count(id engine.InstanceID, kind engine.FactKind) int {
+	n := 0
+	for _, f := range b.Facts(id) {
+		if f.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
 func (b bench) awaitNotice(id engine.InstanceID, part string) {
 	b.t.Helper()
 	b.awaitFact(id, "a notice that says "+part, func(f engine.Fact) bool {
@@ -238,20 +253,47 @@ func TestPausedContainerIsOutOfUse(t *testing.T) {
 	b.awaitNotice(i.ID, "paused")
 	_, err = b.docker.ContainerUnpause(t.Context(), i.Ref, client.ContainerUnpauseOptions{})
 	b.must(err)
-	enginetest.Eventually(t, "it is in use again", func() bool {
-		n := 0
-		for _, f := range b.Facts(i.ID) {
-			if f.Kind == engine.Listening {
-				n++
-			}
-		}
-		return n == 2
-	})
+	enginetest.Eventually(t, "it is in use again", func() bool { return b.count(i.ID, engine.Listening) == 2 })
 	_, err = b.docker.ContainerPause(t.Context(), i.Ref, client.ContainerPauseOptions{})
 	b.must(err)
 	b.awaitNotice(i.ID, "paused")
 	if x := b.Kill(i.ID); x.Signal != "SIGKILL" {
 		t.Errorf("exit of a paused container = %+v", x)
+	}
+}
+
+func TestDeadContainerIsOutOfUseBeforeDockerTells(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	i := b.launch(appService(t))
+	b.Await(i.ID, engine.Listening)
+	d := daemon.Get(t)
+	b.must(d.Freeze())
+	err := syscall.Kill(i.PID, syscall.SIGKILL)
+	enginetest.Eventually(t, "its address is out of use", func() bool {
+		return slices.ContainsFunc(b.Facts(i.ID), func(f engine.Fact) bool { return f.Kind == engine.Closed })
+	})
+	b.must(errors.Join(err, d.Thaw()))
+	if x := b.Await(i.ID, engine.Exited).Exit; x.Signal != "SIGKILL" {
+		t.Errorf("exit = %+v; want what Docker tells", x)
+	}
+}
+
+func TestAddressThatRefusesIsOutOfUseUntilItListens(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	i := b.launch(appService(t))
+	f := b.Await(i.ID, engine.Listening)
+	b.get(f, "/deaf")
+	enginetest.Eventually(t, "its address refuses", func() bool {
+		code, _ := b.get(f, "/")
+		return code == 0
+	})
+	b.Await(i.ID, engine.Closed)
+	b.must(b.Engine.Signal(t.Context(), i.ID, "SIGHUP"))
+	enginetest.Eventually(t, "it is in use again", func() bool { return b.count(i.ID, engine.Listening) == 2 })
+	if code, _ := b.get(f, "/"); code != 200 {
+		t.Errorf("it answers %d", code)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -19,7 +20,10 @@ const silence = 10 * time.Second
 
 // line is one address that is waited for or in use.
 type line struct {
+	target  target
 	address string
+	fixed   bool // the program binds a port of the host
+	relayed bool // Docker's own proxy listens there, whether the app does or not
 	cancel  context.CancelFunc
 	open    bool
 }
@@ -43,11 +47,16 @@ func (r *run) openLines(conn *connection, c container.InspectResponse) {
 			r.closeLine(t.key)
 			r.send(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf("its address changed from %s to %s", known.address, where)})
 		}
-		ctx, cancel := context.WithCancel(r.ctx)
-		l := &line{address: where, cancel: cancel}
-		r.lines[t.key] = l
-		r.engine.work.Go(func() { r.awaitLine(ctx, t, l, c.HostConfig.NetworkMode.IsHost(), conn.loopback) })
+		r.openLine(t, where, c.HostConfig.NetworkMode.IsHost(), conn.loopback)
 	}
+}
+
+// openLine waits for a port beside the caller, who holds r.mu.
+func (r *run) openLine(t target, address string, fixed, relayed bool) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	l := &line{target: t, address: address, fixed: fixed, relayed: relayed, cancel: cancel}
+	r.lines[t.key] = l
+	r.engine.work.Go(func() { r.awaitLine(ctx, l) })
 }
 
 // settle tells once that there is no port to wait for.
@@ -65,10 +74,10 @@ func (r *run) settle() {
 }
 
 // awaitLine tells when the container takes connections at an address.
-func (r *run) awaitLine(ctx context.Context, t target, l *line, fixed, relayed bool) {
+func (r *run) awaitLine(ctx context.Context, l *line) {
 	quiet := time.NewTimer(silence)
 	defer quiet.Stop()
-	c := connector{address: l.address, relayed: relayed}
+	c := &connector{address: l.address, relayed: l.relayed, refused: func() { r.refused(l) }}
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		if c.answers(ctx) {
 			break
@@ -77,7 +86,7 @@ func (r *run) awaitLine(ctx context.Context, t target, l *line, fixed, relayed b
 		case <-ctx.Done():
 			return
 		case <-quiet.C:
-			r.emit(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf("nothing listens at %s yet: does the app listen on port %d, and on 0.0.0.0 instead of 127.0.0.1?", l.address, t.number)})
+			r.emit(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf("nothing listens at %s yet: does the app listen on port %d, and on 0.0.0.0 instead of 127.0.0.1?", l.address, l.target.number)})
 		case <-time.After(pause):
 		}
 	}
@@ -87,34 +96,23 @@ func (r *run) awaitLine(ctx context.Context, t target, l *line, fixed, relayed b
 		return
 	}
 	l.open = true
-	r.send(engine.Fact{Kind: engine.Listening, Port: t.key, Address: l.address, Connector: c, FixedPort: fixed})
-}
-
-// closeLines takes all addresses out of use. r.mu is held.
-func (r *run) closeLines() {
-	for key := range r.lines {
-		r.closeLine(key)
-	}
-}
-
-func (r *run) closeLine(key engine.Port) {
-	l := r.lines[key]
-	delete(r.lines, key)
-	l.cancel()
-	if l.open {
-		r.send(engine.Fact{Kind: engine.Closed, Port: key})
-	}
+	r.send(engine.Fact{Kind: engine.Listening, Port: l.target.key, Address: l.address, Connector: c, FixedPort: l.fixed})
 }
 
 // connector opens connections to an address of a container.
 type connector struct {
 	address string
-	relayed bool // Docker's own proxy listens there, whether the app does or not
+	relayed bool
+	refused func() // told when nobody listens there, or nothing has the address
 }
 
-func (c connector) Connect(ctx context.Context) (net.Conn, error) {
+func (c *connector) Connect(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", c.address)
+	conn, err := d.DialContext(ctx, "tcp", c.address)
+	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) {
+		c.refused()
+	}
+	return conn, err
 }
 
 // relayPatience is how long Docker's proxy may take to find that nobody listens.
@@ -122,7 +120,7 @@ const relayPatience = 100 * time.Millisecond
 
 // answers reports whether the app takes connections. Docker's proxy hangs up at
 // once where it does not.
-func (c connector) answers(ctx context.Context) bool {
+func (c *connector) answers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	conn, err := c.Connect(ctx)

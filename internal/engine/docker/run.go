@@ -28,12 +28,15 @@ type run struct {
 	gone    chan struct{} // closed after the run is over
 	endOnce sync.Once
 
-	mu        sync.Mutex // held while the container is looked at
+	looking sync.Mutex // held while Docker is asked about the container; taken before mu
+
+	mu        sync.Mutex // never held while Docker is asked: requests wait for it
 	seen      engine.Instance
 	container string // id; empty: not created yet
 	started   string // Docker's StartedAt: another one is another run
 	glance    string // of the last look
 	paused    bool
+	dead      bool // its first process has ended, whether Docker knows or not
 	stopping  bool // bulsa asked it to end: the container is removed afterwards
 	sent      int  // signals that bulsa sent and whose events have not come
 	foreign   string
@@ -172,18 +175,21 @@ func (r *run) discard(conn *connection, id string) {
 
 // attach begins to follow the container of the run.
 func (r *run) attach(ctx context.Context, conn *connection, found candidate, since time.Time) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.looking.Lock()
+	defer r.looking.Unlock()
 	c, err := conn.ContainerInspect(ctx, found.id, client.ContainerInspectOptions{})
 	if err != nil {
 		return fmt.Errorf("cannot look at container %s: %w", short(found.id), err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.started = c.Container.State.StartedAt
 	r.seen.Ref, r.seen.PID = short(found.id), r.visiblePID(conn, c.Container.State.Pid)
 	if at, err := time.Parse(time.RFC3339Nano, r.started); err == nil && found.running {
 		r.seen.Started = at
 		since = r.lastLine(at)
 	}
+	r.watchProcess(r.seen.PID)
 	r.output = r.engine.capture(conn, r, found.id, since)
 	if found.running {
 		r.send(engine.Fact{Kind: engine.Notice, Message: "took over container " + short(found.id) + ", which was running"})
@@ -240,12 +246,15 @@ func (r *run) signalled(number string) {
 func (r *run) look(ctx context.Context, conn *connection, exitCode string) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over || r.started == "" {
+	r.looking.Lock()
+	defer r.looking.Unlock()
+	id, follows := r.following()
+	if !follows {
 		return // attach looks by itself
 	}
-	c, err := conn.ContainerInspect(ctx, r.container, client.ContainerInspectOptions{})
+	c, err := conn.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	code, told := strconv.Atoi(exitCode)
 	switch {
 	case errdefs.IsNotFound(err):
@@ -265,6 +274,13 @@ func (r *run) look(ctx context.Context, conn *connection, exitCode string) {
 	}
 }
 
+// following is the container that the run has attached to and is not over with.
+func (r *run) following() (id string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.container, !r.over && r.started != ""
+}
+
 // update compares the container with what was told of it. r.mu is held.
 func (r *run) update(conn *connection, c container.InspectResponse) {
 	if h, checked := healthOf(c.State); checked && !sameHealth(h, r.health) && c.State.Running {
@@ -274,6 +290,7 @@ func (r *run) update(conn *connection, c container.InspectResponse) {
 	switch {
 	case !c.State.Running && !c.State.Restarting:
 		r.ended(exitOf(c.State))
+	case r.dead: // Docker will tell
 	case c.State.Paused:
 		if !r.paused {
 			r.paused = true
