@@ -37,6 +37,10 @@ func (t *trip) flushed() bool { return t.sent == len(t.request) && t.pipe.empty(
 // still give an answer, or else says why not.
 func (l *loop) pushRequest(t *trip) {
 	k := t.link
+	if l.loose.trip == t && l.pushLoose(t) {
+		l.sentSome(t)
+		return
+	}
 	if t.sent < len(t.request) && !t.mute {
 		n, errno := send(k.fd, t.request[t.sent:])
 		if errno != 0 {

@@ -330,7 +330,7 @@ func (l *loop) start(g *guest, e *entrance, data []byte, n int) {
 	case r.Body == h1.ByLength && route.Settings.MaxBody > 0 && r.Length > route.Settings.MaxBody:
 		l.refuseUnread(g, route, tooLarge(route.Settings.MaxBody), r)
 		return
-	case r.Body == h1.ByLength && !g.waited && r.Length > int64(len(data)-n) && r.Length <= defaultMaxHeader:
+	case r.Body == h1.ByLength && !g.waited && r.Length > int64(len(data)-n) && r.Length <= onePiece:
 		g.save(data)
 		if g.state != guestShort {
 			g.state = guestShort
@@ -341,7 +341,10 @@ func (l *loop) start(g *guest, e *entrance, data []byte, n int) {
 	t := l.newTrip(g, route)
 	g.state, g.waited, g.readBy = guestBusy, false, 0
 	used := 0
-	if r.Body != h1.NoBody {
+	switch r.Body {
+	case h1.ByLength:
+		used = l.takeLoose(t, data, n)
+	case h1.ByChunks:
 		var bad *refusal
 		if used, bad = l.takeBody(t, data[n:]); bad != nil {
 			g.save(nil)
@@ -355,6 +358,7 @@ func (l *loop) start(g *guest, e *entrance, data []byte, n int) {
 		l.awaitBody(t)
 	}
 	l.pick(t)
+	l.keepLoose()
 }
 
 // after is the deadline in d from now; none for no d.

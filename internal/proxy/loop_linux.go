@@ -69,6 +69,7 @@ type loop struct {
 	spare    []*trip
 	pipes    []*pipe
 	lastTrip uint64
+	loose    loose      // of the request that is being started
 	request  h1.Request // the one that is being read
 	origin   h1.Origin
 	forward  h1.Forward

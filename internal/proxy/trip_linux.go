@@ -166,6 +166,9 @@ func lastIndex(b []byte, c byte) int {
 // free ends a trip that has no endpoint any more, and counts it.
 func (l *loop) free(t *trip) {
 	g := t.guest
+	if l.loose.trip == t {
+		l.loose = loose{}
+	}
 	l.answered(t)
 	t.route.ended()
 	l.standUp(g)
