@@ -47,7 +47,7 @@ type exchange struct {
 	costly     bool // another attempt may make it run twice: it needs a part of the budget
 	spending   bool // it has got it
 	delayed    bool // it had to wait for it
-	heldAnew   bool // the hold began again with the first failure
+	heldAnew   bool // the hold has begun again
 
 	place    *waiter       // in the line, while every worker is full
 	turn     chan struct{} // it may be worth another look
@@ -343,11 +343,12 @@ func idempotent(method string) bool {
 }
 
 // settle gives back what an attempt took of the budget. From the first that a
-// worker may have seen, further ones cost. Whoever has failed is held anew.
+// worker may have seen, further ones cost. Whoever a worker has died with is held
+// anew, which RetryTimeout bounds; whoever was turned away, once.
 func (x *exchange) settle(r result) {
 	x.refund()
 	x.costly = x.costly || r == unanswered
-	if !x.heldAnew && (r == unanswered || r == unsent) {
+	if r == unanswered || r == unsent && !x.heldAnew {
 		x.heldAnew = true
 		x.until = later(x.until, time.Now().Add(x.route.Settings.Hold))
 	}

@@ -264,6 +264,22 @@ func TestTheHoldEndsWith503(t *testing.T) {
 	}
 }
 
+func TestTheHoldBeginsAgainWhenAWorkerDiesWithTheRequest(t *testing.T) {
+	s := settings()
+	s.Hold = 150 * time.Millisecond
+	h := open(t, s, wire(t, "app.1", func(n int, c net.Conn, br *bufio.Reader) {
+		_, _ = readWhole(br)
+		if n <= 4 {
+			time.Sleep(100 * time.Millisecond) // a part of the hold: together more than twice as long
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+	}))
+	if status, body := h.get("/x"); status != 200 || body != "hello" {
+		t.Fatalf("%d %s", status, body)
+	}
+}
+
 func TestWhenAllTriesFailTheAnswerSaysWhoAndWhy(t *testing.T) {
 	s := settings()
 	s.Hold = 50 * time.Millisecond

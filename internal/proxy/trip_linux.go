@@ -50,7 +50,7 @@ type trip struct {
 	costly     bool // another attempt may make it run twice: it needs a part of the budget
 	spending   bool // it has got it
 	delayed    bool // it had to wait for it
-	heldAnew   bool // the hold began again with the first failure
+	heldAnew   bool // the hold has begun again
 
 	place    *waiter // in the line, while every worker is full
 	queued   bool    // it has been in the line
@@ -402,7 +402,7 @@ func (l *loop) fail(t *trip, r result, reason string) {
 	t.shelf.worker.errors.Add(1)
 	t.ep = nil
 	t.costly = t.costly || r == unanswered
-	if !t.heldAnew && (r == unanswered || r == unsent) {
+	if r == unanswered || r == unsent && !t.heldAnew {
 		t.heldAnew = true
 		t.until = max(t.until, l.in(t.route.Settings.Hold))
 	}
