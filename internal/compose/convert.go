@@ -48,6 +48,9 @@ func (c *converter) convert(model *types.Project, files []string) (spec.Project,
 		return p, err
 	}
 	p.Services = sorted
+	if err := spec.JoinPools(p.Services); err != nil {
+		return p, err
+	}
 	return p, spec.Validate(p)
 }
 

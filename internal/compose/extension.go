@@ -54,6 +54,9 @@ func (c *converter) extension(path string, from types.ServiceConfig, s *spec.Ser
 	if err := decode(path, value, c.extensionKeys(from, s)); err != nil {
 		return err
 	}
+	if err := joins(path, value, from, s); err != nil {
+		return err
+	}
 	if len(s.Servers) > 0 && s.Engine == spec.EngineProcess && !hasKey(value, "engine") {
 		s.Engine = spec.EngineExternal
 	}
@@ -70,6 +73,8 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 	return map[string]setter{
 		"engine":          text(func(t string) error { s.Engine = spec.Engine(t); return nil }),
 		"balance":         text(func(t string) error { s.Balance.Policy = t; return nil }),
+		"pool":            text(func(t string) error { s.Pool = t; return nil }),
+		"weight":          integer(&s.Balance.Weight),
 		"max_fails":       integer(&s.Balance.MaxFails),
 		"fail_timeout":    duration(&s.Balance.FailTimeout),
 		"slow_start":      duration(&s.Balance.SlowStart),

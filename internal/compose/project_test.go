@@ -85,7 +85,7 @@ func TestEveryWordIsUnderstood(t *testing.T) {
 			Jitter: 0.5, Budget: 9, Window: 3 * time.Minute, FailedRetry: 2 * time.Minute, MaxAttempts: 7,
 		},
 		Stop:    spec.Stop{Signal: "SIGINT", Grace: time.Minute, Drain: 5 * time.Second},
-		Balance: spec.Balance{Policy: spec.RoundRobin, MaxFails: 5, MaxConns: 50, FailTimeout: 20 * time.Second, SlowStart: 30 * time.Second, Sticky: "route"},
+		Balance: spec.Balance{Policy: spec.RoundRobin, Weight: 1, MaxFails: 5, MaxConns: 50, FailTimeout: 20 * time.Second, SlowStart: 30 * time.Second, Sticky: "route"},
 		Forward: spec.Forward{
 			HeaderTimeout: time.Second, IdleTimeout: 2 * time.Second, ConnectTimeout: 3 * time.Second, AnswerTimeout: 4 * time.Second,
 			WriteTimeout: 6 * time.Second, RetryTimeout: 7 * time.Second, Hold: 3 * time.Second,
@@ -302,7 +302,7 @@ func TestTheDocumentedExampleIsUnderstood(t *testing.T) {
 	if !reflect.DeepEqual(app.Health, health) {
 		t.Errorf("health %+v, want %+v", app.Health, health)
 	}
-	if want := (spec.Balance{Policy: spec.LeastLatency, MaxFails: 3, FailTimeout: 10 * time.Second, Sticky: "name"}); app.Balance != want {
+	if want := (spec.Balance{Policy: spec.LeastLatency, Weight: 1, MaxFails: 3, FailTimeout: 10 * time.Second, Sticky: "name"}); app.Balance != want {
 		t.Errorf("balance %+v, want %+v", app.Balance, want)
 	}
 	servers := []spec.Server{

@@ -101,8 +101,8 @@ func (h *history) note(st *supervisor.Status, x sample, store *logs.Store, p99 f
 			}
 			used := x.usage[w.PID]
 			now := counters{at: x.at, cpu: used.cpu, log: store.Volume(w.Name)}
-			now.requests = workerStats(x.stats, sv.Name, w.Name).Requests
-			h.add(w, now, used.memory, p99(sv.Name, w.Name))
+			now.requests = workerStats(x.stats, sv.Service.Owner(), w.Name).Requests
+			h.add(w, now, used.memory, p99(sv.Service.Owner(), w.Name))
 		}
 	}
 }

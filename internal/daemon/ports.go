@@ -85,7 +85,8 @@ type socket struct {
 type user struct {
 	service string
 	port    engine.Port
-	target  int // as it is published; 0: none
+	target  int  // as it is published; 0: none
+	joined  bool // it has joined the pool of another one, and no route of its own
 }
 
 // use is how a service is behind the socket.
@@ -145,6 +146,9 @@ func (b *ports) publish(p spec.Project) (retire func(), err error) {
 	wanted := map[string]bool{}
 	var opened []*socket
 	for _, sv := range p.Services {
+		if sv.Pool != "" {
+			continue // they are opened by their owner
+		}
 		for i, port := range sv.Ports {
 			id := publishedID(sv.Name, port)
 			wanted[id] = true
@@ -185,14 +189,27 @@ func (b *ports) assign(p spec.Project) {
 	users := map[string][]user{}
 	for _, sv := range p.Services {
 		b.services[sv.Name] = sv
+	}
+	for _, sv := range p.Services {
 		for i, port := range sv.Ports {
-			id := publishedID(sv.Name, port)
-			users[id] = append(users[id], user{sv.Name, portKey(sv, i), port.Target})
+			id := b.socketID(sv, i)
+			users[id] = append(users[id], user{sv.Name, portKey(sv, i), port.Target, sv.Pool != ""})
 		}
 	}
 	for id, u := range users {
-		b.open[id].users = u
+		owners := slices.DeleteFunc(slices.Clone(u), func(u user) bool { return u.joined })
+		joined := slices.DeleteFunc(u, func(u user) bool { return !u.joined })
+		b.open[id].users = append(owners, joined...)
 	}
+}
+
+// socketID is the id of a service's port, which is another one's where the service
+// has joined its pool. b.mu is held.
+func (b *ports) socketID(sv spec.Service, i int) string {
+	if owner, joined := b.services[sv.Pool]; joined {
+		return publishedID(owner.Name, owner.MainPorts()[i])
+	}
+	return publishedID(sv.Name, sv.Ports[i])
 }
 
 // publishedID is the same for the same public address, whichever service is
@@ -278,6 +295,9 @@ func (b *ports) route() {
 func (b *ports) routes(s *socket) []proxy.Route {
 	var routes []proxy.Route
 	for _, u := range s.users {
+		if u.joined {
+			continue
+		}
 		pool, err := b.supervisor.Pool(u.service, u.port)
 		if err != nil {
 			continue // the service is on its way out
@@ -361,7 +381,7 @@ func (b *ports) publishedFor(sv spec.Service, a engine.Ask) *socket {
 		}
 		return nil
 	}
-	return b.open[publishedID(sv.Name, sv.Ports[i])]
+	return b.open[b.socketID(sv, i)]
 }
 
 // askID is the same for the same wish of all workers of a service.

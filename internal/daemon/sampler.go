@@ -114,7 +114,7 @@ func (s *sampler) p99(service, worker string) time.Duration {
 	return b.AnswerTime.Sub(a.AnswerTime).Quantile(0.99)
 }
 
-// of returns the rates of one worker; ok is false before there are two samples.
+// of returns the rates of one worker, as the owner of its pool counts them; ok is false before there are two samples.
 func (s *sampler) of(service, worker string, pid int) (r rates, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +123,7 @@ func (s *sampler) of(service, worker string, pid int) (r rates, ok bool) {
 	}
 	first, last := s.kept[0], s.kept[len(s.kept)-1]
 	span := last.at.Sub(first.at).Seconds()
-	a, b := first.stats.Services[service].Workers[worker], last.stats.Services[service].Workers[worker]
+	a, b := workerStats(first.stats, service, worker), workerStats(last.stats, service, worker)
 	r.perSecond = float64(b.Requests-a.Requests) / span
 	r.p99 = b.AnswerTime.Sub(a.AnswerTime).Quantile(0.99)
 	r.memory = last.usage[pid].memory

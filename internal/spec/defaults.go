@@ -27,7 +27,7 @@ func NewService(name string) Service {
 		Health:    defaultHealth(),
 		Restart:   defaultRestart(),
 		Stop:      Stop{Signal: "SIGTERM", Grace: 10 * time.Second, Drain: 30 * time.Second},
-		Balance:   Balance{Policy: LeastLatency, MaxFails: 3, FailTimeout: 10 * time.Second},
+		Balance:   Balance{Policy: LeastLatency, Weight: 1, MaxFails: 3, FailTimeout: 10 * time.Second},
 		Forward:   defaultForward(),
 		Limits:    Limits{Header: 16 << 10},
 		Update:    Update{Parallelism: 1, StartFirst: true},

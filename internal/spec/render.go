@@ -47,7 +47,11 @@ func renderService(s Service, d shared) section {
 		"healthcheck": renderHealth(s.Health),
 		"x-bulsa":     renderExtension(s),
 	}
-	if len(s.Ports) > 0 {
+	if s.Pool != "" {
+		if target := s.Ports[0].Target; target != 0 && s.Engine == EngineProcess { // a container renders its own
+			out["expose"] = []string{strconv.Itoa(target)}
+		}
+	} else if len(s.Ports) > 0 {
 		out["ports"] = renderPorts(s.Ports)
 	}
 	if len(s.DependsOn) > 0 {
@@ -172,6 +176,13 @@ func renderExtension(s Service) section {
 		"event_loop": renderEventLoop(s.EventLoop),
 		"restart":    renderRestart(s.Restart),
 	}
+	if s.Balance.Weight != 1 {
+		out["weight"] = s.Balance.Weight
+	}
+	if s.Pool != "" {
+		renderJoined(s, out)
+		return out
+	}
 	if s.Balance.Sticky != "" {
 		out["sticky"] = section{"cookie": escape(s.Balance.Sticky)}
 	}
@@ -236,6 +247,18 @@ func renderTLS(t TLS) section {
 		out["http3"] = true
 	}
 	return out
+}
+
+// renderJoined leaves out what the pool's owner says.
+func renderJoined(s Service, out section) {
+	out["pool"] = s.Pool
+	for _, key := range PoolKeys() {
+		delete(out, key)
+	}
+	out["timeouts"] = section{"drain": s.Stop.Drain.String()}
+	if len(s.Servers) > 0 {
+		out["servers"] = renderServers(s.Servers)
+	}
 }
 
 func renderRoutes(routes []Route) []any {

@@ -52,6 +52,7 @@ type Service struct {
 	Command   Command      `json:"command"`
 	Replicas  int          `json:"replicas"` // workers wanted, at least 0
 	Ports     []Port       `json:"ports,omitempty"`
+	Pool      string       `json:"pool,omitempty"` // another service, whose main ports its workers serve together with that one's; Ports are those then
 	Health    Health       `json:"health"`
 	Restart   Restart      `json:"restart"`
 	Stop      Stop         `json:"stop"`
@@ -139,6 +140,7 @@ type Stop struct {
 // Balance is how requests are spread over the workers.
 type Balance struct {
 	Policy      string        `json:"policy"`           // round_robin | least_conn | ip_hash | least_latency
+	Weight      int           `json:"weight"`           // 1; a worker's share beside those of other services in a pool. A server has its own
 	MaxFails    int           `json:"max_fails"`        // 3 failures within FailTimeout take a worker out; 0: never
 	FailTimeout time.Duration `json:"fail_timeout"`     // 10s: window for MaxFails, and the time out of rotation
 	MaxConns    int           `json:"max_conns"`        // requests at a time for one worker; 0: no limit
@@ -308,7 +310,7 @@ type Release struct {
 // need no restart. The number of replicas is not part of it, nor is what the
 // proxy alone goes by.
 func (s Service) Digest() string {
-	s.Replicas, s.Forward, s.Limits, s.Routes, s.AccessLog, s.TLS = 0, Forward{}, Limits{}, nil, AccessLog{}, TLS{}
+	s.Replicas, s.Forward, s.Limits, s.Routes, s.AccessLog, s.TLS, s.Balance.Weight = 0, Forward{}, Limits{}, nil, AccessLog{}, TLS{}, 0
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // a Service holds nothing that JSON cannot say

@@ -120,7 +120,7 @@ func (v *checker) atLeast1ms(key string, d time.Duration) {
 func (v *checker) engine(s Service) {
 	switch s.Engine {
 	case EngineProcess:
-		v.check("x-bulsa.servers", len(s.Servers) == 0, "a service of processes has no servers of its own", "set engine: external, or remove servers")
+		v.check("x-bulsa.servers", len(s.Servers) == 0, "a service of processes has no servers of its own", "set engine: external, or list them in a service of their own that joins this one's pool: "+s.Name+"")
 		v.check("command", len(s.Command.Args) > 0 && s.Command.Args[0] != "", "service "+s.Name+" has no command", "give a command, or servers under x-bulsa with engine: external")
 		v.noNUL("command", s.Command.Args...)
 		v.noNUL("working_dir", s.Command.Dir)
@@ -166,7 +166,7 @@ func (v *checker) servers(s Service) {
 		v.notNegative(key+".fail_timeout", server.FailTimeout)
 		onlyBackups = onlyBackups && server.Backup
 	}
-	v.check("x-bulsa.servers", !onlyBackups, "every server is a backup", "make at least one server a normal one")
+	v.check("x-bulsa.servers", !onlyBackups || s.Pool != "", "every server is a backup", "make at least one server a normal one")
 }
 
 func (v *checker) port(key string, p Port) {
@@ -224,6 +224,7 @@ func (v *checker) stop(s Stop) {
 
 func (v *checker) balance(b Balance) {
 	v.oneOf("x-bulsa.balance", b.Policy, RoundRobin, LeastConn, IPHash, LeastLatency)
+	v.check("x-bulsa.weight", b.Weight >= 1 && b.Weight <= 1<<16, fmt.Sprintf("weight %d", b.Weight), "give a weight from 1 to 65536")
 	v.check("x-bulsa.max_fails", b.MaxFails >= 0, "max_fails is negative", "0 switches it off")
 	v.notNegative("x-bulsa.fail_timeout", b.FailTimeout)
 	v.check("x-bulsa.max_conns", b.MaxConns >= 0, "max_conns is negative", "0 means no limit")
@@ -337,6 +338,9 @@ func validatePublished(services []Service) error {
 	taken := map[int][]claim{}
 	for i := range services {
 		s := &services[i]
+		if s.Pool != "" {
+			continue // they are another service's
+		}
 		for j, p := range s.Ports {
 			if p.Published == 0 {
 				continue

@@ -280,9 +280,7 @@ func (w *loopWatch) pause(now time.Time) time.Duration {
 }
 
 func (w *loopWatch) await() {
-	w.service.poolsMu.Lock()
-	defer w.service.poolsMu.Unlock()
-	for _, pool := range w.service.pools {
+	for _, pool := range w.service.supervisor.pools.of(w.service.name) {
 		pool.Await(w.bell)
 	}
 }

@@ -48,10 +48,6 @@ type service struct {
 	status     atomic.Pointer[ServiceStatus]
 	replicas   atomic.Int32 // workers wanted, for the loops of the workers
 
-	poolsMu sync.Mutex
-	policy  string // of the pools
-	pools   map[engine.Port]*balance.Pool
-
 	release       *spec.Release // wanted; replaced as a whole, because the workers' loops read it
 	releases      int           // numbers given
 	stopped       bool
@@ -67,15 +63,15 @@ type service struct {
 	sequence      int
 	restarts      map[int]int // of loops that are gone, by slot
 	deaths        map[int]map[string]uint64
-	listed        map[engine.Port][]*balance.Endpoint // what each pool was last given
-	nextBatch     time.Time                           // update_config.delay: no replacement before it
+	listed        map[poolKey][]*balance.Endpoint // what each pool was last given
+	nextBatch     time.Time                       // update_config.delay: no replacement before it
 }
 
 func newService(s *Supervisor, e engine.Engine, first spec.Service) *service {
 	sv := &service{
 		name: first.Name, supervisor: s, engine: e, inbox: newMailbox[serviceMessage](), done: make(chan struct{}),
-		policy: first.Balance.Policy, pools: map[engine.Port]*balance.Pool{}, generation: map[int]int{}, members: map[string]*member{},
-		restarts: map[int]int{}, deaths: map[int]map[string]uint64{}, listed: map[engine.Port][]*balance.Endpoint{},
+		generation: map[int]int{}, members: map[string]*member{},
+		restarts: map[int]int{}, deaths: map[int]map[string]uint64{}, listed: map[poolKey][]*balance.Endpoint{},
 		release: &spec.Release{},
 	}
 	sv.adopt(first)
@@ -86,6 +82,11 @@ func newService(s *Supervisor, e engine.Engine, first spec.Service) *service {
 // adopt makes wanted the desired service: the same digest is a matter of numbers,
 // another one a new release.
 func (s *service) adopt(wanted spec.Service) {
+	if before := s.release.Service.Balance.Weight; before != wanted.Balance.Weight {
+		for _, m := range s.members {
+			m.loop.inbox.put(message{weight: wanted.Balance.Weight})
+		}
+	}
 	digest := wanted.Digest()
 	if s.release.Digest != digest {
 		s.releases++
@@ -248,7 +249,7 @@ func (s *service) startMember(a rollout.Action) {
 		number: a.Number, name: fmt.Sprintf("%s.%d", s.name, a.Number),
 		release: s.release, generation: a.Generation,
 		service: s, engine: s.engine, inbox: newMailbox[message](), done: make(chan struct{}),
-		deaths: map[string]uint64{}, ports: map[engine.Port]port{}, figures: &loopFigures{},
+		deaths: map[string]uint64{}, ports: map[engine.Port]port{}, figures: &loopFigures{}, weight: s.release.Service.Balance.Weight,
 	}
 	spec := s.release.Service
 	w.machine = worker.New(w.key, worker.Config{
@@ -313,54 +314,29 @@ func (s *service) dismissAll() {
 	s.publishPools()
 }
 
-// pool returns the pool of one port; a port that nobody serves yet has an empty one.
-func (s *service) pool(p engine.Port) (*balance.Pool, error) {
-	s.poolsMu.Lock()
-	defer s.poolsMu.Unlock()
-	if pool := s.pools[p]; pool != nil {
-		return pool, nil
-	}
-	pool, err := balance.NewPool(s.policy)
-	if err != nil {
-		return nil, err
-	}
-	s.pools[p] = pool
-	return pool, nil
-}
-
-// newPools makes the service's pools anew under another policy. They fill at the
-// loop's next look; whoever routes to them must ask for them again.
-func (s *service) newPools(policy string) {
-	s.poolsMu.Lock()
-	s.policy, s.pools = policy, map[engine.Port]*balance.Pool{}
-	s.poolsMu.Unlock()
-	s.do(func(x *service) { x.listed = map[engine.Port][]*balance.Endpoint{} })
-}
-
 // publishPools gives each pool the endpoints that are in rotation, by worker number.
 func (s *service) publishPools() {
-	now := map[engine.Port][]*balance.Endpoint{}
+	now := map[poolKey][]*balance.Endpoint{}
 	for _, key := range s.keys() {
 		for p, e := range s.members[key].picture.published {
-			now[p] = append(now[p], e)
+			pool := poolOf(s.release.Service, p)
+			now[pool] = append(now[pool], e)
 		}
 	}
-	for p := range s.listed {
-		if _, ok := now[p]; !ok {
-			now[p] = nil
+	for pool := range s.listed {
+		if _, ok := now[pool]; !ok {
+			now[pool] = nil
 		}
 	}
-	for p, endpoints := range now {
-		if slices.Equal(endpoints, s.listed[p]) {
+	for pool, endpoints := range now {
+		if slices.Equal(endpoints, s.listed[pool]) {
 			continue
 		}
-		pool, err := s.pool(p)
-		if err != nil {
+		if err := s.supervisor.pools.fill(pool, s.release.Service.Balance.Policy, s.name, endpoints); err != nil {
 			s.emit("", "notice", err.Error(), "")
 			continue
 		}
-		pool.Publish(endpoints)
-		s.listed[p] = endpoints
+		s.listed[pool] = endpoints
 	}
 }
 

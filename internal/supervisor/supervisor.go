@@ -29,6 +29,7 @@ type Supervisor struct {
 	started time.Time
 	engines map[spec.Engine]engine.Engine
 	events  *hub
+	pools   pools
 	doctor  eventloop.Diagnoser // nil: nobody finds out what blocks a loop
 
 	mu       sync.Mutex
@@ -44,7 +45,7 @@ type Supervisor struct {
 // New makes a supervisor over engines. Nothing runs before Apply.
 func New(project string, engines map[spec.Engine]engine.Engine) *Supervisor {
 	s := &Supervisor{
-		project: project, started: time.Now(), engines: engines, events: newHub(),
+		project: project, started: time.Now(), engines: engines, events: newHub(), pools: pools{all: map[poolKey]*sharedPool{}},
 		services: map[string]*service{}, changed: make(chan struct{}),
 	}
 	for _, e := range engines {
@@ -136,9 +137,6 @@ func (s *Supervisor) applyService(sv spec.Service) (change string, adopt func())
 		return fmt.Sprintf("%s: started", sv.Name), nil
 	}
 	before := old.status.Load()
-	if before.Service.Balance.Policy != sv.Balance.Policy {
-		old.newPools(sv.Balance.Policy)
-	}
 	return describeChange(before, sv), func() {
 		old.ask(func(x *service) { x.stopped = false; x.adopt(sv) })
 	}
@@ -210,7 +208,8 @@ func (s *Supervisor) Pool(name string, p engine.Port) (*balance.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sv.pool(p)
+	wanted := sv.status.Load().Service
+	return s.pools.get(poolOf(wanted, p), wanted.Balance.Policy)
 }
 
 func (s *Supervisor) find(name string) (*service, error) {

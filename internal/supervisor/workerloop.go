@@ -35,6 +35,7 @@ type message struct {
 	signal     string
 	reply      chan<- error // of signal
 	generation int          // the worker counts as this generation from now on
+	weight     int          // its share of the pool from now on
 }
 
 // workerLoop owns one worker: its machine, its instance and its endpoints. All
@@ -57,6 +58,7 @@ type workerLoop struct {
 	published map[engine.Port]*balance.Endpoint
 	retired   []*balance.Endpoint // of this instance, out of rotation, perhaps still busy
 	asked     string              // signal that a user sent to this instance
+	weight    int                 // its share of the pool
 	replace   string              // why another should take its place
 	unusable  string
 	ended     time.Time
@@ -127,6 +129,8 @@ func (w *workerLoop) receive(m message) {
 		m.reply <- w.send(m.signal)
 	case m.generation != 0:
 		w.generation = m.generation
+	case m.weight != 0:
+		w.weigh(m.weight)
 	default:
 		if m.fact.Kind == worker.Checked {
 			w.checks.add(m.fact.Result)
@@ -425,6 +429,22 @@ func (w *workerLoop) publish() {
 	}
 }
 
+// weigh changes the worker's share: its addresses join the pool anew.
+func (w *workerLoop) weigh(weight int) {
+	w.weight = weight
+	if w.published == nil || len(w.release.Service.Servers) > 0 {
+		return
+	}
+	old := w.published
+	w.published = map[engine.Port]*balance.Endpoint{}
+	w.publish()
+	for _, e := range old {
+		e.Drain()
+		w.retired = append(w.retired, e)
+	}
+	w.report()
+}
+
 // down reports whether the user marked this external server as out of use.
 func (w *workerLoop) down() bool {
 	servers := w.release.Service.Servers
@@ -435,7 +455,7 @@ func (w *workerLoop) endpointConfig(p port) balance.Config {
 	b := w.release.Service.Balance
 	c := balance.Config{
 		Worker: w.name, Instance: string(w.instance.ID), Address: p.address, Connector: p.connector,
-		Weight: 1, MaxConns: b.MaxConns, MaxFails: b.MaxFails, FailTimeout: b.FailTimeout, SlowStart: b.SlowStart, Ready: time.Now(),
+		Weight: w.weight, MaxConns: b.MaxConns, MaxFails: b.MaxFails, FailTimeout: b.FailTimeout, SlowStart: b.SlowStart, Ready: time.Now(),
 	}
 	if servers := w.release.Service.Servers; w.number <= len(servers) {
 		s := servers[w.number-1]

@@ -1,0 +1,107 @@
+package supervisor
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"bulsa/internal/balance"
+	"bulsa/internal/engine"
+	"bulsa/internal/spec"
+)
+
+// poolKey names a pool: a port of the service that owns it.
+type poolKey struct {
+	owner string
+	port  engine.Port
+}
+
+// poolOf is the pool that the endpoints of a service's port belong to.
+func poolOf(s spec.Service, p engine.Port) poolKey {
+	if p == engine.Main {
+		return poolKey{s.Owner(), p}
+	}
+	return poolKey{s.Name, p}
+}
+
+// pools are the pools of all services. One service fills a pool, or several that
+// have joined it.
+type pools struct {
+	mu  sync.Mutex
+	all map[poolKey]*sharedPool
+}
+
+// sharedPool is a pool and what each service has put into it.
+type sharedPool struct {
+	pool   *balance.Pool
+	policy string
+	parts  map[string][]*balance.Endpoint
+}
+
+// get returns a pool of this policy, for whoever routes to it. One that nobody
+// fills yet is empty.
+func (p *pools) get(key poolKey, policy string) (*balance.Pool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.all[key]
+	if old != nil && old.policy == policy {
+		return old.pool, nil
+	}
+	fresh, err := newSharedPool(policy)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		fresh.parts = old.parts
+		fresh.publish()
+	}
+	p.all[key] = fresh
+	return fresh.pool, nil
+}
+
+func newSharedPool(policy string) (*sharedPool, error) {
+	pool, err := balance.NewPool(policy)
+	return &sharedPool{pool: pool, policy: policy, parts: map[string][]*balance.Endpoint{}}, err
+}
+
+// fill replaces what a service has in a pool. The policy is for one that is not
+// there yet: that of another one changes when somebody routes to it.
+func (p *pools) fill(key poolKey, policy, service string, endpoints []*balance.Endpoint) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.all[key]
+	if s == nil {
+		fresh, err := newSharedPool(policy)
+		if err != nil {
+			return err
+		}
+		s, p.all[key] = fresh, fresh
+	}
+	s.parts[service] = endpoints
+	if len(endpoints) == 0 {
+		delete(s.parts, service)
+	}
+	s.publish()
+	return nil
+}
+
+func (s *sharedPool) publish() {
+	var all []*balance.Endpoint
+	for _, service := range slices.Sorted(maps.Keys(s.parts)) {
+		all = append(all, s.parts[service]...)
+	}
+	s.pool.Publish(all)
+}
+
+// of are the pools that a service's endpoints are in.
+func (p *pools) of(service string) []*balance.Pool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var found []*balance.Pool
+	for key, s := range p.all {
+		if key.owner == service || len(s.parts[service]) > 0 {
+			found = append(found, s.pool)
+		}
+	}
+	return found
+}
