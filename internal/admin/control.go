@@ -56,6 +56,7 @@ type Control interface {
 // Metrics is what /metrics says, read at the moment of a scrape.
 type Metrics struct {
 	Workers       []WorkerMetrics
+	Inner         []api.Worker // workers inside of containers
 	Services      []ServiceMetrics
 	AccessLogLost map[string]uint64 // by file
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"bulsa/internal/api"
 )
 
 // metricsHandler serves what Control says at the moment of a scrape, and bulsa's
@@ -45,6 +47,8 @@ type collector struct {
 	queueFull     *prometheus.Desc
 	cut           *prometheus.Desc
 	logLost       *prometheus.Desc
+	innerUp       *prometheus.Desc
+	innerRestarts *prometheus.Desc
 }
 
 func newCollector(control Control, version string) *collector {
@@ -91,6 +95,10 @@ func newCollector(control Control, version string) *collector {
 			"Upgraded connections, such as WebSockets, that a drain or a dying worker ended.", []string{"service"}, nil),
 		logLost: prometheus.NewDesc("bulsa_proxy_access_log_dropped_total",
 			"Lines that the access log could not take in time.", []string{"file"}, nil),
+		innerUp: prometheus.NewDesc("bulsa_inner_worker_up",
+			"Whether a worker inside of a container is ready (1) or not (0), as the bulsa there reports it.", worker, nil),
+		innerRestarts: prometheus.NewDesc("bulsa_inner_worker_restarts_total",
+			"Restarts of a worker inside of a container, since the container's start.", worker, nil),
 	}
 }
 
@@ -99,7 +107,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.buildInfo, c.workerInfo, c.workerUp, c.restarts, c.healthStatus, c.checkDuration,
 		c.checkCPU, c.checks, c.requests, c.duration, c.retries, c.inFlight,
-		c.delayed, c.connections, c.turnedAway, c.queued, c.queueFull, c.cut, c.logLost,
+		c.delayed, c.connections, c.turnedAway, c.queued, c.queueFull, c.cut, c.logLost, c.innerUp, c.innerRestarts,
 	} {
 		out <- d
 	}
@@ -112,6 +120,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	out <- gauge(c.buildInfo, 1)
 	for _, w := range m.Workers {
 		c.collectWorker(out, w)
+	}
+	for _, w := range m.Inner {
+		c.collectInner(out, w)
 	}
 	for _, s := range m.Services {
 		c.collectService(out, s)
@@ -130,9 +141,7 @@ func (c *collector) collectWorker(out chan<- prometheus.Metric, w WorkerMetrics)
 	for _, status := range []string{"none", "starting", "healthy", "unhealthy"} {
 		out <- gauge(c.healthStatus, one(w.Health == status), w.Service, w.Worker, status)
 	}
-	if w.EventLoop != nil {
-		c.eventLoop.collect(out, w)
-	}
+	c.eventLoop.collect(out, w.Service, w.Worker, w.EventLoop)
 	if w.Health == "none" {
 		return
 	}
@@ -142,6 +151,12 @@ func (c *collector) collectWorker(out chan<- prometheus.Metric, w WorkerMetrics)
 	out <- counter(c.checkCPU, w.CheckCPU.Seconds(), w.Service, w.Worker)
 	out <- counter(c.checks, float64(w.ChecksPassed), w.Service, w.Worker, "passed")
 	out <- counter(c.checks, float64(w.ChecksFailed), w.Service, w.Worker, "failed")
+}
+
+func (c *collector) collectInner(out chan<- prometheus.Metric, w api.Worker) {
+	out <- gauge(c.innerUp, one(w.State == "ready"), w.Service, w.Name)
+	out <- counter(c.innerRestarts, float64(w.Restarts), w.Service, w.Name)
+	c.eventLoop.collect(out, w.Service, w.Name, w.EventLoop)
 }
 
 func (c *collector) collectService(out chan<- prometheus.Metric, s ServiceMetrics) {

@@ -85,14 +85,17 @@ func (c eventLoopCollector) describe(out chan<- *prometheus.Desc) {
 	out <- c.gcTotal
 }
 
-func (c eventLoopCollector) collect(out chan<- prometheus.Metric, w WorkerMetrics) {
+func (c eventLoopCollector) collect(out chan<- prometheus.Metric, service, worker string, l *api.EventLoop) {
+	if l == nil {
+		return
+	}
 	for _, g := range c.gauges {
-		if v, known := g.value(w.EventLoop); known {
-			out <- gauge(g.desc, v, w.Service, w.Worker)
+		if v, known := g.value(l); known {
+			out <- gauge(g.desc, v, service, worker)
 		}
 	}
-	for _, p := range w.EventLoop.GarbageCollections {
-		out <- counter(c.gcCount, float64(p.Count), w.Service, w.Worker, p.Kind)
-		out <- counter(c.gcTotal, p.Total, w.Service, w.Worker, p.Kind)
+	for _, p := range l.GarbageCollections {
+		out <- counter(c.gcCount, float64(p.Count), service, worker, p.Kind)
+		out <- counter(c.gcTotal, p.Total, service, worker, p.Kind)
 	}
 }

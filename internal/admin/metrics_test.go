@@ -5,11 +5,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bulsa/internal/api"
 )
 
 func TestMetricsSayWhatTheContractNames(t *testing.T) {
 	f := newFake()
+	p50 := 0.004
 	f.metrics = Metrics{
+		Inner: []api.Worker{{Service: "app", Name: "app.1/2", State: "ready", Restarts: 4, EventLoop: &api.EventLoop{LoopLatencyP50: &p50}}},
 		Workers: []WorkerMetrics{{
 			Service: "app", Worker: "app.1", Engine: "process", State: "ready", Health: "healthy", PID: 77, Release: 2, Up: true,
 			Restarts:  map[string]uint64{"exit": 2, "unhealthy": 1},
@@ -27,7 +31,10 @@ func TestMetricsSayWhatTheContractNames(t *testing.T) {
 	w := httptest.NewRecorder()
 	New(Config{Control: f}).ControlHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	text := w.Body.String()
-	for line := range strings.Lines(`bulsa_worker_info{engine="process",pid="77",release="2",service="app",state="ready",worker="app.1"} 1
+	for line := range strings.Lines(`bulsa_inner_worker_up{service="app",worker="app.1/2"} 1
+bulsa_inner_worker_restarts_total{service="app",worker="app.1/2"} 4
+bulsa_eventloop_loop_latency_p50_seconds{service="app",worker="app.1/2"} 0.004
+bulsa_worker_info{engine="process",pid="77",release="2",service="app",state="ready",worker="app.1"} 1
 bulsa_worker_up{service="app",worker="app.1"} 1
 bulsa_worker_up{service="db",worker="db.1"} 0
 bulsa_worker_restarts_total{cause="exit",service="app",worker="app.1"} 2

@@ -33,6 +33,8 @@ type Worker struct {
 	MemoryBytes       *int64   `json:"memory_bytes,omitempty"` // resident, the whole process group
 
 	EventLoop *EventLoop `json:"event_loop,omitempty"` // of a Node worker that is watched
+
+	Inner []Worker `json:"inner,omitempty"` // workers inside of its container, as the bulsa there reports them: SERVICE.N/M
 }
 
 // Project is what GET /api/v1/project answers.

@@ -44,6 +44,7 @@ func (p *program) ps(ctx context.Context, all bool, format string) error {
 	if format == "json" {
 		return p.printJSON(workers)
 	}
+	workers = withInner(workers)
 	project, err := c.Project(ctx)
 	if err != nil {
 		return err
@@ -55,6 +56,15 @@ func (p *program) ps(ctx context.Context, all bool, format string) error {
 		_, err = fmt.Fprintf(p.stdout, "\nadmin: %s\n", project.Admin)
 	}
 	return err
+}
+
+// withInner puts the workers inside of containers below those.
+func withInner(workers []api.Worker) []api.Worker {
+	var rows []api.Worker
+	for _, w := range workers {
+		rows = append(append(rows, w), w.Inner...)
+	}
+	return rows
 }
 
 // column is one column of `bulsa ps`.

@@ -32,6 +32,17 @@ func TestTheTableFitsTheTerminal(t *testing.T) {
 	}
 }
 
+func TestWorkersInsideStandBelowTheirContainer(t *testing.T) {
+	rows := withInner([]api.Worker{{Name: "app.1", Inner: []api.Worker{{Name: "app.1/1"}, {Name: "app.1/2"}}}, {Name: "app.2"}})
+	var names []string
+	for _, w := range rows {
+		names = append(names, w.Name)
+	}
+	if got := strings.Join(names, " "); got != "app.1 app.1/1 app.1/2 app.2" {
+		t.Errorf("the rows are %s", got)
+	}
+}
+
 func TestATableWithoutWorkersIsItsHead(t *testing.T) {
 	want := "NAME   ENGINE   PID/ID   STATUS   RESTARTS   REQ/S   P99   LOOP   POOL   CPU   MEM   PORTS\n"
 	if got := workerTable(nil, 0); got != want {

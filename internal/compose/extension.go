@@ -273,9 +273,10 @@ func (c *converter) workers(from types.ServiceConfig, s *spec.Service) setter {
 			return spec.At(path, err)
 		}
 		if s.Engine == spec.EngineDocker {
-			if n != 1 {
-				return &spec.Problem{Where: path, What: "workers inside a container are not part of this version", Fix: "set deploy.replicas, the number of containers"}
+			if n < 1 {
+				return &spec.Problem{Where: path, What: "a container without workers inside", Fix: "give 1 or more, or auto; deploy.replicas is the number of containers"}
 			}
+			s.Container.Workers = fmt.Sprint(value)
 			return nil
 		}
 		if from.Scale != nil || from.Deploy != nil && from.Deploy.Replicas != nil {

@@ -84,6 +84,7 @@ func (d *Daemon) worker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus, 
 		out.StartedAt = &started
 	}
 	out.EventLoop = eventLoop(w.Loop)
+	out.Inner = w.Inner.Named(sv.Name, w.Name)
 	if r, ok := d.sampler.of(sv.Service.Owner(), w.Name, w.PID); ok {
 		out.RequestsPerSecond = &r.perSecond
 		if p99 := r.p99.Seconds(); p99 > 0 {

@@ -178,7 +178,8 @@ func (d *Daemon) buildEngines() error {
 		return fmt.Errorf("cannot run processes: %w", err)
 	}
 	d.ports.visitors = processes
-	d.containers = docker.New(docker.Config{Project: d.options.Project.Name, Logs: d.logs, Logger: d.logger})
+	d.containers = docker.New(docker.Config{Project: d.options.Project.Name, Logs: d.logs, Logger: d.logger,
+		ReportDir: filepath.Join(runtimeDir(d.options.Project.Name), "inner")})
 	d.blocks = newBlocks(processes, filepath.Join(logDir(d.options.Project.Name), "profiles"))
 	d.engines = map[spec.Engine]engine.Engine{
 		spec.EngineProcess:  processes,
@@ -255,6 +256,7 @@ func (d *Daemon) run(ctx context.Context, control net.Listener) error {
 	go d.admin.ServeControl(control)
 	go d.sampler.run(serving, d.supervisor)
 	d.passOn(serving)
+	d.reportOutside(serving)
 	d.announce()
 	go d.watchReady(serving)
 

@@ -18,6 +18,7 @@ func (d *Daemon) Metrics() admin.Metrics {
 	for _, sv := range d.supervisor.Status().Services {
 		for _, w := range sv.Workers {
 			m.Workers = append(m.Workers, workerMetrics(sv, w))
+			m.Inner = append(m.Inner, w.Inner.Named(sv.Name, w.Name)...)
 		}
 		s := stats.Services[sv.Name]
 		m.Services = append(m.Services, admin.ServiceMetrics{

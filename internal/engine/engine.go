@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"bulsa/internal/inner"
 	"bulsa/internal/spec"
 )
 
@@ -74,6 +75,9 @@ const (
 	// Checked: the engine checks the instance by itself, and Health is what it
 	// thinks now. It comes before Listening and Settled where there is a check.
 	Checked
+	// Reported: a bulsa inside the instance tells of its workers, in Report; nil:
+	// it has stopped to.
+	Reported
 	// Renewed: Start returned before the instance had its final PID, Ref and
 	// start; Renewed has them.
 	Renewed
@@ -105,6 +109,7 @@ type Fact struct {
 	Exit      Exit   // Exited
 	Health    Health // Checked
 	Renewed   Instance
+	Report    *inner.Report
 	Message   string // Notice, Unusable; Listening: why it counts as such, where nobody saw it
 }
 

@@ -17,6 +17,7 @@ type Container struct {
 	Pull        string            `json:"pull,omitempty"`        // pull_policy: missing | always | never | build
 	Platform    string            `json:"platform,omitempty"`    // os/arch[/variant]
 	Entrypoint  []string          `json:"entrypoint"`            // nil: the image's; Command.Args is the command, nil: the image's
+	Workers     string            `json:"workers,omitempty"`     // that a bulsa inside runs: N, or auto, by its own CPUs; empty: 1, or what its image says
 	StopSignal  string            `json:"stop_signal,omitempty"` // where the file gives one; else the image's
 	Healthcheck Healthcheck       `json:"healthcheck"`           // run by Docker; laid over the image's HEALTHCHECK field by field
 	Labels      map[string]string `json:"labels,omitempty"`      //

@@ -210,6 +210,9 @@ func renderExtension(s Service) section {
 	if len(s.Servers) > 0 {
 		out["servers"] = renderServers(s.Servers)
 	}
+	if s.Container != nil && s.Container.Workers != "" {
+		out["workers"] = s.Container.Workers
+	}
 	return out
 }
 

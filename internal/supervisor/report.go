@@ -55,7 +55,7 @@ func (w *workerLoop) picture() *picture {
 		Address: w.address(), Streak: m.Streak(), Checks: m.Log(),
 		CheckCPU: w.checks.cpu, CheckLast: w.checks.last, ChecksPassed: w.checks.passed, ChecksFailed: w.checks.failed,
 		Deaths: w.deaths, History: w.history[:len(w.history):len(w.history)],
-		Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Finished: m.Finished(),
+		Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Finished: m.Finished(), Inner: w.inner.report,
 		instance: w.instance.ID, inbox: w.inbox, figures: w.figures, endpoints: all,
 	}
 	if s.State == worker.Backoff || s.State == worker.Failed {

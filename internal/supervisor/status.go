@@ -8,6 +8,7 @@ import (
 	"bulsa/internal/balance"
 	"bulsa/internal/engine"
 	"bulsa/internal/eventloop"
+	"bulsa/internal/inner"
 	"bulsa/internal/spec"
 	"bulsa/internal/worker"
 )
@@ -99,6 +100,7 @@ type WorkerStatus struct {
 	Unusable     string             // it runs, but can not serve as configured
 	Warnings     []string           // a check that costs too much, or is slower than its interval
 	Loop         *eventloop.Figures // of its event loop; nil: nothing is known of one
+	Inner        *inner.Report      // of a bulsa inside; nil: there is none, or it has not reported
 
 	instance  engine.InstanceID
 	inbox     *mailbox[message]

@@ -70,7 +70,8 @@ type workerLoop struct {
 	working   sync.WaitGroup    // checks and drain watches
 	sent      *picture
 	current   atomic.Pointer[WorkerStatus] // the last picture, for readers
-	figures   *loopFigures                 // of the instance's event loop; new ones for each instance
+	inner     innerState
+	figures   *loopFigures // of the instance's event loop; new ones for each instance
 }
 
 // checkTotals sums up all health checks of a worker.
@@ -162,6 +163,8 @@ func (w *workerLoop) observe(f engine.Fact) {
 		w.step(worker.Fact{Kind: worker.Listening, Instance: instance, Cause: "it runs"})
 	case engine.Checked:
 		w.checked(f)
+	case engine.Reported:
+		w.told(f.Report)
 	case engine.Renewed:
 		w.instance = f.Renewed
 		w.report()
@@ -370,7 +373,7 @@ func (w *workerLoop) forget() {
 		w.service.supervisor.unroute(w.instance.ID)
 	}
 	w.ports = map[engine.Port]port{}
-	w.figures = &loopFigures{}
+	w.figures, w.inner = &loopFigures{}, innerState{}
 	w.published, w.retired = nil, nil
 	w.asked, w.replace, w.unusable = "", "", ""
 	w.ended = time.Time{}
@@ -427,6 +430,7 @@ func (w *workerLoop) publish() {
 			w.published[name] = balance.NewEndpoint(w.endpointConfig(p))
 		}
 	}
+	w.steer()
 }
 
 // weigh changes the worker's share: its addresses join the pool anew.

@@ -25,6 +25,7 @@ const defaultContext = "default"
 // connection is a client and what is to be known of the engine behind it.
 type connection struct {
 	*client.Client
+	desktop  bool // it runs in a machine of its own
 	loopback bool // its containers' addresses are not reachable from here: their ports are published on loopback instead
 }
 
@@ -115,7 +116,7 @@ func connect(ctx context.Context, host string, loopback bool) (*connection, erro
 	}
 	rootless := slices.ContainsFunc(info.Info.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") })
 	desktop := info.Info.OperatingSystem == "Docker Desktop"
-	return &connection{Client: c, loopback: loopback || rootless || desktop}, nil
+	return &connection{Client: c, desktop: desktop, loopback: loopback || rootless || desktop}, nil
 }
 
 // unreachable is errAway with what to do.

@@ -32,11 +32,12 @@ var errClosed = errors.New("bulsa is closing: no worker is started any more")
 
 // Config is what an engine needs to know.
 type Config struct {
-	Project  string
-	Logs     *logs.Store // nil: output is left to Docker
-	Logger   *slog.Logger
-	Host     string // where Docker is, as in DOCKER_HOST; empty: as docker's own client finds it
-	Loopback bool   // reach containers by ports published on loopback, as with a rootless engine
+	Project   string
+	Logs      *logs.Store // nil: output is left to Docker
+	Logger    *slog.Logger
+	Host      string // where Docker is, as in DOCKER_HOST; empty: as docker's own client finds it
+	Loopback  bool   // reach containers by ports published on loopback, as with a rootless engine
+	ReportDir string // of bulsa's own, below one that nobody else can enter: where containers' reports come; empty: none are heard
 }
 
 // Engine runs containers. Make one with New. It does not talk to Docker before
@@ -56,8 +57,9 @@ type Engine struct {
 	back    chan struct{} // closed when it is there again; nil: it is not away
 	watched bool
 	runs    map[engine.InstanceID]*run
-	holders map[string]*run // by container
-	doomed  map[string]bool // containers on their way out: nobody takes them over
+	holders map[string]*run   // by container
+	doomed  map[string]bool   // containers on their way out: nobody takes them over
+	folders map[string]string // where containers report, by container
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -67,7 +69,7 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: c, facts: engine.NewStream(), runs: map[engine.InstanceID]*run{}, holders: map[string]*run{}, doomed: map[string]bool{}}
+	e := &Engine{cfg: c, facts: engine.NewStream(), runs: map[engine.InstanceID]*run{}, holders: map[string]*run{}, doomed: map[string]bool{}, folders: map[string]string{}}
 	e.ctx, e.end = context.WithCancel(context.Background())
 	return e
 }
@@ -209,6 +211,9 @@ func (e *Engine) Close() error {
 	if conn != nil {
 		conn.Close()
 	}
+	if err == nil {
+		err = e.dropFolders()
+	}
 	return err
 }
 
@@ -246,6 +251,7 @@ func (e *Engine) remove(ctx context.Context, conn *connection, id string) {
 	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) { // a conflict: its removal is under way
 		e.cfg.Logger.Warn("cannot remove a container", "id", short(id), "reason", err)
 	}
+	e.dropFolder(id)
 	e.mu.Lock()
 	delete(e.doomed, id)
 	e.mu.Unlock()

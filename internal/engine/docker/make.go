@@ -29,6 +29,9 @@ func (r *run) create(ctx context.Context, conn *connection) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := r.offerReports(ctx, conn, &options); err != nil {
+		return "", err
+	}
 	if s.Container.Healthcheck.StartInterval != 0 && (options.Config.Healthcheck == nil || options.Config.Healthcheck.StartInterval == 0) {
 		r.emit(engine.Fact{Kind: engine.Notice, Message: "healthcheck.start_interval has no effect: this Docker is older than 25"})
 	}
@@ -36,6 +39,10 @@ func (r *run) create(ctx context.Context, conn *connection) (string, error) {
 		options.Config.Image = s.Container.Image // docker ps shows what a container was created from
 	}
 	id, err := createNamed(ctx, conn, options, b.name())
+	if err != nil && withoutReports(&options, err) {
+		r.emit(engine.Fact{Kind: engine.Notice, Message: "the engine does not see this machine's folders: a bulsa inside cannot report"})
+		id, err = createNamed(ctx, conn, options, b.name())
+	}
 	if err != nil {
 		return "", explainCreate(s, err)
 	}

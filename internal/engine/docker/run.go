@@ -138,7 +138,10 @@ func (r *run) takeOver(ctx context.Context, conn *connection) (candidate, error)
 		}
 	}
 	for _, c := range list.Items {
-		if c.ID != best.id && r.engine.claim(c.ID) {
+		r.engine.keepFolder(c.ID, c.Labels)
+		if c.ID == best.id {
+			r.engine.remakeFolder(c.Labels)
+		} else if r.engine.claim(c.ID) {
 			r.engine.work.Go(func() { r.engine.retire(conn, c.ID) })
 		}
 	}
@@ -190,6 +193,8 @@ func (r *run) attach(ctx context.Context, conn *connection, found candidate, sin
 		since = r.lastLine(at)
 	}
 	r.watchProcess(r.seen.PID)
+	r.engine.keepFolder(found.id, c.Container.Config.Labels)
+	r.listen(c.Container)
 	r.output = r.engine.capture(conn, r, found.id, since)
 	if found.running {
 		r.send(engine.Fact{Kind: engine.Notice, Message: "took over container " + short(found.id) + ", which was running"})
