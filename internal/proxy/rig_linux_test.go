@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,8 +22,10 @@ type rig struct {
 	t      testing.TB
 	loop   *loop
 	ep     *balance.Endpoint
-	client int   // -1: closed
-	worker []int // the connections that the loop has opened, the last one last
+	client int // -1: closed
+
+	mu     sync.Mutex // a guest that was handed over connects on a goroutine
+	worker []int      // the connections that were opened, the last one last
 }
 
 // Connect implements balance.Connector.
@@ -36,6 +39,8 @@ func (r *rig) Connect(context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.worker = append(r.worker, fd)
 	return ours, nil
 }
@@ -111,6 +116,8 @@ func (r *rig) heard(fd int) (text string, ended bool) {
 
 // last is the worker's end of the connection that was opened last; -1: none.
 func (r *rig) last() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.worker) == 0 {
 		return -1
 	}
@@ -126,10 +133,12 @@ func (r *rig) hangUp() {
 }
 
 func (r *rig) workerEnds() {
+	r.mu.Lock()
 	for _, fd := range r.worker {
 		_ = unix.Close(fd)
 	}
 	r.worker = nil
+	r.mu.Unlock()
 	r.settle()
 }
 
@@ -144,6 +153,12 @@ func (r *rig) mustBeClean() {
 			r.t.Errorf("descriptor %d is still served: %+v", fd, s.owner)
 		}
 	}
+	r.mustComeToNothing("clients on goroutines", func() int64 {
+		r.workerEnds() // also those that were opened just now
+		l.server.mu.Lock()
+		defer l.server.mu.Unlock()
+		return int64(len(l.server.clients))
+	})
 	r.mustComeToNothing("requests under way", l.server.stats.service("app").inFlight.Load)
 	r.mustComeToNothing("requests at the worker", func() int64 { return int64(r.ep.InFlight()) })
 	r.mustComeToNothing("clients", l.server.stats.service("app").openClients.Load)
