@@ -45,8 +45,9 @@ type Project struct {
 	PID       int       `json:"pid"`
 	Version   string    `json:"version"`
 	StartedAt time.Time `json:"started_at"`
-	Admin     string    `json:"admin"` // http://127.0.0.1:9900, or "" when off
-	Ready     bool      `json:"ready"` // every wanted worker is ready
+	Admin     string    `json:"admin"`          // http://127.0.0.1:9900, or "" when off
+	Ready     bool      `json:"ready"`          // every wanted worker is ready
+	Away      string    `json:"away,omitempty"` // why the engine that workers run on cannot be reached
 	Services  []Service `json:"services"`
 }
 

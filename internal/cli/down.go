@@ -17,8 +17,15 @@ func (p *program) downCommand() *cobra.Command {
 				return err
 			}
 			defer c.Close()
+			before, err := c.Project(cmd.Context())
+			if err != nil {
+				return err
+			}
 			if err := c.Down(cmd.Context()); err != nil {
 				return err
+			}
+			if before.Away != "" {
+				return fmt.Errorf("%s is stopped, but its containers may still run: %s; the next bulsa up takes them over", c.Name(), before.Away)
 			}
 			_, err = fmt.Fprintf(p.stdout, "%s: stopped\n", c.Name())
 			return err

@@ -52,6 +52,9 @@ func (p *program) ps(ctx context.Context, all bool, format string) error {
 	if _, err := fmt.Fprint(p.stdout, workerTable(workers, terminalWidth(p.stdout))); err != nil {
 		return err
 	}
+	if project.Away != "" {
+		fmt.Fprintf(p.stderr, "warning: %s; its containers stay in rotation\n", project.Away)
+	}
 	if project.Admin != "" {
 		_, err = fmt.Fprintf(p.stdout, "\nadmin: %s\n", project.Admin)
 	}

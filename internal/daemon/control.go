@@ -28,6 +28,9 @@ func (d *Daemon) Project() api.Project {
 		Name: project.Name, Dir: project.Dir, Files: project.Files, PID: os.Getpid(), Version: d.options.Version,
 		StartedAt: d.started, Admin: d.adminURL, Ready: ready(st), Services: []api.Service{},
 	}
+	if err := d.containers.Away(); err != nil {
+		p.Away = err.Error()
+	}
 	for _, sv := range st.Services {
 		p.Services = append(p.Services, d.service(sv))
 	}
@@ -79,6 +82,9 @@ func (d *Daemon) worker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus, 
 		State: w.State.String(), Health: w.Health, Restarts: w.Restarts, Address: w.Address, Release: w.Release,
 		Cause: w.Cause, Ports: ports, InFlight: w.InFlight, Status: statusText(w),
 	}
+	if w.Halted != "" {
+		out.Cause = w.Halted
+	}
 	if !w.Started.IsZero() {
 		started := w.Started
 		out.StartedAt = &started
@@ -115,7 +121,12 @@ func statusText(w supervisor.WorkerStatus) string {
 	if w.State == worker.Pending && w.Exit == nil {
 		return api.StatusText(w.State.String(), w.Health, 0, 0) // it never ran
 	}
-	return api.StatusText(w.State.String(), w.Health, code, time.Since(since))
+	text := api.StatusText(w.State.String(), w.Health, code, time.Since(since))
+	if w.Halted != "" {
+		text, _, _ = strings.Cut(text, " (")
+		text += " (Paused)" // Docker's word
+	}
+	return text
 }
 
 // exitCode is the status that a shell or Docker would show: 128 and the signal

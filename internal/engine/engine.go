@@ -81,6 +81,10 @@ const (
 	// Renewed: Start returned before the instance had its final PID, Ref and
 	// start; Renewed has them.
 	Renewed
+	// Halted: the instance stands still because somebody has stopped it there, as
+	// with docker pause. Message says so; it is empty when it goes on. Closed and
+	// Listening tell what that means for requests.
+	Halted
 )
 
 // Health is an engine's own opinion of an instance, in Docker's words.
@@ -110,7 +114,7 @@ type Fact struct {
 	Health    Health // Checked
 	Renewed   Instance
 	Report    *inner.Report
-	Message   string // Notice, Unusable; Listening: why it counts as such, where nobody saw it
+	Message   string // Notice, Unusable, Halted; Listening: why it counts as such, where nobody saw it
 }
 
 // Command is run inside a worker's surroundings: its environment, user and folder.

@@ -38,7 +38,7 @@ func (w *workerLoop) report() {
 func (p *picture) differs(old *picture) bool {
 	a, b := &p.status, &old.status
 	return a.State != b.State || a.Cause != b.Cause || a.Health != b.Health || a.PID != b.PID || a.Restarts != b.Restarts ||
-		a.Unusable != b.Unusable || p.replace != old.replace || p.finished != old.finished || !maps.Equal(p.published, old.published)
+		a.Unusable != b.Unusable || a.Halted != b.Halted || p.replace != old.replace || p.finished != old.finished || !maps.Equal(p.published, old.published)
 }
 
 func (w *workerLoop) picture() *picture {
@@ -55,7 +55,7 @@ func (w *workerLoop) picture() *picture {
 		Address: w.address(), Streak: m.Streak(), Checks: m.Log(),
 		CheckCPU: w.checks.cpu, CheckLast: w.checks.last, ChecksPassed: w.checks.passed, ChecksFailed: w.checks.failed,
 		Deaths: w.deaths, History: w.history[:len(w.history):len(w.history)],
-		Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Finished: m.Finished(), Inner: w.inner.report,
+		Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Halted: w.halted, Finished: m.Finished(), Inner: w.inner.report,
 		instance: w.instance.ID, inbox: w.inbox, figures: w.figures, endpoints: all,
 	}
 	if s.State == worker.Backoff || s.State == worker.Failed {

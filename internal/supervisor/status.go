@@ -98,6 +98,7 @@ type WorkerStatus struct {
 	History      []Change           // the last changes of state, oldest first
 	Finished     bool               // ended, and the restart policy wants no more of it
 	Unusable     string             // it runs, but can not serve as configured
+	Halted       string             // it runs, but somebody has made it stand still
 	Warnings     []string           // a check that costs too much, or is slower than its interval
 	Loop         *eventloop.Figures // of its event loop; nil: nothing is known of one
 	Inner        *inner.Report      // of a bulsa inside; nil: there is none, or it has not reported

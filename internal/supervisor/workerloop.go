@@ -61,6 +61,7 @@ type workerLoop struct {
 	weight    int                 // its share of the pool
 	replace   string              // why another should take its place
 	unusable  string
+	halted    string // why the instance stands still
 	ended     time.Time
 	history   []Change
 	checks    checkTotals
@@ -172,6 +173,9 @@ func (w *workerLoop) observe(f engine.Fact) {
 		w.closed(f.Port)
 	case engine.Notice:
 		w.service.emit(w.name, "notice", f.Message, "")
+	case engine.Halted:
+		w.halted = f.Message
+		w.report()
 	case engine.Unusable:
 		w.unusable = f.Message
 		w.service.emit(w.name, "unusable", f.Message, "")
@@ -375,7 +379,7 @@ func (w *workerLoop) forget() {
 	w.ports = map[engine.Port]port{}
 	w.figures, w.inner = &loopFigures{}, innerState{}
 	w.published, w.retired = nil, nil
-	w.asked, w.replace, w.unusable = "", "", ""
+	w.asked, w.replace, w.unusable, w.halted = "", "", "", ""
 	w.ended = time.Time{}
 }
 

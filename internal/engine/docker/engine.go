@@ -59,6 +59,7 @@ type Engine struct {
 	runs    map[engine.InstanceID]*run
 	holders map[string]*run   // by container
 	doomed  map[string]bool   // containers on their way out: nobody takes them over
+	left    []string          // of those, the ones that wait for the engine to be back
 	folders map[string]string // where containers report, by container
 }
 
@@ -183,6 +184,13 @@ func wanted(p spec.Project, labels map[string]string) bool {
 	})
 }
 
+// Away is why the engine cannot be reached; nil while it can, as far as is known.
+func (e *Engine) Away() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lost
+}
+
 // Close kills what still runs, waits for it, and removes the project's
 // containers and networks.
 func (e *Engine) Close() error {
@@ -235,7 +243,7 @@ func (e *Engine) clear(conn *connection) error {
 	defer cancel()
 	list, err := conn.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: ofProject(e.cfg.Project)})
 	if err != nil {
-		return fmt.Errorf("cannot list the project's containers: %w", err)
+		return fmt.Errorf("the project's containers may still run (docker ps --filter label=%s=%s lists them): %w", labelProject, e.cfg.Project, plain(err))
 	}
 	var removing sync.WaitGroup
 	for _, c := range list.Items {

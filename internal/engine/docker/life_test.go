@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"bulsa/internal/dockertest"
@@ -251,6 +252,9 @@ func TestPausedContainerIsOutOfUse(t *testing.T) {
 	b.must(err)
 	b.Await(i.ID, engine.Closed)
 	b.awaitNotice(i.ID, "paused")
+	if f := b.Await(i.ID, engine.Halted); !strings.Contains(f.Message, "paused") {
+		t.Errorf("fact = %+v; want why it stands still", f)
+	}
 	_, err = b.docker.ContainerUnpause(t.Context(), i.Ref, client.ContainerUnpauseOptions{})
 	b.must(err)
 	enginetest.Eventually(t, "it is in use again", func() bool { return b.count(i.ID, engine.Listening) == 2 })
@@ -529,22 +533,32 @@ func TestEngineThatWentAwayEndsNothing(t *testing.T) {
 	b := benchOf(t, d, e, store)
 	i := b.launch(appService(t))
 	f := b.Await(i.ID, engine.Listening)
+	s := appService(t)
+	s.Name = "unwanted"
+	unwanted := b.launch(s)
 
 	b.must(d.Stop())
 	b.awaitNotice(i.ID, "cannot reach the Docker engine")
 	if code, _ := b.get(f, "/"); code != 200 {
 		t.Errorf("the container answers %d while dockerd is away", code)
 	}
-	s := appService(t)
 	s.Name = "late"
 	late := b.launch(s) // no error: the start waits
 	b.awaitNotice(late.ID, "the start waits for it")
 	if err := b.Engine.Stop(t.Context(), i.ID); err == nil || errors.Is(err, engine.ErrNoInstance) {
 		t.Errorf("Stop = %v; want that the engine is away", err)
 	}
+	b.must(b.Engine.Kill(t.Context(), unwanted.ID))
+	if x := b.Await(unwanted.ID, engine.Exited).Exit; !strings.Contains(x.Cause, "may still run: cannot reach the Docker engine") {
+		t.Errorf("exit = %+v; want that nobody could kill it", x)
+	}
 
 	b.must(d.Start())
 	b.awaitNotice(i.ID, "is back")
+	enginetest.Eventually(t, "what could not be killed is removed", func() bool {
+		_, err := b.docker.ContainerInspect(t.Context(), unwanted.Ref, client.ContainerInspectOptions{})
+		return errdefs.IsNotFound(err)
+	})
 	if renewed := b.Await(late.ID, engine.Renewed); renewed.Renewed.Ref == "" {
 		t.Errorf("fact = %+v; want the container", renewed)
 	}

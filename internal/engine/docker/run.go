@@ -300,11 +300,13 @@ func (r *run) update(conn *connection, c container.InspectResponse) {
 		if !r.paused {
 			r.paused = true
 			r.closeLines()
+			r.send(engine.Fact{Kind: engine.Halted, Message: "its container is paused: it takes no requests until docker unpause"})
 			r.send(engine.Fact{Kind: engine.Notice, Message: "its container is paused: it takes no requests until docker unpause"})
 		}
 	default:
 		if r.paused {
 			r.paused = false
+			r.send(engine.Fact{Kind: engine.Halted})
 			r.send(engine.Fact{Kind: engine.Notice, Message: "its container goes on"})
 		}
 		r.openLines(conn, c)
@@ -348,6 +350,10 @@ func (r *run) finishOver(x engine.Exit) {
 	conn := e.conn
 	if remove {
 		e.doomed[id] = true
+	}
+	if remove && e.lost != nil {
+		e.left = append(e.left, id)
+		remove = false
 	}
 	e.mu.Unlock()
 	e.forget(r)

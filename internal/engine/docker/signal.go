@@ -92,12 +92,24 @@ func (r *run) abandon() bool {
 	return true
 }
 
+// giveUp ends a run whose container cannot be killed because the engine is away.
+// It is removed when the engine is back, by this bulsa or the next.
+func (r *run) giveUp(id string, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended(engine.Exit{Code: -1, Cause: fmt.Sprintf("its container %s may still run: %v", short(id), why)})
+}
+
 // kill sends SIGKILL beside the caller: Docker answers when the container is dead.
 func (r *run) kill() error {
 	if r.abandon() {
 		return nil
 	}
 	conn, id, err := r.reach(r.ctx)
+	if isAway(err) {
+		r.giveUp(id, err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -133,8 +133,13 @@ func (e *Engine) returned() {
 		close(e.back)
 		e.back = nil
 	}
-	runs := e.all()
+	runs, left := e.all(), e.left
+	e.left = nil
+	conn := e.conn
 	e.mu.Unlock()
+	for _, id := range left {
+		e.work.Go(func() { e.retire(conn, id) })
+	}
 	if was != nil {
 		e.tell(runs, "the Docker engine is back")
 	}
