@@ -3,7 +3,7 @@ GO      ?= go
 EXAMPLE := examples/zombie-server
 PORT    ?= 3333
 
-.PHONY: build run run-docker test e2e bench bench-mixed lab check lint clean
+.PHONY: build run run-docker run-docker-bulsa test e2e bench bench-mixed lab check lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bulsa ./cmd/bulsa
@@ -14,6 +14,12 @@ run: build $(EXAMPLE)/node_modules
 run-docker: build $(EXAMPLE)/node_modules
 	$(EXAMPLE)/base-image.sh
 	./bulsa -f $(EXAMPLE)/compose.docker.yaml up --build
+
+# The same with bulsa as the containers' first process.
+run-docker-bulsa: build $(EXAMPLE)/node_modules
+	$(EXAMPLE)/base-image.sh
+	cp bulsa $(EXAMPLE)/bulsa
+	./bulsa -f $(EXAMPLE)/compose.2.2.2.yaml up --build
 
 test:
 	scripts/test-deps.sh
