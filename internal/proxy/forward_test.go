@@ -13,6 +13,8 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -435,8 +437,9 @@ func TestManyAnswersOfManyShapes(t *testing.T) {
 }
 
 // Long bodies take other ways through the proxy than short ones, and other ones
-// again while a side is slow.
+// again while a side is slow. Signals cut its system calls short.
 func TestLongBodiesPassUnchanged(t *testing.T) {
+	defer signals()()
 	const size = 5<<20 + 12345
 	body := make([]byte, size)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -467,6 +470,51 @@ func TestLongBodiesPassUnchanged(t *testing.T) {
 				t.Fatalf("%s: %d, %d bytes of %d came back, %v", method, resp.StatusCode, len(got), size, err)
 			}
 		}
+	}
+}
+
+// signals sends the process many that the runtime ignores, until it is told to stop.
+func signals() (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Microsecond):
+				_ = syscall.Kill(syscall.Getpid(), syscall.SIGURG)
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+func TestAConnectionIsUsedAgainAfterALongAnswer(t *testing.T) {
+	body := make([]byte, 1<<20)
+	var opened atomic.Int32
+	worker := wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+		opened.Add(1)
+		for {
+			if _, err := http.ReadRequest(br); err != nil {
+				return
+			}
+			_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body))
+			_, _ = c.Write(body)
+		}
+	})
+	h := open(t, settings(), worker)
+	client := browser()
+	for range 5 {
+		resp, err := client.Get(h.url("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := all(t, resp); len(got) != len(body) {
+			t.Fatalf("%d bytes", len(got))
+		}
+	}
+	if n := opened.Load(); n != 1 {
+		t.Fatalf("%d connections for 5 requests, one after another", n)
 	}
 }
 

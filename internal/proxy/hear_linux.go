@@ -259,7 +259,7 @@ func lastChunk() []byte { return h1.AppendLastChunk(nil, nil) }
 func (l *loop) finish(t *trip) {
 	g, k := t.guest, t.link
 	k.trip, t.link = nil, nil
-	if t.recycle && t.complete && t.flushed() && !t.mute && !k.ready {
+	if t.recycle && t.complete && t.flushed() && !t.mute && k.quiet() {
 		t.shelf.put(l, k)
 	} else {
 		l.close(&k.sock)

@@ -70,18 +70,26 @@ func (p *pipe) fill(s *sock, most int64) (int, syscall.Errno) {
 	return n, errno
 }
 
-// drain gives what it holds to a socket. more: more will follow soon.
-func (p *pipe) drain(fd int, more bool) (int, syscall.Errno) {
+// drain gives what it holds to a socket, until that is full: a splice that a signal
+// has cut short (the runtime sends many) takes only a part, and a socket that was
+// never full would not tell when it can take the rest. more: more will follow soon.
+func (p *pipe) drain(fd int, more bool) (drained int, _ syscall.Errno) {
 	flags := 0
 	if more {
 		flags = unix.SPLICE_F_MORE
 	}
-	n, errno := splice(p.r, fd, p.held, flags)
-	if errno == unix.EAGAIN {
-		return 0, 0
+	for p.held > 0 {
+		n, errno := splice(p.r, fd, p.held, flags)
+		switch {
+		case errno == unix.EAGAIN:
+			return drained, 0
+		case errno != 0:
+			return drained, errno
+		}
+		p.held -= n
+		drained += n
 	}
-	p.held -= n
-	return n, errno
+	return drained, 0
 }
 
 func splice(from, to, n, flags int) (int, syscall.Errno) {

@@ -96,6 +96,14 @@ func (s *sock) receive(p []byte) (int, syscall.Errno) {
 	return n, errno
 }
 
+// quiet is silent without a system call where the last read has shown it.
+func (s *sock) quiet() bool {
+	if s.ready && !s.ended && s.silent() {
+		s.ready = false
+	}
+	return !s.ready
+}
+
 // silent says whether there is nothing to read and no end.
 func (s *sock) silent() bool {
 	var b [1]byte
