@@ -41,7 +41,7 @@ var base struct {
 func newDockerWorld(t *testing.T) (*world, *client.Client) {
 	t.Helper()
 	d := dockerd.Get(t)
-	base.once.Do(func() { base.err = d.BuildBase(baseImage, "node", "sh", "sleep", "cat", "wget") })
+	base.once.Do(func() { base.err = d.ImportBase(baseImage, "node", "sh", "sleep", "cat", "wget") })
 	if base.err != nil {
 		t.Fatal(base.err)
 	}

@@ -47,17 +47,32 @@ func (d *Daemon) build(name string, content io.Reader) error {
 	return err
 }
 
-// BuildBase builds an image of this machine's programs, with the libraries
-// that they need: what a registry's base image would have.
-func (d *Daemon) BuildBase(name string, programs ...string) error {
+// ImportBase makes an image of this machine's programs, with the libraries that
+// they need: what a registry's base image would have.
+func (d *Daemon) ImportBase(name string, programs ...string) error {
+	c, err := d.Client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
 	read, write := io.Pipe()
-	go func() { write.CloseWithError(WriteBase(write, programs...)) }()
 	defer read.Close()
-	return d.build(name, read)
+	go func() { write.CloseWithError(writeBase(write, programs...)) }()
+	answer, err := c.ImageImport(context.Background(), client.ImageImportSource{Source: read, SourceName: "-"}, name,
+		client.ImageImportOptions{Changes: []string{"ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}})
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	text, err := io.ReadAll(answer)
+	if err == nil && bytes.Contains(text, []byte(`"errorDetail"`)) {
+		err = fmt.Errorf("cannot import %s: %s", name, text)
+	}
+	return err
 }
 
-// WriteBase writes the context of such a build: a Dockerfile and the files.
-func WriteBase(out io.Writer, programs ...string) error {
+// writeBase writes the files of such an image.
+func writeBase(out io.Writer, programs ...string) error {
 	var files, links []string
 	for _, program := range programs {
 		path, err := exec.LookPath(program)
@@ -73,21 +88,20 @@ func WriteBase(out io.Writer, programs ...string) error {
 	}
 	slices.Sort(files)
 	w := tar.NewWriter(out)
-	add(w, "Dockerfile", []byte("FROM scratch\nCOPY root/ /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"), 0o644)
-	add(w, "root/etc/passwd", []byte("root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1000::/:/bin/sh\n"), 0o644)
+	add(w, "etc/passwd", []byte("root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1000::/:/bin/sh\n"), 0o644)
 	for _, file := range slices.Compact(files) {
 		content, err := os.ReadFile(file) // follows links
 		if err != nil {
 			return err
 		}
-		add(w, "root"+file, content, 0o755)
+		add(w, strings.TrimPrefix(file, "/"), content, 0o755)
 	}
 	for _, path := range links {
 		if path != "/bin/"+filepath.Base(path) { // scripts and checks ask for /bin/sh
-			_ = w.WriteHeader(&tar.Header{Name: "root/bin/" + filepath.Base(path), Linkname: path, Mode: 0o777, Typeflag: tar.TypeSymlink})
+			_ = w.WriteHeader(&tar.Header{Name: "bin/" + filepath.Base(path), Linkname: path, Mode: 0o777, Typeflag: tar.TypeSymlink})
 		}
 	}
-	add(w, "root/tmp/.keep", nil, 0o644)
+	add(w, "tmp/.keep", nil, 0o644)
 	return w.Close()
 }
 

@@ -1,9 +1,12 @@
 package docker_test
 
 import (
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,17 +21,27 @@ import (
 // daemon is the dockerd of this package's tests.
 var daemon dockertest.Lazy
 
-func TestMain(m *testing.M) { enginetest.Main(m, daemon.Remove) }
+// TestMain lets more tests run at a time than there are processors: they wait for
+// Docker most of the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err)
+	}
+	enginetest.Main(m, daemon.Remove)
+}
 
 // emptyImage has nothing but places to mount this machine's folders at.
 const emptyImage = "bulsa-test/empty"
 
 func TestEngineConforms(t *testing.T) {
+	t.Parallel()
 	d := daemon.Get(t)
 	if err := d.Build(emptyImage, "FROM scratch\nCOPY Dockerfile /Dockerfile\n", nil); err != nil {
 		t.Fatal(err)
 	}
 	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
+		t.Parallel()
 		e, _ := newEngine(t, d)
 		return enginetest.Harness{Engine: e, Service: machineService}
 	})

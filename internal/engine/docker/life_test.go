@@ -89,7 +89,7 @@ func appDaemon(t testing.TB) *dockertest.Daemon {
 }
 
 func buildImages(d *dockertest.Daemon) error {
-	if err := d.BuildBase("bulsa-test/base", "node", "sh", "sleep", "cat", "ls", "wget"); err != nil {
+	if err := d.ImportBase("bulsa-test/base", "node", "sh", "sleep", "cat", "ls", "wget"); err != nil {
 		return err
 	}
 	return d.Build(appImage, appDockerfile, map[string][]byte{"server.js": []byte(appServer)})
