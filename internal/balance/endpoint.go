@@ -187,7 +187,7 @@ func (e *Endpoint) SetLoop(l Loop) {
 // Blocked is how long the worker's event loop has not turned, as far as SetLoop
 // has reported; 0 when it waits for events.
 func (e *Endpoint) Blocked(now time.Time) time.Duration {
-	if since := e.running.Load(); since != 0 {
+	if since := e.running.Load(); since != unwatched && since != polling {
 		return max(time.Duration(now.UnixNano()-since), 0)
 	}
 	return 0

@@ -155,3 +155,18 @@ func TestPickOfWatchedLoopsAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestALoopThatWaitsForEventsIsNotBlocked(t *testing.T) {
+	e, now := NewEndpoint(Config{Worker: "app.1"}), time.Now()
+	if d := e.Blocked(now); d != 0 {
+		t.Errorf("a loop that nobody watches is blocked for %s", d)
+	}
+	e.SetLoop(Loop{Since: now.Add(-time.Second)})
+	if d := e.Blocked(now); d != time.Second {
+		t.Errorf("it is blocked for %s, want 1s", d)
+	}
+	e.SetLoop(Loop{})
+	if d := e.Blocked(now); d != 0 {
+		t.Errorf("it waits for events, and is blocked for %s", d)
+	}
+}
