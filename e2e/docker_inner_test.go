@@ -115,6 +115,9 @@ func TestTwoContainersOfTwoWorkersWithABulsaInEach(t *testing.T) {
 	if table := w.must("ps", "-p", "inner"); !regexp.MustCompile(`(?s)app\.1 .*app\.1/1 +inner.*app\.1/2 +inner.*app\.2 .*app\.2/2 +inner`).MatchString(table) {
 		t.Errorf("ps shows:\n%s", table)
 	}
+	if text := w.must("inspect", "-p", "inner", "app.2/1"); !strings.Contains(text, `"name": "app.2/1"`) {
+		t.Errorf("inspect app.2/1 shows %s", text)
+	}
 
 	l := startLoad(address, "/", 8, 10*time.Millisecond)
 	killInside(t, w, docker, rows[0])

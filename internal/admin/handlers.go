@@ -107,7 +107,8 @@ func (s *Server) workers(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) inspect(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
-	if err := s.known(name); err != nil {
+	container, _, _ := strings.Cut(name, "/") // app.1/2 is inside of app.1
+	if err := s.known(container); err != nil {
 		return err
 	}
 	i, err := s.cfg.Control.Inspect(name)

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
+	"strconv"
 
 	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
@@ -20,8 +22,22 @@ func contained(o *runOptions, in daemon.Contained) {
 		return
 	}
 	f.Environ = in.Rest
+	sharePort(f)
 	o.admin = cmp.Or(o.admin, "off") // nobody could reach it
 	f.StopTimeout = cmp.Or(f.StopTimeout, in.StopGrace().String())
+}
+
+// sharePort makes several workers that are no Node applications, each of which
+// gets a port of its own, serve the port that the container is known by.
+func sharePort(f *spec.RunFlags) {
+	env := spec.Environment(f.Environ)
+	port, err := strconv.ParseUint(env["PORT"], 10, 16)
+	if err != nil || port == 0 || len(f.Publish) > 0 || f.Workers == "" || f.Workers == "1" || workers(*f) == "auto" {
+		return
+	}
+	f.Publish = []string{fmt.Sprintf("%d:%d", port, port)}
+	delete(env, "PORT")
+	f.Environ = spec.SortEnvironment(env)
 }
 
 // containerLogs bounds what is kept of a worker's output where bulsa is the

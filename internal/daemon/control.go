@@ -157,6 +157,11 @@ func (d *Daemon) Inspect(name string) (api.Inspection, error) {
 				in.Config = visibleConfig(sv.Service)
 				return in, nil
 			}
+			for _, inside := range w.Inner.Named(sv.Name, w.Name) {
+				if inside.Name == name {
+					return api.Inspection{Worker: &inside}, nil
+				}
+			}
 		}
 	}
 	return api.Inspection{}, admin.NotFound(p.NoSuch("worker or service", name))
