@@ -72,8 +72,8 @@ func forClient(h http.Header, field func(name string, values []string)) {
 	}
 }
 
-// ownFields calls field for what a listener of TLS adds to workers' answers,
-// unless they say it themselves.
+// ownFields calls field for what a listener of TLS adds to answers, unless the
+// worker says it itself.
 func (c *client) ownFields(route *target, theirs http.Header, field func(name, value string)) {
 	if c.scheme != "https" {
 		return

@@ -112,7 +112,7 @@ func (c *client) interim(status int, reason string, h http.Header) error {
 func (c *client) decline(x *exchange, r *refusal) {
 	unread := x.req.ContentLength != 0 && x.whole == nil && x.body == nil
 	x.keep = x.keep && !unread && r.status != http.StatusBadRequest && !c.last()
-	answer := r.append(nil, x.route.Service, c.server.version, !x.keep, x.req.Method == http.MethodHead)
+	answer := c.refusal(x.route, r, !x.keep, x.req.Method == http.MethodHead)
 	if _, err := c.Write(answer); err != nil {
 		x.keep = false
 	} else if !x.keep {

@@ -284,8 +284,15 @@ func (c *client) refuse(route *target, r *refusal, req *http.Request) {
 		a.describe(req)
 	}
 	route.answered(&a)
-	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, req != nil && req.Method == http.MethodHead))
+	_, _ = c.Write(c.refusal(route, r, true, req != nil && req.Method == http.MethodHead))
 	c.linger()
+}
+
+// refusal writes r as an answer.
+func (c *client) refusal(route *target, r *refusal, closing, headOnly bool) []byte {
+	r.own = nil
+	c.ownFields(route, nil, func(name, value string) { r.own = appendField(r.own, name, value) })
+	return r.append(nil, route.Service, c.server.version, closing, headOnly)
 }
 
 // turnAway answers a connection that is one too many, whatever it says.

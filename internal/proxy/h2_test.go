@@ -142,6 +142,26 @@ func TestEveryProtocolSharesTableAndCounters(t *testing.T) {
 	})
 }
 
+// RFC 6797, section 7.1: every answer over TLS has the field.
+func TestOwnAnswersOverTLSSayHSTS(t *testing.T) {
+	s := settings()
+	s.HSTS, s.Hold = "max-age=60", 0
+	tongues(t, s, func(*testing.T) []*balance.Endpoint { return nil }, func(t *testing.T, _ *house, by tongue) {
+		resp, err := by.client.Get(by.url + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = all(t, resp)
+		want := []string{"max-age=60"}
+		if by.name == "h2c" {
+			want = nil
+		}
+		if got := resp.Header["Strict-Transport-Security"]; resp.StatusCode != http.StatusServiceUnavailable || !slices.Equal(got, want) {
+			t.Fatalf("%s: %d, HSTS %q", by.name, resp.StatusCode, got)
+		}
+	})
+}
+
 func TestEveryProtocolCarriesTrailersHintsAndStreams(t *testing.T) {
 	tongues(t, settings(), func(t *testing.T) []*balance.Endpoint {
 		return []*balance.Endpoint{app(t, "app.1", func(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
 	"testing"
@@ -45,11 +46,15 @@ func TestARequestAllocatesNothing(t *testing.T) {
 	for name, c := range map[string]struct{ request, answer string }{
 		"GET":     {"GET /some/path?and=query HTTP/1.1\r\nHost: example.com\r\nUser-Agent: x\r\nCookie: a=b\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello"},
 		"POST":    {"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\n\r\nbody", "HTTP/1.1 204 No Content\r\nX-Y: z\r\n\r\n"},
+		"logged":  {"GET /some/path?and=query HTTP/1.1\r\nHost: example.com\r\nUser-Agent: x\r\nReferer: y\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"},
 		"chunked": {"PUT / HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := settings()
 			s.Hold = time.Minute
+			if name == "logged" {
+				s.AccessLog = &AccessLog{File: NewLogStream(io.Discard, slog.New(slog.DiscardHandler)), Sample: 1}
+			}
 			h := open(t, s, wire(t, "app.1", repeats(c.answer)), wire(t, "app.2", repeats(c.answer)))
 			conn := h.dial()
 			first := []byte(c.request)

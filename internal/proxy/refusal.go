@@ -21,6 +21,7 @@ type refusal struct {
 	unrouted   bool   // no service is meant
 	location   string // of a redirect, or ""
 	verbatim   bool   // the reason is the whole body, of status 200
+	own        []byte // fields of the listener's, each with its line end
 }
 
 func badRequest(reason string) *refusal {
@@ -89,6 +90,7 @@ func (r *refusal) append(b []byte, service, version string, closing, headOnly bo
 	if r.location != "" {
 		b = appendField(b, "Location", r.location)
 	}
+	b = append(b, r.own...)
 	if closing {
 		b = append(b, "Connection: close\r\n"...)
 	}

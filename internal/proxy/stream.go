@@ -102,6 +102,7 @@ func (s *stream) refuse(route *target, r *refusal) {
 func (s *stream) give(route *target, r *refusal) {
 	h := s.w.Header()
 	text := r.describe(h, route.Service, s.client.server.version)
+	s.client.ownFields(route, nil, h.Set)
 	s.closing()
 	h.Set("Content-Length", strconv.Itoa(len(text)))
 	s.giveHead(r.status)
