@@ -160,7 +160,7 @@ func (a *attempt) judge(err error) (result, bool) {
 	case !a.up.wrote.Load(), a.inOnePiece && a.up.leftUnread(err):
 		return unsent, false
 	}
-	a.unanswered++
+	a.unanswered += doubt(a.ep)
 	if a.neverBegun() {
 		return unsent, false
 	}

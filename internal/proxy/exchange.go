@@ -71,6 +71,16 @@ type exchange struct {
 // what kills them.
 const maxUnanswered = 10
 
+// doubt is how much a try counts of which the worker may have seen something. One
+// whose event loop stood still when it ended may have been hung by this request,
+// which then gets one more worker and not ten.
+func doubt(ep *balance.Endpoint) int {
+	if ep.Silent() {
+		return maxUnanswered/2 + 1
+	}
+	return 1
+}
+
 // behindHead is how long a short body may lag behind its head and still be sent
 // with it: most clients write the two one right after the other.
 const behindHead = 20 * time.Millisecond

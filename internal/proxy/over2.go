@@ -182,7 +182,7 @@ func (a *attempt) judge2(err error, wrote bool) (result, bool) {
 		a.failed(a.ep, "refused the request")
 		return unsent, false
 	}
-	a.unanswered++
+	a.unanswered += doubt(a.ep)
 	a.failed(a.ep, "gave no answer: "+err.Error())
 	return unanswered, false
 }

@@ -290,6 +290,29 @@ func TestWhenAllTriesFailTheAnswerSaysWhoAndWhy(t *testing.T) {
 	}
 }
 
+// A request that hangs the loop of whoever reads it must not go round.
+func TestWhatHangsWorkersIsGivenToOneMoreAlone(t *testing.T) {
+	var seen atomic.Int32
+	var workers []*balance.Endpoint
+	for i := range 5 {
+		workers = append(workers, wire(t, fmt.Sprintf("app.%d", i+1), func(_ int, c net.Conn, br *bufio.Reader) {
+			if _, err := http.ReadRequest(br); err == nil {
+				seen.Add(1)
+				workers[i].SetLoop(balance.Loop{Since: time.Now().Add(-time.Minute), Silent: true})
+			}
+			_ = c.Close() // it was killed for it
+		}))
+	}
+	h := open(t, settings(), workers...)
+	resp, err := browser().Get(h.url("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body := all(t, resp); resp.StatusCode != http.StatusBadGateway || seen.Load() != 2 {
+		t.Fatalf("%d from %d workers: %s", resp.StatusCode, seen.Load(), body)
+	}
+}
+
 func TestASilentWorkerIs504(t *testing.T) {
 	s := settings()
 	s.AnswerTimeout = 50 * time.Millisecond

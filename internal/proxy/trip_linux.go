@@ -465,7 +465,7 @@ func (t *trip) judge(end error) result {
 	if !t.wrote || t.onePiece && k.leftUnread(end) {
 		return unsent
 	}
-	t.unanswered++
+	t.unanswered += doubt(t.ep)
 	if k.tells && !t.begun && !t.idempotent {
 		return unsent
 	}
