@@ -55,7 +55,10 @@ func (w *world) checked(name string, n int) inspection {
 // there waits until the project answers.
 func (w *world) there() {
 	w.t.Helper()
-	eventually(w.t, "the project answers", func() bool { return w.do("ps").status == 0 })
+	eventually(w.t, "the project answers", func() bool {
+		name := ""
+		return w.only(&name) && w.do("ps").status == 0
+	})
 }
 
 // lives reports whether a process runs; a zombie does not.

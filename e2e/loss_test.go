@@ -1,15 +1,11 @@
 package e2e
 
 import (
-	"context"
-	"encoding/json"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -40,32 +36,11 @@ func four(w *world, script string) string {
 	return address
 }
 
-// control asks the project's control socket, which is quicker than the command.
-func (w *world) control(project string) *http.Client {
-	var root string
-	for _, kv := range w.env {
-		if dir, ok := strings.CutPrefix(kv, "BULSA_RUNTIME_DIR="); ok {
-			root = dir
-		}
-	}
-	socket := filepath.Join(root, project, "control.sock")
-	return &http.Client{Timeout: patience, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
-}
-
 // workers reads the project's workers over its control socket.
 func workers(t *testing.T, control *http.Client) []row {
 	t.Helper()
-	res, err := control.Get("http://bulsa/api/v1/workers?all=true")
+	rows, err := readWorkers(control)
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	var rows []row
-	if err := json.NewDecoder(res.Body).Decode(&rows); err != nil {
 		t.Fatal(err)
 	}
 	return rows

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,13 +49,17 @@ func (w *world) worker(name string) row {
 	return row{}
 }
 
-// becomes waits until a worker is in a state.
+// becomes waits until a worker is there and in a state.
 func (w *world) becomes(name, state string) row {
 	w.t.Helper()
 	var last row
 	eventually(w.t, name+" is "+state, func() bool {
-		last = w.worker(name)
-		return last.State == state
+		rows := w.ps("")
+		i := slices.IndexFunc(rows, func(r row) bool { return r.Name == name })
+		if i >= 0 {
+			last = rows[i]
+		}
+		return i >= 0 && last.State == state
 	})
 	return last
 }

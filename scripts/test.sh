@@ -15,15 +15,18 @@ run() {
 	"$@" || failed=1
 }
 
-# Tests start processes and wait for facts: half of the cores for packages, the
-# other half for what they start.
-packages=$(($(nproc) / 2))
-[ "$packages" -ge 1 ] || packages=1
-
+# The rooms and the end-to-end tests run beside each other: both start processes
+# and wait for facts, so that neither keeps the processors busy alone.
+rooms=$(mktemp)
+trap 'rm -f "$rooms"' EXIT
 go build -race ./... # with all cores, so that the tests below need not wait for it
 # shellcheck disable=SC2046 # words on purpose
-run go test -race -timeout 15m -p "$packages" $(go list ./... | grep -v /e2e)
-run go test -race -timeout 20m -count=1 -parallel 4 ./e2e # most of them wait for processes
+go test -race -timeout 15m -p "${ROOMS:-1}" $(go list ./... | grep -v /e2e) >"$rooms" 2>&1 &
+room_tests=$!
+run go test -race -timeout 20m -count=1 -parallel 4 ./e2e
+echo "+ go test -race of all rooms, meanwhile"
+wait $room_tests || failed=1
+cat "$rooms"
 
 # go test fuzzes one target of one package at a time.
 for file in $(grep -rl --include='*_test.go' '^func Fuzz' cmd internal | sort); do
