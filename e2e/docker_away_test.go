@@ -28,6 +28,11 @@ func (w *wire) mend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.carry(l)
+}
+
+// carry leads what comes to l to the engine.
+func (w *wire) carry(l net.Listener) {
 	w.mu.Lock()
 	w.listener = l
 	w.mu.Unlock()
