@@ -114,6 +114,9 @@ func (s *service) run() {
 		s.reconcile(time.Now())
 		s.publishPools()
 		s.publishStatus()
+		if s.missed() {
+			continue
+		}
 		if !s.nextBatch.IsZero() {
 			batch.Reset(max(0, time.Until(s.nextBatch)))
 		}
@@ -172,6 +175,12 @@ func (s *service) mayBegin() bool {
 	s.waiting = s.supervisor.unmet(s.release.Service.DependsOn)
 	s.begun = s.waiting == ""
 	return s.begun
+}
+
+// missed reports whether what the service waits for has come after it looked and
+// before it said that it waits: then nobody has woken it.
+func (s *service) missed() bool {
+	return !s.begun && !s.stopped && s.supervisor.unmet(s.release.Service.DependsOn) != s.waiting
 }
 
 func (s *service) desired(now time.Time) rollout.Desired {
