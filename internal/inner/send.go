@@ -12,7 +12,7 @@ import (
 
 const (
 	reportEvery = time.Second
-	lookEvery   = 100 * time.Millisecond // a change is reported as soon
+	lookEvery   = 200 * time.Millisecond // a change is reported as soon
 	retryEvery  = 500 * time.Millisecond
 	sendTime    = 5 * time.Second // that a report may take to be read
 )

@@ -22,7 +22,7 @@ func (e Exit) how() string {
 	switch {
 	case e.OOM:
 		return "out of memory, killed by the kernel"
-	case e.Voluntary && e.Signal == "":
+	case e.Voluntary && e.Signal == "" && e.Cause == "":
 		return "left by itself (cluster disconnect)"
 	case e.Signal != "":
 		return "killed by " + e.Signal
