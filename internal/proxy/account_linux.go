@@ -45,8 +45,8 @@ func (n *noted) fill(a *account) {
 	}
 }
 
-// answered counts a trip that is over, and logs it.
-func (l *loop) answered(t *trip) {
+// answered counts a transaction that is over, and logs it.
+func (l *loop) answered(t *transaction) {
 	took := time.Duration(l.clock - t.clock)
 	a := account{
 		client: t.address, proto: "HTTP/1.1", status: t.status, sent: t.given,

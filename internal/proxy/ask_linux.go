@@ -10,34 +10,34 @@ import (
 	"bulsa/internal/proxy/h1"
 )
 
-// ask sends the request over a link that is free.
-func (l *loop) ask(t *trip, k *link, reused bool) {
-	t.state, t.link = tripAsking, k
-	k.trip, k.reused = t, reused
+// ask sends the request over an upstream that is free.
+func (l *loop) ask(t *transaction, k *upstream, reused bool) {
+	t.state, t.upstream = transactionAsking, k
+	k.transaction, k.reused = t, reused
 	t.sent, t.wrote, t.onePiece, t.mute, t.begun, t.interims = 0, false, false, false, false, 0
 	l.pushRequest(t)
 }
 
 // wantsBody says whether more of the client's body is to be read: while it goes
 // out as it comes, or as much of it as can be remembered until it can.
-func (t *trip) wantsBody() bool {
+func (t *transaction) wantsBody() bool {
 	switch {
 	case t.complete || t.mute:
 		return false
-	case t.link == nil:
+	case t.upstream == nil:
 		return len(t.request) < replayLimit
 	}
 	return t.flushed()
 }
 
-// flushed: the link has taken all that there is of the request.
-func (t *trip) flushed() bool { return t.sent == len(t.request) && t.pipe.empty() }
+// flushed: the upstream has taken all that there is of the request.
+func (t *transaction) flushed() bool { return t.sent == len(t.request) && t.pipe.empty() }
 
-// pushRequest sends what the link takes. A link that takes nothing any more may
+// pushRequest sends what the upstream takes. An upstream that takes nothing any more may
 // still give an answer, or else says why not.
-func (l *loop) pushRequest(t *trip) {
-	k := t.link
-	if l.loose.trip == t && l.pushLoose(t) {
+func (l *loop) pushRequest(t *transaction) {
+	k := t.upstream
+	if l.loose.transaction == t && l.pushLoose(t) {
 		l.sentSome(t)
 		return
 	}
@@ -60,17 +60,17 @@ func (l *loop) pushRequest(t *trip) {
 	l.sentSome(t)
 }
 
-func (l *loop) mute(t *trip) {
-	t.mute, t.guest.readBy = true, 0
-	t.link.ready = true
-	l.queue(&t.link.sock)
+func (l *loop) mute(t *transaction) {
+	t.mute, t.downstream.readBy = true, 0
+	t.upstream.ready = true
+	l.queue(&t.upstream.sock)
 }
 
-// sentSome sets the deadlines of what is awaited now: room in the link, more of
+// sentSome sets the deadlines of what is awaited now: room in the upstream, more of
 // the body, or the answer.
-func (l *loop) sentSome(t *trip) {
-	g, settings := t.guest, &t.route.Settings
-	if t.state == tripAsking && (t.complete || !t.flushed()) {
+func (l *loop) sentSome(t *transaction) {
+	g, settings := t.downstream, &t.route.Settings
+	if t.state == transactionAsking && (t.complete || !t.flushed()) {
 		t.answerBy = l.after(settings.AnswerTimeout)
 		l.awaitRecall(t)
 	} else {
@@ -89,17 +89,17 @@ func (l *loop) sentSome(t *trip) {
 }
 
 // awaitBody gives the client time for more of the body.
-func (l *loop) awaitBody(t *trip) {
+func (l *loop) awaitBody(t *transaction) {
 	set := &t.route.Settings
 	d := set.IdleTimeout
 	if set.MinRate > 0 && (d <= 0 || d > paceWindow) {
 		d = paceWindow
 	}
-	t.guest.readBy, t.wantedAt = l.after(d), l.clock
+	t.downstream.readBy, t.wantedAt = l.after(d), l.clock
 }
 
 // forgetIfDone drops what has been sent when it will never be sent again.
-func (t *trip) forgetIfDone() {
+func (t *transaction) forgetIfDone() {
 	if !t.remembers(0) {
 		t.forgotten = true
 		t.request, t.sent = t.request[:0], 0
@@ -108,14 +108,14 @@ func (t *trip) forgetIfDone() {
 
 // remembers says whether the request with so many more bytes may have to be sent
 // again from its beginning, and is kept for it.
-func (t *trip) remembers(more int) bool {
-	may := t.idempotent || !t.wrote || t.link.mayTell()
+func (t *transaction) remembers(more int) bool {
+	may := t.idempotent || !t.wrote || t.upstream.mayTell()
 	return !t.forgotten && may && len(t.request)+more <= replayLimit
 }
 
 // readBody reads more of the client's body.
-func (l *loop) readBody(t *trip) bool {
-	g := t.guest
+func (l *loop) readBody(t *transaction) bool {
+	g := t.downstream
 	if t.pipesBody() {
 		if t.pipe == nil {
 			t.pipe = l.takePipe()
@@ -145,7 +145,7 @@ func (l *loop) readBody(t *trip) bool {
 		g.save(data[used:])
 		g.fresh = true
 	}
-	if t.link != nil {
+	if t.upstream != nil {
 		l.sentSome(t)
 	} else {
 		l.awaitBody(t)
@@ -153,8 +153,8 @@ func (l *loop) readBody(t *trip) bool {
 	return true
 }
 
-// tooSlow ends the trip of a client whose n bytes of body came too slowly.
-func (l *loop) tooSlow(t *trip, n int) bool {
+// tooSlow ends the transaction of a client whose n bytes of body came too slowly.
+func (l *loop) tooSlow(t *transaction, n int) bool {
 	rate := t.route.Settings.MinRate
 	if !t.pace.slow(n, time.Duration(l.clock-t.wantedAt), rate) {
 		return false
@@ -164,7 +164,7 @@ func (l *loop) tooSlow(t *trip, n int) bool {
 }
 
 // takeBody takes the part of data that belongs to the request's body.
-func (l *loop) takeBody(t *trip, data []byte) (used int, _ *refusal) {
+func (l *loop) takeBody(t *transaction, data []byte) (used int, _ *refusal) {
 	if t.body == h1.ByLength {
 		used = int(min(t.left, int64(len(data))))
 		t.left -= int64(used)
@@ -202,11 +202,11 @@ func appendPiece(b, data []byte) []byte {
 }
 
 // give sends a part of the request to the worker, or keeps it until it can.
-func (l *loop) give(t *trip, p []byte) {
+func (l *loop) give(t *transaction, p []byte) {
 	switch {
 	case t.mute || len(p) == 0:
 		return
-	case t.link == nil:
+	case t.upstream == nil:
 		t.request = append(t.request, p...)
 		return
 	case t.remembers(len(p)):
@@ -216,7 +216,7 @@ func (l *loop) give(t *trip, p []byte) {
 	case t.sent == len(t.request):
 		t.forgotten = true
 		t.request, t.sent = t.request[:0], 0
-		n, errno := send(t.link.fd, p)
+		n, errno := send(t.upstream.fd, p)
 		if errno != 0 {
 			l.mute(t)
 			return
@@ -225,6 +225,6 @@ func (l *loop) give(t *trip, p []byte) {
 	}
 	t.request = append(t.request, p...)
 	if len(p) > 0 {
-		l.arm(&t.link.sock)
+		l.arm(&t.upstream.sock)
 	}
 }

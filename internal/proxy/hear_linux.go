@@ -15,16 +15,16 @@ import (
 
 // hearWorker reads an answer, as fast as the client takes it; false when there is
 // nothing to do before the next event.
-func (l *loop) hearWorker(k *link) bool {
-	t := k.trip
-	if !k.ready || t != nil && t.guest.pending() {
+func (l *loop) hearWorker(k *upstream) bool {
+	t := k.transaction
+	if !k.ready || t != nil && t.downstream.pending() {
 		return false
 	}
 	if t != nil && t.pipesAnswer() {
-		if t.guest.pipe == nil {
-			t.guest.pipe = l.takePipe()
+		if t.downstream.pipe == nil {
+			t.downstream.pipe = l.takePipe()
 		}
-		if t.guest.pipe != nil {
+		if t.downstream.pipe != nil {
 			return l.pourAnswer(t)
 		}
 	}
@@ -33,7 +33,7 @@ func (l *loop) hearWorker(k *link) bool {
 	case errno == unix.EAGAIN:
 		return false
 	case n == 0:
-		l.linkEnded(k, errno)
+		l.upstreamEnded(k, errno)
 		return false
 	}
 	at, data := room, l.buffer[room:room+n]
@@ -54,7 +54,7 @@ func (l *loop) hearWorker(k *link) bool {
 		k.in = nil
 	case t == nil: // nobody asked
 		l.dropIdle(k)
-	case t.state == tripAsking:
+	case t.state == transactionAsking:
 		l.readAnswer(t, data, at)
 	default:
 		l.out = l.out[:0]
@@ -69,8 +69,8 @@ const elsewhere = math.MinInt32
 
 // readAnswer reads the heads at the beginning of data, which lies at position at
 // of the buffer, or elsewhere.
-func (l *loop) readAnswer(t *trip, data []byte, at int) {
-	k := t.link
+func (l *loop) readAnswer(t *transaction, data []byte, at int) {
+	k := t.upstream
 	l.asked.Method, l.asked.HTTP10 = methodFor(t.head), t.http10
 	for len(data) > 0 {
 		n, fault := l.answer.Parse(data, &l.asked, maxAnswerHead)
@@ -104,8 +104,8 @@ func methodFor(head bool) []byte {
 }
 
 // passInterim passes an interim answer on, but for those that are not meant for
-// the client; false when the trip is over.
-func (l *loop) passInterim(t *trip, head []byte) bool {
+// the client; false when the transaction is over.
+func (l *loop) passInterim(t *transaction, head []byte) bool {
 	t.begun = true
 	if t.interims++; t.interims > maxInterim {
 		l.fail(t, malformed, "gave too many interim answers")
@@ -115,7 +115,7 @@ func (l *loop) passInterim(t *trip, head []byte) bool {
 		return true
 	}
 	l.out = l.answer.AppendTo(l.out[:0], nil)
-	if !l.tell(t.guest, l.out) {
+	if !l.tell(t.downstream, l.out) {
 		l.desert(t)
 		return false
 	}
@@ -124,13 +124,13 @@ func (l *loop) passInterim(t *trip, head []byte) bool {
 
 // beginAnswer writes the head to l.out. It is the last moment to tell the client
 // that the connection ends.
-func (l *loop) beginAnswer(t *trip) {
+func (l *loop) beginAnswer(t *transaction) {
 	a := &l.answer
-	t.state, t.answerBy, t.recallBy = tripAnswering, 0, 0
+	t.state, t.answerBy, t.recallBy = transactionAnswering, 0, 0
 	t.status = a.Status
 	t.took = time.Duration(l.clock - t.tryClock)
-	t.shelf.worker.requests.Add(1)
-	t.shelf.worker.answerTime.add(t.took)
+	t.idlePool.worker.requests.Add(1)
+	t.idlePool.worker.answerTime.add(t.took)
 	t.from, t.to, t.owed, t.recycle = a.Body, a.BodyFor(&l.asked), a.Length, a.KeepAlive
 	if t.from == h1.ByChunks {
 		t.pieces.Reset()
@@ -149,7 +149,7 @@ func (l *loop) date() []byte {
 	return l.dateNow
 }
 
-func (t *trip) stickyField() []byte {
+func (t *transaction) stickyField() []byte {
 	name := t.route.Settings.Sticky
 	if name == "" {
 		return nil
@@ -163,7 +163,7 @@ func (t *trip) stickyField() []byte {
 
 // passOn sends l.out to the client, and behind it the part of the body that is at
 // the beginning of data.
-func (l *loop) passOn(t *trip, data []byte, at int) {
+func (l *loop) passOn(t *transaction, data []byte, at int) {
 	var part []byte
 	used, over, fault := 0, false, h1.OK
 	switch t.from {
@@ -186,7 +186,7 @@ func (l *loop) passOn(t *trip, data []byte, at int) {
 	}
 	t.recycle = t.recycle && used == len(data)
 	switch {
-	case !l.tellBoth(t.guest, part, at):
+	case !l.tellBoth(t.downstream, part, at):
 		l.desert(t)
 	case fault != h1.OK:
 		l.breakOff(t, fault)
@@ -196,7 +196,7 @@ func (l *loop) passOn(t *trip, data []byte, at int) {
 }
 
 // passChunks writes the chunks in data anew, to l.out.
-func (l *loop) passChunks(t *trip, data []byte) (used int, _ h1.Fault) {
+func (l *loop) passChunks(t *transaction, data []byte) (used int, _ h1.Fault) {
 	for used < len(data) && !t.pieces.Done() {
 		part, n, fault := t.pieces.Next(data[used:])
 		if fault != h1.OK {
@@ -218,7 +218,7 @@ func (l *loop) passChunks(t *trip, data []byte) (used int, _ h1.Fault) {
 
 // tellBoth sends l.out and then part, with one call if part lies at position at of
 // the buffer and has room in front.
-func (l *loop) tellBoth(g *guest, part []byte, at int) bool {
+func (l *loop) tellBoth(g *downstream, part []byte, at int) bool {
 	start := at - len(l.out)
 	switch {
 	case len(part) == 0:
@@ -232,9 +232,9 @@ func (l *loop) tellBoth(g *guest, part []byte, at int) bool {
 	return l.tell(g, l.buffer[start:at+len(part)])
 }
 
-// linkEnded is for a link whose worker has ended it: err is 0 or what broke it.
-func (l *loop) linkEnded(k *link, err syscall.Errno) {
-	t := k.trip
+// upstreamEnded is for an upstream whose worker has ended it: err is 0 or what broke it.
+func (l *loop) upstreamEnded(k *upstream, err syscall.Errno) {
+	t := k.transaction
 	var end error = err
 	if err == 0 {
 		end = io.EOF
@@ -242,11 +242,11 @@ func (l *loop) linkEnded(k *link, err syscall.Errno) {
 	switch {
 	case t == nil:
 		l.dropIdle(k)
-	case t.state == tripAsking:
+	case t.state == transactionAsking:
 		l.fail(t, t.judge(end), "closed the connection before it answered")
 	case t.from != h1.UntilClose || err != 0 || k.cutOff():
 		l.breakOff(t, end)
-	case t.to == h1.ByChunks && !l.tell(t.guest, lastChunk()):
+	case t.to == h1.ByChunks && !l.tell(t.downstream, lastChunk()):
 		l.desert(t)
 	default:
 		l.finish(t)
@@ -256,11 +256,11 @@ func (l *loop) linkEnded(k *link, err syscall.Errno) {
 func lastChunk() []byte { return h1.AppendLastChunk(nil, nil) }
 
 // finish is for a request whose answer has been given whole.
-func (l *loop) finish(t *trip) {
-	g, k := t.guest, t.link
-	k.trip, t.link = nil, nil
+func (l *loop) finish(t *transaction) {
+	g, k := t.downstream, t.upstream
+	k.transaction, t.upstream = nil, nil
 	if t.recycle && t.complete && t.flushed() && !t.mute && k.quiet() {
-		t.shelf.put(l, k)
+		t.idlePool.put(l, k)
 	} else {
 		l.close(&k.sock)
 	}
@@ -276,12 +276,12 @@ func (l *loop) finish(t *trip) {
 
 // breakOff is for a worker that has not given all that it promised. It makes sure
 // that the client does not take a part for the whole.
-func (l *loop) breakOff(t *trip, err error) {
-	g := t.guest
+func (l *loop) breakOff(t *transaction, err error) {
+	g := t.downstream
 	l.server.log.warn("answer broken off", "service", t.route.Service, "worker", t.worker(), "request", string(t.line), "error", err)
-	l.dropLink(t)
+	l.dropUpstream(t)
 	l.release(t, false)
-	t.shelf.worker.errors.Add(1)
+	t.idlePool.worker.errors.Add(1)
 	to := t.to
 	l.free(t)
 	if to == h1.UntilClose {

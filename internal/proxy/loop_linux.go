@@ -60,24 +60,24 @@ type loop struct {
 	queued  []*sock // are read again before the next wait
 	wheel   wheel
 
-	doors    map[int]*door          // by descriptor
-	others   []*loop                // all of the server
-	load     atomic.Int32           // guests
-	waiting  []*guest               // for an endpoint
-	watching map[*balance.Pool]bool // somebody will post when it changes
-	shelves  map[*balance.Endpoint]*shelf
-	spare    []*trip
-	pipes    []*pipe
-	lastTrip uint64
-	loose    loose      // of the request that is being started
-	request  h1.Request // the one that is being read
-	origin   h1.Origin
-	forward  h1.Forward
-	asked    h1.Request // what an answer must know about its request
-	answer   h1.Answer
-	reply    h1.Reply
-	dated    int64  // the second that dateNow names
-	dateNow  []byte // for answers without a Date
+	acceptors       map[int]*acceptor      // by descriptor
+	others          []*loop                // all of the server
+	load            atomic.Int32           // downstreams
+	waiting         []*downstream          // for an endpoint
+	watching        map[*balance.Pool]bool // somebody will post when it changes
+	idlePools       map[*balance.Endpoint]*idlePool
+	spare           []*transaction
+	pipes           []*pipe
+	lastTransaction uint64
+	loose           loose      // of the request that is being started
+	request         h1.Request // the one that is being read
+	origin          h1.Origin
+	forward         h1.Forward
+	asked           h1.Request // what an answer must know about its request
+	answer          h1.Answer
+	reply           h1.Reply
+	dated           int64  // the second that dateNow names
+	dateNow         []byte // for answers without a Date
 }
 
 // mailbox takes posts from other goroutines. It has no bound, so that nobody
@@ -90,13 +90,13 @@ type mailbox struct {
 
 func newLoop(s *Server) (*loop, error) {
 	l := &loop{
-		server:   s,
-		started:  time.Now(),
-		events:   make([]unix.EpollEvent, eventsAtOnce),
-		buffer:   make([]byte, room+readAtOnce),
-		doors:    make(map[int]*door),
-		watching: make(map[*balance.Pool]bool),
-		shelves:  make(map[*balance.Endpoint]*shelf),
+		server:    s,
+		started:   time.Now(),
+		events:    make([]unix.EpollEvent, eventsAtOnce),
+		buffer:    make([]byte, room+readAtOnce),
+		acceptors: make(map[int]*acceptor),
+		watching:  make(map[*balance.Pool]bool),
+		idlePools: make(map[*balance.Endpoint]*idlePool),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.look()
@@ -193,7 +193,7 @@ func (l *loop) dispatch(e *unix.EpollEvent) {
 	}
 	if fd == l.bell {
 		l.readMail()
-	} else if d := l.doors[fd]; d != nil {
+	} else if d := l.acceptors[fd]; d != nil {
 		l.accept(d)
 	}
 }

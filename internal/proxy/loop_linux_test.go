@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"runtime"
 	"testing"
@@ -65,16 +66,27 @@ func TestARequestAllocatesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			exchanges(t, conn, first, 100, size)
-			const n = 2000
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			exchanges(t, conn, first, n, size)
-			runtime.ReadMemStats(&after)
-			if each := float64(after.Mallocs-before.Mallocs) / n; each >= 0.01 {
+			if each := fewestAllocations(t, func(n int) { exchanges(t, conn, first, n, size) }); each >= 0.01 {
 				t.Fatalf("%.3f allocations for each request", each)
 			}
 		})
 	}
+}
+
+// fewestAllocations is how many one of n runs costs, in the best of some rounds: the
+// rest of the program allocates now and then, too.
+func fewestAllocations(t *testing.T, run func(n int)) float64 {
+	t.Helper()
+	const n = 2000
+	fewest := math.Inf(1)
+	for range 5 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		run(n)
+		runtime.ReadMemStats(&after)
+		fewest = min(fewest, float64(after.Mallocs-before.Mallocs)/n)
+	}
+	return fewest
 }
 
 // A loop that waits for events does so without the runtime's knowledge: it must

@@ -93,12 +93,12 @@ func (s *Server) acceptOnLoops(ctx context.Context, id string, ln net.Listener) 
 	if fds == nil {
 		return false
 	}
-	doors := make([]*door, len(all))
+	acceptors := make([]*acceptor, len(all))
 	for i, l := range all {
-		d := &door{id: id, fd: fds[i], port: portOf(ln.Addr())}
-		doors[i] = d
+		d := &acceptor{id: id, fd: fds[i], port: portOf(ln.Addr())}
+		acceptors[i] = d
 		l.post(func() {
-			if err := l.openDoor(d); err != nil {
+			if err := l.openAcceptor(d); err != nil {
 				s.log.warn("cannot accept clients", "listener", ln.Addr().String(), "error", err)
 			}
 		})
@@ -108,7 +108,7 @@ func (s *Server) acceptOnLoops(ctx context.Context, id string, ln net.Listener) 
 	for i, l := range all {
 		closed.Add(1)
 		l.post(func() {
-			l.closeDoor(doors[i])
+			l.closeAcceptor(acceptors[i])
 			closed.Done()
 		})
 	}
@@ -162,7 +162,7 @@ func (l *loop) drain() {
 		if s == nil {
 			continue
 		}
-		if g, ok := s.owner.(*guest); ok && !g.pending() && (g.state == guestIdle || g.state == guestNew && g.seat < 0) && !g.fresh && g.silent() {
+		if g, ok := s.owner.(*downstream); ok && !g.pending() && (g.state == downstreamIdle || g.state == downstreamNew && g.seat < 0) && !g.fresh && g.silent() {
 			g.awaitBytes(l, farewell)
 		}
 	}
@@ -172,7 +172,7 @@ func (l *loop) drain() {
 func (l *loop) cut() {
 	for _, s := range l.socks {
 		if s != nil {
-			if g, ok := s.owner.(*guest); ok {
+			if g, ok := s.owner.(*downstream); ok {
 				l.lose(g)
 			}
 		}

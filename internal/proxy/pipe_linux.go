@@ -102,19 +102,19 @@ func splice(from, to, n, flags int) (int, syscall.Errno) {
 }
 
 // pipesAnswer says whether what is left of the answer goes through a pipe.
-func (t *trip) pipesAnswer() bool {
-	return t.state == tripAnswering && t.from == h1.ByLength && (t.guest.pipe != nil || t.owed >= longBody)
+func (t *transaction) pipesAnswer() bool {
+	return t.state == transactionAnswering && t.from == h1.ByLength && (t.downstream.pipe != nil || t.owed >= longBody)
 }
 
 // pourAnswer moves a part of a long answer to the client; like hearWorker otherwise.
-func (l *loop) pourAnswer(t *trip) bool {
-	g, k := t.guest, t.link
+func (l *loop) pourAnswer(t *transaction) bool {
+	g, k := t.downstream, t.upstream
 	n, errno := g.pipe.fill(&k.sock, t.owed)
 	switch {
 	case errno == unix.EAGAIN:
 		return false
 	case n == 0:
-		l.linkEnded(k, errno)
+		l.upstreamEnded(k, errno)
 		return false
 	}
 	t.owed -= int64(n)
@@ -135,13 +135,13 @@ func (l *loop) pourAnswer(t *trip) bool {
 }
 
 // pipesBody says whether what is left of the request goes through a pipe.
-func (t *trip) pipesBody() bool {
-	return t.pipe != nil || t.body == h1.ByLength && t.left >= longBody && t.link != nil && t.forgotten
+func (t *transaction) pipesBody() bool {
+	return t.pipe != nil || t.body == h1.ByLength && t.left >= longBody && t.upstream != nil && t.forgotten
 }
 
 // pourBody moves a part of a long request to the worker; like readBody otherwise.
-func (l *loop) pourBody(t *trip) bool {
-	g := t.guest
+func (l *loop) pourBody(t *transaction) bool {
+	g := t.downstream
 	n, errno := t.pipe.fill(&g.sock, t.left)
 	switch {
 	case errno == unix.EAGAIN:
@@ -160,11 +160,11 @@ func (l *loop) pourBody(t *trip) bool {
 }
 
 // drainBody sends what the pipe holds of a request.
-func (l *loop) drainBody(t *trip) {
+func (l *loop) drainBody(t *transaction) {
 	if t.pipe.empty() || t.mute {
 		return
 	}
-	if _, errno := t.pipe.drain(t.link.fd, t.pipe.held == t.pipe.size && !t.complete); errno != 0 {
+	if _, errno := t.pipe.drain(t.upstream.fd, t.pipe.held == t.pipe.size && !t.complete); errno != 0 {
 		l.mute(t)
 	}
 }

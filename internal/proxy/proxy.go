@@ -67,18 +67,18 @@ type Config struct {
 
 // Server forwards the requests of any number of listeners.
 type Server struct {
-	log       limitedLog
-	version   string
-	divert    func(id string, conn net.Conn) bool
-	diverting func() bool
-	table     atomic.Pointer[map[string]*entrance]
-	closing   atomic.Bool
-	lastCall  atomic.Pointer[time.Time] // when idle clients are closed, once closing
-	stats     registry
-	pools     upstreams
-	buffers   buffers
-	loops     loops
-	guests    atomic.Int64 // clients on loops
+	log         limitedLog
+	version     string
+	divert      func(id string, conn net.Conn) bool
+	diverting   func() bool
+	table       atomic.Pointer[map[string]*entrance]
+	closing     atomic.Bool
+	lastCall    atomic.Pointer[time.Time] // when idle clients are closed, once closing
+	stats       registry
+	pools       upstreams
+	buffers     buffers
+	loops       loops
+	downstreams atomic.Int64 // clients on loops
 
 	mu        sync.Mutex
 	clients   map[*client]struct{}
@@ -322,7 +322,7 @@ func (s *Server) dismiss(c *client) {
 
 // checkQuiet is called with mu held.
 func (s *Server) checkQuiet() {
-	if len(s.clients) > 0 || len(s.listeners) > 0 || s.guests.Load() > 0 {
+	if len(s.clients) > 0 || len(s.listeners) > 0 || s.downstreams.Load() > 0 {
 		return
 	}
 	select {
@@ -387,9 +387,9 @@ func (s *Server) cut() {
 	s.loops.cut()
 }
 
-// guestLeft is called by a loop for each client that it does not serve any more.
-func (s *Server) guestLeft() {
-	if s.guests.Add(-1) == 0 && s.closing.Load() {
+// downstreamLeft is called by a loop for each client that it does not serve any more.
+func (s *Server) downstreamLeft() {
+	if s.downstreams.Add(-1) == 0 && s.closing.Load() {
 		s.mu.Lock()
 		s.checkQuiet()
 		s.mu.Unlock()

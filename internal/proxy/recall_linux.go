@@ -27,12 +27,12 @@ type recaller interface{ Recall(n int) int }
 
 // awaitRecall has recall called when the answer does not come at once, if the
 // request could be taken back then.
-func (l *loop) awaitRecall(t *trip) {
+func (l *loop) awaitRecall(t *transaction) {
 	t.recallBy = 0
 	if !t.route.Settings.Recall || !t.onePiece || t.forgotten || t.recalls >= recallLooks {
 		return
 	}
-	if _, can := t.link.conn.(recaller); can {
+	if _, can := t.upstream.conn.(recaller); can {
 		t.recallBy = l.in(recallAfter)
 	}
 }
@@ -40,17 +40,17 @@ func (l *loop) awaitRecall(t *trip) {
 // recall takes the request back from a worker whose event loop is blocked and that
 // has not read it, and gives it to another. That is safe for every method: the
 // worker has seen nothing of it.
-func (l *loop) recall(t *trip) {
+func (l *loop) recall(t *transaction) {
 	t.recalls++
 	t.recallBy = 0
 	if t.recalls < recallLooks {
 		t.recallBy = l.in(recallPause)
 	}
-	t.guest.remind(l)
-	if t.begun || len(t.link.in) > 0 || t.ep.Blocked(l.now) < recallBlocked || !l.betterThan(t) {
+	t.downstream.remind(l)
+	if t.begun || len(t.upstream.in) > 0 || t.ep.Blocked(l.now) < recallBlocked || !l.betterThan(t) {
 		return
 	}
-	switch n := t.link.conn.(recaller).Recall(len(t.request)); n {
+	switch n := t.upstream.conn.(recaller).Recall(len(t.request)); n {
 	case 0: // it is reading it, or has
 		t.recallBy = 0
 	case len(t.request):
@@ -65,7 +65,7 @@ func (l *loop) recall(t *trip) {
 }
 
 // betterThan says whether another worker's loop turns.
-func (l *loop) betterThan(t *trip) bool {
+func (l *loop) betterThan(t *transaction) bool {
 	for _, ep := range t.route.Pool.Endpoints() {
 		if ep != t.ep && ep.Blocked(l.now) < recallBlocked && !ep.Silent() && !ep.Ejected(l.now) && !slices.Contains(t.tried, ep) {
 			return true

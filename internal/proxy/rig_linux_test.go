@@ -24,7 +24,7 @@ type rig struct {
 	ep     *balance.Endpoint
 	client int // -1: closed
 
-	mu     sync.Mutex // a guest that was handed over connects on a goroutine
+	mu     sync.Mutex // a downstream that was handed over connects on a goroutine
 	worker []int      // the connections that were opened, the last one last
 }
 
@@ -63,15 +63,15 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
-// connect makes the client a guest.
+// connect makes the client a downstream.
 func (r *rig) connect() {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.client = fds[0]
-	r.loop.server.guests.Add(1)
-	r.loop.welcome(&door{id: "app:80"}, fds[1], netip.AddrPort{})
+	r.loop.server.downstreams.Add(1)
+	r.loop.welcome(&acceptor{id: "app:80"}, fds[1], netip.AddrPort{})
 	r.settle()
 }
 
@@ -162,8 +162,8 @@ func (r *rig) mustBeClean() {
 	r.mustComeToNothing("requests under way", l.server.stats.service("app").inFlight.Load)
 	r.mustComeToNothing("requests at the worker", func() int64 { return int64(r.ep.InFlight()) })
 	r.mustComeToNothing("clients", l.server.stats.service("app").openClients.Load)
-	r.mustComeToNothing("guests of the loop", func() int64 { return int64(l.load.Load()) })
-	r.mustComeToNothing("guests of the server", l.server.guests.Load)
+	r.mustComeToNothing("downstreams of the loop", func() int64 { return int64(l.load.Load()) })
+	r.mustComeToNothing("downstreams of the server", l.server.downstreams.Load)
 	if len(l.waiting) != 0 {
 		r.t.Errorf("%d wait", len(l.waiting))
 	}

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// owner is what a descriptor belongs to: a guest or a link.
+// owner is what a descriptor belongs to: a downstream or an upstream.
 type owner interface {
 	readable(*loop)
 	writable(*loop)

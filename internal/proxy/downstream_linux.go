@@ -15,24 +15,24 @@ import (
 	"bulsa/internal/proxy/h1"
 )
 
-// guest is a client's connection on a loop. Between two requests it owns nothing
+// downstream is a client's connection on a loop. Between two requests it owns nothing
 // but this.
-type guest struct {
+type downstream struct {
 	sock
-	door    *door
-	peer    netip.AddrPort // not valid: a unix socket's client
-	label   []byte         // the peer as text
-	entered *entrance      // what it met last
-	owner   *target        // whose client it is counted as
-	pass    pass
-	trip    *trip // its request that is under way
-	state   guestState
-	held    bool // the wait for a first worker is already spent
-	waited  bool // the rest of a short body has been waited for
-	fresh   bool // in has not been looked at
-	leaving bool // its listener is gone: the request at hand is its last
-	linger  bool // what the client still sends is read before the end
-	seat    int  // in loop.waiting; none: -1
+	acceptor    *acceptor
+	peer        netip.AddrPort // not valid: a unix socket's client
+	label       []byte         // the peer as text
+	entered     *entrance      // what it met last
+	owner       *target        // whose client it is counted as
+	pass        pass
+	transaction *transaction // its request that is under way
+	state       downstreamState
+	held        bool // the wait for a first worker is already spent
+	waited      bool // the rest of a short body has been waited for
+	fresh       bool // in has not been looked at
+	leaving     bool // its listener is gone: the request at hand is its last
+	linger      bool // what the client still sends is read before the end
+	seat        int  // in loop.waiting; none: -1
 
 	in   []byte // what has come and is not used yet
 	out  []byte // what the socket has not taken yet
@@ -46,16 +46,16 @@ type guest struct {
 	reading pace
 }
 
-type guestState uint8
+type downstreamState uint8
 
 const (
-	guestNew    guestState = iota // nothing has been read: its bytes may be a worker's to read
-	guestIdle                     // between two requests
-	guestHead                     // a part of a head has come
-	guestShort                    // a head has come, and a part of its short body
-	guestBusy                     // its request is under way
-	guestEnding                   // the last answer is on its way out
-	guestLinger                   // all is sent; what still comes is thrown away
+	downstreamNew    downstreamState = iota // nothing has been read: its bytes may be a worker's to read
+	downstreamIdle                          // between two requests
+	downstreamHead                          // a part of a head has come
+	downstreamShort                         // a head has come, and a part of its short body
+	downstreamBusy                          // its request is under way
+	downstreamEnding                        // the last answer is on its way out
+	downstreamLinger                        // all is sent; what still comes is thrown away
 )
 
 // lingerTime is how long is read on after the last answer: closing with unread
@@ -63,19 +63,19 @@ const (
 // 9112, section 9.6).
 const lingerTime = time.Second
 
-func (g *guest) pending() bool { return g.sent < len(g.out) || !g.pipe.empty() }
+func (g *downstream) pending() bool { return g.sent < len(g.out) || !g.pipe.empty() }
 
-// welcome makes a guest of an accepted connection.
-func (l *loop) welcome(d *door, fd int, peer netip.AddrPort) {
+// welcome makes a downstream of an accepted connection.
+func (l *loop) welcome(d *acceptor, fd int, peer netip.AddrPort) {
 	e := l.server.entrance(d.id)
 	if e == nil || l.over {
 		_ = unix.Close(fd)
-		l.server.guestLeft()
+		l.server.downstreamLeft()
 		return
 	}
-	g := &guest{door: d, peer: peer, entered: e, owner: e.owner, seat: -1}
+	g := &downstream{acceptor: d, peer: peer, entered: e, owner: e.owner, seat: -1}
 	if l.register(&g.sock, fd, g) != nil {
-		l.server.guestLeft()
+		l.server.downstreamLeft()
 		return
 	}
 	l.load.Add(1)
@@ -97,7 +97,7 @@ func (l *loop) welcome(d *door, fd int, peer netip.AddrPort) {
 }
 
 // readable reads until there is nothing more, or nothing more is wanted.
-func (g *guest) readable(l *loop) {
+func (g *downstream) readable(l *loop) {
 	for range turns {
 		if g.closed || !l.hear(g) {
 			return
@@ -107,11 +107,11 @@ func (g *guest) readable(l *loop) {
 }
 
 // hear does one step; false when there is nothing to do before the next event.
-func (l *loop) hear(g *guest) bool {
+func (l *loop) hear(g *downstream) bool {
 	switch g.state {
-	case guestNew:
+	case downstreamNew:
 		return l.meet(g)
-	case guestIdle, guestHead, guestShort:
+	case downstreamIdle, downstreamHead, downstreamShort:
 		switch {
 		case g.pending(): // the last answer goes first
 			return false
@@ -120,8 +120,8 @@ func (l *loop) hear(g *guest) bool {
 			return true
 		}
 		return g.ready && l.readHead(g)
-	case guestBusy:
-		switch t := g.trip; {
+	case downstreamBusy:
+		switch t := g.transaction; {
 		case t.wakeBy > 0 && l.clock >= t.wakeBy:
 			l.pickAgain(t)
 		case t.wantsBody():
@@ -129,38 +129,38 @@ func (l *loop) hear(g *guest) bool {
 		default:
 			l.watch(g)
 		}
-	case guestLinger:
+	case downstreamLinger:
 		return g.ready && l.throwAway(g)
 	}
 	return false
 }
 
-func (g *guest) writable(l *loop) {
+func (g *downstream) writable(l *loop) {
 	if !l.flush(g) || g.pending() {
 		return
 	}
 	switch {
-	case g.state == guestEnding:
+	case g.state == downstreamEnding:
 		l.part(g)
-	case g.state != guestBusy:
+	case g.state != downstreamBusy:
 		l.queue(&g.sock)
-	case g.trip.link != nil:
-		l.queue(&g.trip.link.sock)
+	case g.transaction.upstream != nil:
+		l.queue(&g.transaction.upstream.sock)
 	}
 }
 
-func (g *guest) late(l *loop) {
+func (g *downstream) late(l *loop) {
 	switch now := l.clock; {
 	case g.writeBy > 0 && now >= g.writeBy:
 		l.lose(g)
-	case g.state == guestBusy:
-		g.trip.late(l)
+	case g.state == downstreamBusy:
+		g.transaction.late(l)
 	case g.seat >= 0:
 		l.queue(&g.sock)
 	case g.readBy == 0 || now < g.readBy:
-	case g.state == guestHead:
+	case g.state == downstreamHead:
 		l.refuseUnread(g, g.owner, &refusal{status: http.StatusRequestTimeout, reason: "the head of the request did not arrive in time"}, nil)
-	case g.state == guestShort:
+	case g.state == downstreamShort:
 		g.waited, g.fresh = true, true
 		l.queue(&g.sock)
 	default:
@@ -169,8 +169,8 @@ func (g *guest) late(l *loop) {
 	g.remind(l)
 }
 
-// remind sets the timer to the next of the guest's deadlines.
-func (g *guest) remind(l *loop) {
+// remind sets the timer to the next of the downstream's deadlines.
+func (g *downstream) remind(l *loop) {
 	if g.closed {
 		return
 	}
@@ -178,7 +178,7 @@ func (g *guest) remind(l *loop) {
 	if g.seat >= 0 {
 		next = sooner(next, g.holdBy)
 	}
-	if t := g.trip; t != nil {
+	if t := g.transaction; t != nil {
 		next = sooner(sooner(next, t.answerBy), sooner(t.wakeBy, sooner(t.leaveBy, t.recallBy)))
 	}
 	l.wheel.set(&g.sock, next)
@@ -193,7 +193,7 @@ func sooner(a, b int64) int64 {
 }
 
 // awaitBytes gives the client d to send something; 0: for ever.
-func (g *guest) awaitBytes(l *loop, d time.Duration) {
+func (g *downstream) awaitBytes(l *loop, d time.Duration) {
 	g.readBy = 0
 	if d > 0 {
 		g.readBy = l.in(d)
@@ -203,8 +203,8 @@ func (g *guest) awaitBytes(l *loop, d time.Duration) {
 
 // meet decides who reads the client's bytes: while there are no endpoints nobody
 // knows, so it waits; false when there is nothing to do before the next event.
-func (l *loop) meet(g *guest) bool {
-	e := l.server.entrance(g.door.id)
+func (l *loop) meet(g *downstream) bool {
+	e := l.server.entrance(g.acceptor.id)
 	switch {
 	case e == nil:
 		l.lose(g)
@@ -233,14 +233,14 @@ func (l *loop) meet(g *guest) bool {
 	case first[0] == tlsHandshake || said == http2Preface:
 		l.handOver(g, nil)
 	default:
-		g.state = guestIdle
+		g.state = downstreamIdle
 		return true
 	}
 	return false
 }
 
 // mustWait has a new client wait for the first worker.
-func (l *loop) mustWait(g *guest, route *target) bool {
+func (l *loop) mustWait(g *downstream, route *target) bool {
 	changed := route.Pool.Changed()
 	if g.held || len(route.Pool.Endpoints()) > 0 {
 		l.standUp(g)
@@ -260,7 +260,7 @@ func (l *loop) mustWait(g *guest, route *target) bool {
 }
 
 // readHead reads what may be a request, or the rest of one.
-func (l *loop) readHead(g *guest) bool {
+func (l *loop) readHead(g *downstream) bool {
 	n, errno := g.receive(l.buffer[room:])
 	switch {
 	case errno == unix.EAGAIN:
@@ -273,7 +273,7 @@ func (l *loop) readHead(g *guest) bool {
 	if len(g.in) > 0 {
 		lineEnded := bytes.IndexByte(data, '\n') >= 0
 		g.in = append(g.in, data...)
-		if g.state == guestHead && !lineEnded && len(g.in) < defaultMaxHeader {
+		if g.state == downstreamHead && !lineEnded && len(g.in) < defaultMaxHeader {
 			return true // no head ends here
 		}
 		data = g.in
@@ -283,9 +283,9 @@ func (l *loop) readHead(g *guest) bool {
 }
 
 // begin starts the request at the beginning of data, if all of its head is there.
-func (l *loop) begin(g *guest, data []byte) {
+func (l *loop) begin(g *downstream, data []byte) {
 	g.fresh = false
-	e := l.server.entrance(g.door.id)
+	e := l.server.entrance(g.acceptor.id)
 	if g.leaving = e == nil; g.leaving {
 		e = g.entered // its listener was closed: it is told so with its next answer
 	}
@@ -297,8 +297,8 @@ func (l *loop) begin(g *guest, data []byte) {
 		l.refuseUnread(g, e.owner, faulty(fault, limit), nil)
 	case n == 0:
 		g.save(data)
-		if g.state != guestHead {
-			g.state = guestHead
+		if g.state != downstreamHead {
+			g.state = downstreamHead
 			g.awaitBytes(l, e.Settings.HeaderTimeout)
 		}
 	default:
@@ -307,7 +307,7 @@ func (l *loop) begin(g *guest, data []byte) {
 }
 
 // save keeps what has come and is not used; data may be a part of in.
-func (g *guest) save(data []byte) {
+func (g *downstream) save(data []byte) {
 	if len(data) == 0 {
 		g.in = nil
 		return
@@ -315,9 +315,9 @@ func (g *guest) save(data []byte) {
 	g.in = append(g.in[:0], data...)
 }
 
-// start makes a trip of the request that has been parsed: the first n bytes of
+// start makes a transaction of the request that has been parsed: the first n bytes of
 // data are its head.
-func (l *loop) start(g *guest, e *entrance, data []byte, n int) {
+func (l *loop) start(g *downstream, e *entrance, data []byte, n int) {
 	r := &l.request
 	route := e.target(r.Host, r.Path())
 	switch {
@@ -332,14 +332,14 @@ func (l *loop) start(g *guest, e *entrance, data []byte, n int) {
 		return
 	case r.Body == h1.ByLength && !g.waited && r.Length > int64(len(data)-n) && r.Length <= onePiece:
 		g.save(data)
-		if g.state != guestShort {
-			g.state = guestShort
+		if g.state != downstreamShort {
+			g.state = downstreamShort
 			g.awaitBytes(l, behindHead)
 		}
 		return
 	}
-	t := l.newTrip(g, route)
-	g.state, g.waited, g.readBy = guestBusy, false, 0
+	t := l.newTransaction(g, route)
+	g.state, g.waited, g.readBy = downstreamBusy, false, 0
 	used := 0
 	switch r.Body {
 	case h1.ByLength:
@@ -371,8 +371,8 @@ func (l *loop) after(d time.Duration) int64 {
 
 // watch finds out whether a client whose request is under way has left. One that
 // has only ended its own direction is served if the answer is quick.
-func (l *loop) watch(g *guest) {
-	t := g.trip
+func (l *loop) watch(g *downstream) {
+	t := g.transaction
 	if !g.ended || len(g.in) > 0 {
 		return
 	}
@@ -393,7 +393,7 @@ func (l *loop) watch(g *guest) {
 
 // tell sends b to the client, and keeps what the socket does not take; false when
 // the client is gone.
-func (l *loop) tell(g *guest, b []byte) bool {
+func (l *loop) tell(g *downstream, b []byte) bool {
 	if !g.pending() {
 		n, errno := send(g.fd, b)
 		if errno != 0 {
@@ -413,21 +413,21 @@ func (l *loop) tell(g *guest, b []byte) bool {
 }
 
 // settings are those of the request at hand, or of the connection.
-func (g *guest) settings() *Settings {
-	if g.trip != nil {
-		return &g.trip.route.Settings
+func (g *downstream) settings() *Settings {
+	if g.transaction != nil {
+		return &g.transaction.route.Settings
 	}
 	return &g.owner.Settings
 }
 
 // patience is how long the client may leave an answer unread.
-func (g *guest) patience() time.Duration {
+func (g *downstream) patience() time.Duration {
 	set := g.settings()
 	return cmp.Or(set.WriteTimeout, set.IdleTimeout)
 }
 
 // flush sends what is pending; false when the client is gone.
-func (l *loop) flush(g *guest) bool {
+func (l *loop) flush(g *downstream) bool {
 	n, errno := g.push()
 	if errno != 0 || n > 0 && g.reading.slow(n, time.Duration(l.clock-g.tookAt), g.settings().MinRate) {
 		l.lose(g)
@@ -439,7 +439,7 @@ func (l *loop) flush(g *guest) bool {
 		}
 	} else {
 		g.out, g.sent, g.writeBy = nil, 0, 0
-		if g.trip == nil {
+		if g.transaction == nil {
 			l.givePipe(g.pipe)
 			g.pipe = nil
 		}
@@ -450,7 +450,7 @@ func (l *loop) flush(g *guest) bool {
 }
 
 // push sends what is pending.
-func (g *guest) push() (n int, errno syscall.Errno) {
+func (g *downstream) push() (n int, errno syscall.Errno) {
 	if g.sent < len(g.out) {
 		n, errno = send(g.fd, g.out[g.sent:])
 		g.sent += n
@@ -463,9 +463,9 @@ func (g *guest) push() (n int, errno syscall.Errno) {
 	return n, errno
 }
 
-// next is for a guest whose request is answered and whose connection goes on.
-func (l *loop) next(g *guest) {
-	g.state = guestIdle
+// next is for a downstream whose request is answered and whose connection goes on.
+func (l *loop) next(g *downstream) {
+	g.state = downstreamIdle
 	if g.fresh || g.ready {
 		l.queue(&g.sock)
 	} else if l.server.closing.Load() {
@@ -477,26 +477,26 @@ func (l *loop) next(g *guest) {
 
 // refuseUnread answers a request that was not understood (nil), or that is not
 // read, and ends the connection.
-func (l *loop) refuseUnread(g *guest, route *target, r *refusal, request *h1.Request) {
+func (l *loop) refuseUnread(g *downstream, route *target, r *refusal, request *h1.Request) {
 	l.unread(g.peer.Addr(), route, r.status, request)
 	_ = l.tell(g, r.append(nil, route.Service, l.server.version, true, request != nil && request.IsHead()))
 	l.end(g, true)
 }
 
 // end closes the connection when all is sent.
-func (l *loop) end(g *guest, linger bool) {
-	g.state, g.linger, g.readBy, g.in, g.fresh = guestEnding, linger, 0, nil, false
+func (l *loop) end(g *downstream, linger bool) {
+	g.state, g.linger, g.readBy, g.in, g.fresh = downstreamEnding, linger, 0, nil, false
 	if !g.pending() {
 		l.part(g)
 	}
 }
 
-func (l *loop) part(g *guest) {
+func (l *loop) part(g *downstream) {
 	if !g.linger || g.ended || unix.Shutdown(g.fd, unix.SHUT_WR) != nil {
 		l.lose(g)
 		return
 	}
-	g.state = guestLinger
+	g.state = downstreamLinger
 	g.awaitBytes(l, lingerTime)
 	if g.ready {
 		l.queue(&g.sock)
@@ -504,7 +504,7 @@ func (l *loop) part(g *guest) {
 }
 
 // throwAway reads on, so that the end does not become a reset.
-func (l *loop) throwAway(g *guest) bool {
+func (l *loop) throwAway(g *downstream) bool {
 	n, errno := g.receive(l.buffer[room:])
 	if n == 0 && errno != unix.EAGAIN {
 		l.lose(g)
@@ -514,35 +514,35 @@ func (l *loop) throwAway(g *guest) bool {
 
 // abort resets the connection, so that an answer that only the connection's end
 // would complete is not taken for whole.
-func (l *loop) abort(g *guest) {
+func (l *loop) abort(g *downstream) {
 	_ = unix.SetsockoptLinger(g.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	l.lose(g)
 }
 
 // lose closes the connection now.
-func (l *loop) lose(g *guest) {
+func (l *loop) lose(g *downstream) {
 	if g.closed {
 		return
 	}
-	if g.trip != nil {
-		l.desert(g.trip) // which comes back here
+	if g.transaction != nil {
+		l.desert(g.transaction) // which comes back here
 		return
 	}
 	l.close(&g.sock)
 	l.gone(g)
 }
 
-func (l *loop) gone(g *guest) {
+func (l *loop) gone(g *downstream) {
 	l.standUp(g)
 	l.givePipe(g.pipe)
 	g.in, g.out, g.pipe = nil, nil, nil
 	l.load.Add(-1)
 	g.owner.counters.leave(g.pass)
-	l.server.guestLeft()
+	l.server.downstreamLeft()
 }
 
 // sitDown has g wait until the pool changes, or its timer runs out.
-func (l *loop) sitDown(g *guest, pool *balance.Pool, changed <-chan struct{}) {
+func (l *loop) sitDown(g *downstream, pool *balance.Pool, changed <-chan struct{}) {
 	if g.seat < 0 {
 		g.seat = len(l.waiting)
 		l.waiting = append(l.waiting, g)
@@ -551,7 +551,7 @@ func (l *loop) sitDown(g *guest, pool *balance.Pool, changed <-chan struct{}) {
 }
 
 // standUp ends the wait. The order of the others stays.
-func (l *loop) standUp(g *guest) {
+func (l *loop) standUp(g *downstream) {
 	if g.seat < 0 {
 		return
 	}

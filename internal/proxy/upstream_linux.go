@@ -14,17 +14,17 @@ import (
 	"bulsa/internal/balance"
 )
 
-// link is a connection to a worker on a loop. One request at a time uses it.
-type link struct {
+// upstream is a connection to a worker on a loop. One request at a time uses it.
+type upstream struct {
 	sock
-	shelf  *shelf
-	conn   net.Conn // what Connect gave: it knows what the connection's end means
-	trip   *trip    // nil: idle
-	in     []byte   // a part of a head
-	since  int64    // when it became idle
-	reused bool
-	greets bool // the worker's first bytes may be observed.Greeting
-	tells  bool // the worker gives balance.Begun
+	idlePool    *idlePool
+	conn        net.Conn     // what Connect gave: it knows what the connection's end means
+	transaction *transaction // nil: idle
+	in          []byte       // a part of a head
+	since       int64        // when it became idle
+	reused      bool
+	greets      bool // the worker's first bytes may be observed.Greeting
+	tells       bool // the worker gives balance.Begun
 }
 
 // observed is a connection of balance.Connector whose bytes mean more than its
@@ -39,27 +39,27 @@ type observed interface {
 }
 
 // mayTell says whether the worker could say that it has begun a request.
-func (k *link) mayTell() bool { return k.greets || k.tells }
+func (k *upstream) mayTell() bool { return k.greets || k.tells }
 
-func (k *link) leftUnread(err error) bool {
+func (k *upstream) leftUnread(err error) bool {
 	c, ok := k.conn.(leftUnread)
 	return ok && c.LeftUnread(err)
 }
 
 // knows says whether an end of the connection tells what the worker has begun.
-func (k *link) knows() bool {
+func (k *upstream) knows() bool {
 	_, ok := k.conn.(leftUnread)
 	return ok
 }
 
-func (k *link) cutOff() bool {
+func (k *upstream) cutOff() bool {
 	c, ok := k.conn.(observed)
 	return ok && c.CutOff()
 }
 
-// greeting looks at a link's first bytes. cut is the length of the greeting; known
+// greeting looks at an upstream's first bytes. cut is the length of the greeting; known
 // is false while they may still become one.
-func (k *link) greeting(data []byte) (cut int, known bool) {
+func (k *upstream) greeting(data []byte) (cut int, known bool) {
 	g := k.conn.(observed).Greeting()
 	if len(data) < len(g) && strings.HasPrefix(g, string(data)) {
 		return 0, false
@@ -73,11 +73,11 @@ func (k *link) greeting(data []byte) (cut int, known bool) {
 }
 
 // save keeps the beginning of a head; data may be a part of in.
-func (k *link) save(data []byte) { k.in = append(k.in[:0], data...) }
+func (k *upstream) save(data []byte) { k.in = append(k.in[:0], data...) }
 
-// The events of a link.
+// The events of an upstream.
 
-func (k *link) readable(l *loop) {
+func (k *upstream) readable(l *loop) {
 	for range turns {
 		if k.closed || !l.hearWorker(k) {
 			return
@@ -86,38 +86,38 @@ func (k *link) readable(l *loop) {
 	l.queue(&k.sock)
 }
 
-func (k *link) writable(l *loop) {
-	if t := k.trip; t != nil {
+func (k *upstream) writable(l *loop) {
+	if t := k.transaction; t != nil {
 		l.pushRequest(t)
 	}
 }
 
-func (k *link) late(l *loop) {
-	if k.trip == nil {
+func (k *upstream) late(l *loop) {
+	if k.transaction == nil {
 		l.dropIdle(k)
 	}
 }
 
-// shelf holds a loop's idle links to one endpoint.
-type shelf struct {
+// idlePool holds a loop's idle upstreams to one endpoint.
+type idlePool struct {
 	endpoint *balance.Endpoint
 	worker   *worker
-	idle     []*link // the youngest last
-	ended    bool    // the endpoint has left: nothing is kept
+	idle     []*upstream // the youngest last
+	ended    bool        // the endpoint has left: nothing is kept
 }
 
-func (l *loop) shelf(ep *balance.Endpoint, s *service) *shelf {
-	if s := l.shelves[ep]; s != nil {
+func (l *loop) idlePool(ep *balance.Endpoint, s *service) *idlePool {
+	if s := l.idlePools[ep]; s != nil {
 		return s
 	}
-	fresh := &shelf{endpoint: ep, worker: s.worker(ep.Config().Worker)}
-	l.shelves[ep] = fresh
+	fresh := &idlePool{endpoint: ep, worker: s.worker(ep.Config().Worker)}
+	l.idlePools[ep] = fresh
 	return fresh
 }
 
-// take returns a link that is still good, or nil. once: for a request that must
+// take returns an upstream that is still good, or nil. once: for a request that must
 // not happen twice.
-func (s *shelf) take(l *loop, once bool) *link {
+func (s *idlePool) take(l *loop, once bool) *upstream {
 	for n := len(s.idle); n > 0; n = len(s.idle) {
 		k := s.idle[n-1]
 		idle := time.Duration(l.clock - k.since)
@@ -134,7 +134,7 @@ func (s *shelf) take(l *loop, once bool) *link {
 	return nil
 }
 
-func (s *shelf) put(l *loop, k *link) {
+func (s *idlePool) put(l *loop, k *upstream) {
 	if s.ended || len(s.idle) >= maxIdleConns || l.over {
 		l.close(&k.sock)
 		return
@@ -144,7 +144,7 @@ func (s *shelf) put(l *loop, k *link) {
 	l.wheel.set(&k.sock, l.in(maxIdle))
 }
 
-func (s *shelf) close(l *loop) {
+func (s *idlePool) close(l *loop) {
 	for _, k := range s.idle {
 		l.close(&k.sock)
 	}
@@ -152,33 +152,33 @@ func (s *shelf) close(l *loop) {
 	s.idle = s.idle[:0]
 }
 
-// dropIdle closes a link that waits for a request.
-func (l *loop) dropIdle(k *link) {
-	if i := slices.Index(k.shelf.idle, k); i >= 0 {
-		k.shelf.idle = slices.Delete(k.shelf.idle, i, i+1)
+// dropIdle closes an upstream that waits for a request.
+func (l *loop) dropIdle(k *upstream) {
+	if i := slices.Index(k.idlePool.idle, k); i >= 0 {
+		k.idlePool.idle = slices.Delete(k.idlePool.idle, i, i+1)
 	}
 	l.close(&k.sock)
 }
 
-// sweep closes the links of endpoints that have left, and forgets those.
+// sweep closes the upstreams of endpoints that have left, and forgets those.
 func (l *loop) sweep(live map[*balance.Endpoint]bool) {
-	for ep, s := range l.shelves {
+	for ep, s := range l.idlePools {
 		s.ended = !live[ep]
 		if !s.ended {
 			continue
 		}
 		s.close(l)
 		if ep.InFlight() == 0 {
-			delete(l.shelves, ep)
+			delete(l.idlePools, ep)
 		}
 	}
 }
 
 // dial opens a connection to the endpoint of the attempt at hand.
-func (l *loop) dial(t *trip) {
-	t.state, t.link = tripDialing, nil
-	t.guest.remind(l)
-	number, shelf, connector := t.number, t.shelf, t.ep.Config().Connector
+func (l *loop) dial(t *transaction) {
+	t.state, t.upstream = transactionDialing, nil
+	t.downstream.remind(l)
+	number, idlePool, connector := t.number, t.idlePool, t.ep.Config().Connector
 	timeout := t.route.Settings.ConnectTimeout
 	l.work(func() {
 		ctx, cancel := l.ctx, context.CancelFunc(func() {})
@@ -187,9 +187,9 @@ func (l *loop) dial(t *trip) {
 		}
 		conn, fd, err := connect(ctx, connector)
 		cancel()
-		l.post(func() { l.dialed(t, number, shelf, conn, fd, err) })
+		l.post(func() { l.dialed(t, number, idlePool, conn, fd, err) })
 	})
-	l.watch(t.guest)
+	l.watch(t.downstream)
 }
 
 var errNoDescriptor = errors.New("the connection has no descriptor")
@@ -217,14 +217,14 @@ func duplicate(conn net.Conn) (fd int, err error) {
 	return fd, errors.Join(controlErr, err)
 }
 
-// dialed takes what came of a dial. The trip that wanted it may be over.
-func (l *loop) dialed(t *trip, number uint64, s *shelf, conn net.Conn, fd int, err error) {
-	wanted := t.number == number && t.state == tripDialing && t.guest != nil
+// dialed takes what came of a dial. The transaction that wanted it may be over.
+func (l *loop) dialed(t *transaction, number uint64, s *idlePool, conn net.Conn, fd int, err error) {
+	wanted := t.number == number && t.state == transactionDialing && t.downstream != nil
 	if err == nil && l.over {
 		_ = unix.Close(fd)
 		return
 	}
-	k := &link{shelf: s, conn: conn}
+	k := &upstream{idlePool: s, conn: conn}
 	if err == nil {
 		k.learn()
 		err = l.register(&k.sock, fd, k)
@@ -240,7 +240,7 @@ func (l *loop) dialed(t *trip, number uint64, s *shelf, conn net.Conn, fd int, e
 }
 
 // learn finds out what the worker may say besides answers.
-func (k *link) learn() {
+func (k *upstream) learn() {
 	switch c := k.conn.(type) {
 	case observed:
 		k.greets = true

@@ -10,14 +10,14 @@ import (
 	"bulsa/internal/proxy/h1"
 )
 
-// trip is one request of a guest and its answer, over as many attempts as it
+// transaction is one request of a downstream and its answer, over as many attempts as it
 // takes: what exchange and attempt are to a client on goroutines. The rules of
 // retrying are the same.
-type trip struct {
-	guest  *guest
-	route  *target
-	state  tripState
-	number uint64 // tells a post that is about an earlier use of this trip
+type transaction struct {
+	downstream *downstream
+	route      *target
+	state      transactionState
+	number     uint64 // tells a post that is about an earlier use of this transaction
 
 	line       []byte // the beginning of the request line, for messages
 	head       bool   // HEAD: the answer has no body
@@ -28,7 +28,7 @@ type trip struct {
 	sticky     string
 
 	request   []byte // for the worker: head and body from the first byte on, unless forgotten
-	sent      int    // of request, over the link at hand
+	sent      int    // of request, over the upstream at hand
 	forgotten bool   // request's beginning is gone, so it cannot be sent again
 	complete  bool   // all of the request has come
 	body      h1.Body
@@ -57,13 +57,13 @@ type trip struct {
 	overflow bool    // the line was full
 
 	ep       *balance.Endpoint // of the attempt at hand
-	shelf    *shelf
-	link     *link
+	idlePool *idlePool
+	upstream *upstream
 	tryClock int64
 	took     time.Duration // to the head of the answer
 	wrote    bool          // the worker may have seen something
 	onePiece bool          // the whole request was one write
-	mute     bool          // the link takes nothing any more
+	mute     bool          // the upstream takes nothing any more
 	begun    bool          // the worker gave an interim answer, be it balance.Begun
 	interims int
 
@@ -77,7 +77,7 @@ type trip struct {
 	to      h1.Body // how the client's does
 	owed    int64   // of an answer by length, what has not come
 	pieces  h1.Chunks
-	recycle bool // the link may be used again
+	recycle bool // the upstream may be used again
 
 	answerBy int64 // when the worker must have begun its answer
 	wakeBy   int64 // when another endpoint is looked for
@@ -86,29 +86,29 @@ type trip struct {
 	recalls  int   // looks at whether it can be
 }
 
-type tripState uint8
+type transactionState uint8
 
 const (
-	tripWaiting   tripState = iota // for an endpoint
-	tripDialing                    // for a connection to it
-	tripAsking                     // the request is on its way, or the answer is awaited
-	tripAnswering                  // the answer's body is on its way
+	transactionWaiting   transactionState = iota // for an endpoint
+	transactionDialing                           // for a connection to it
+	transactionAsking                            // the request is on its way, or the answer is awaited
+	transactionAnswering                         // the answer's body is on its way
 )
 
 const longestLine = 200
 
-// newTrip takes over the request that has been parsed.
-func (l *loop) newTrip(g *guest, route *target) *trip {
-	var t *trip
+// newTransaction takes over the request that has been parsed.
+func (l *loop) newTransaction(g *downstream, route *target) *transaction {
+	var t *transaction
 	if n := len(l.spare); n > 0 {
 		t, l.spare = l.spare[n-1], l.spare[:n-1]
 	} else {
-		t = new(trip)
+		t = new(transaction)
 	}
 	r := &l.request
-	l.lastTrip++
-	t.guest, t.route, t.number = g, route, l.lastTrip
-	t.state = tripWaiting
+	l.lastTransaction++
+	t.downstream, t.route, t.number = g, route, l.lastTransaction
+	t.state = transactionWaiting
 	t.line = append(append(append(t.line[:0], r.Method...), ' '), r.Target[:min(len(r.Target), longestLine)]...)
 	t.head, t.http10, t.idempotent = r.IsHead(), r.HTTP10, r.Idempotent()
 	t.keep = r.KeepAlive && !g.leaving && !l.server.closing.Load()
@@ -129,7 +129,7 @@ func (l *loop) newTrip(g *guest, route *target) *trip {
 	if name := route.Settings.Sticky; name != "" {
 		t.sticky = string(r.Cookie(name))
 	}
-	l.origin = h1.Origin{Trusted: trusted, Addr: bareAddress(g.label), Node: g.label, Proto: "http", Port: g.door.port}
+	l.origin = h1.Origin{Trusted: trusted, Addr: bareAddress(g.label), Node: g.label, Proto: "http", Port: g.acceptor.port}
 	l.forward = h1.Forward{Origin: &l.origin}
 	if n := prefixLength(route.Path, r.Path()); route.Strip && n > 0 {
 		l.forward.Target, l.forward.Prefix = withoutPrefix(nil, string(r.Target), n), route.Path
@@ -138,7 +138,7 @@ func (l *loop) newTrip(g *guest, route *target) *trip {
 	if route.Settings.AccessLog != nil {
 		t.noted.keep(r)
 	}
-	g.trip = t
+	g.transaction = t
 	route.began()
 	return t
 }
@@ -163,16 +163,16 @@ func lastIndex(b []byte, c byte) int {
 	return 0
 }
 
-// free ends a trip that has no endpoint any more, and counts it.
-func (l *loop) free(t *trip) {
-	g := t.guest
-	if l.loose.trip == t {
+// free ends a transaction that has no endpoint any more, and counts it.
+func (l *loop) free(t *transaction) {
+	g := t.downstream
+	if l.loose.transaction == t {
 		l.loose = loose{}
 	}
 	l.answered(t)
 	t.route.ended()
 	l.standUp(g)
-	g.trip, g.readBy = nil, 0
+	g.transaction, g.readBy = nil, 0
 	l.leaveLine(t)
 	t.refund()
 	l.givePipe(t.pipe)
@@ -183,9 +183,9 @@ func (l *loop) free(t *trip) {
 	l.recycle(t)
 }
 
-// recycle keeps a trip and its buffers for later: those of long bodies only in the
+// recycle keeps a transaction and its buffers for later: those of long bodies only in the
 // first few, which a busy loop uses over and over.
-func (l *loop) recycle(t *trip) {
+func (l *loop) recycle(t *transaction) {
 	const most, largest = 256, 16 << 10
 	const fewest, largestOfThose = 16, 2 * readAtOnce
 	if len(l.spare) >= most {
@@ -194,7 +194,7 @@ func (l *loop) recycle(t *trip) {
 	clear(t.tried)
 	line, tried, request, noted := t.line, t.tried[:0], t.request, t.noted.bytes[:0]
 	chunks, pieces := t.chunks.Trailer, t.pieces.Trailer
-	*t = trip{}
+	*t = transaction{}
 	t.line, t.tried, t.noted.bytes, t.chunks.Trailer, t.pieces.Trailer = line, tried, noted, chunks, pieces
 	if cap(request) <= largest || len(l.spare) < fewest && cap(request) <= largestOfThose {
 		t.request = request
@@ -204,7 +204,7 @@ func (l *loop) recycle(t *trip) {
 
 // pick sends the request to an endpoint. Where none is free it waits for news, or
 // in line while all are full, or for a moment when each has failed once.
-func (l *loop) pick(t *trip) {
+func (l *loop) pick(t *transaction) {
 	ep := l.choose(t)
 	if ep == nil && t.mustQueue() {
 		if t.overflow = !l.joinLine(t); t.overflow {
@@ -231,7 +231,7 @@ func (l *loop) pick(t *trip) {
 
 // choose acquires an endpoint if one is free, and it is this request's turn to ask
 // and within the budget.
-func (l *loop) choose(t *trip) *balance.Endpoint {
+func (l *loop) choose(t *transaction) *balance.Endpoint {
 	line := t.route.queue
 	t.asked = false
 	switch {
@@ -251,7 +251,7 @@ func (l *loop) choose(t *trip) *balance.Endpoint {
 }
 
 // afford takes a part of the budget where one is needed.
-func (t *trip) afford() bool {
+func (t *transaction) afford() bool {
 	if !t.costly || t.spending {
 		return true
 	}
@@ -264,7 +264,7 @@ func (t *trip) afford() bool {
 	return t.spending
 }
 
-func (t *trip) refund() {
+func (t *transaction) refund() {
 	if t.spending {
 		t.spending = false
 		t.route.counters.budget.give()
@@ -272,15 +272,15 @@ func (t *trip) refund() {
 }
 
 // mustQueue says whether the request has to stand in line and does not yet.
-func (t *trip) mustQueue() bool {
+func (t *transaction) mustQueue() bool {
 	return t.place == nil && t.attempts == 0 && (t.route.queue.length.Load() > 0 || anyFull(t.route.Pool))
 }
 
-func (l *loop) joinLine(t *trip) bool {
+func (l *loop) joinLine(t *transaction) bool {
 	number := t.number
 	w := &waiter{wake: func() {
 		l.post(func() {
-			if t.number == number && t.state == tripWaiting && t.guest.seat >= 0 {
+			if t.number == number && t.state == transactionWaiting && t.downstream.seat >= 0 {
 				l.pickAgain(t)
 			}
 		})
@@ -298,7 +298,7 @@ func (l *loop) joinLine(t *trip) bool {
 	return true
 }
 
-func (l *loop) leaveLine(t *trip) {
+func (l *loop) leaveLine(t *transaction) {
 	if t.place == nil {
 		return
 	}
@@ -308,16 +308,16 @@ func (l *loop) leaveLine(t *trip) {
 }
 
 // hold waits for news of the pool or, when each endpoint has failed once, a moment.
-func (l *loop) hold(t *trip, changed <-chan struct{}) {
+func (l *loop) hold(t *transaction, changed <-chan struct{}) {
 	const shortest, longest = 5 * time.Millisecond, 100 * time.Millisecond
-	t.state, t.wakeBy = tripWaiting, t.until
+	t.state, t.wakeBy = transactionWaiting, t.until
 	if len(t.route.Pool.Endpoints()) > 0 && (t.place == nil || t.route.queue.first(t.place)) {
 		t.pause = min(max(2*t.pause, shortest), longest)
 		t.wakeBy = min(t.until, l.in(t.pause))
 	}
-	t.guest.remind(l)
-	l.sitDown(t.guest, t.route.Pool, changed)
-	l.watch(t.guest)
+	t.downstream.remind(l)
+	l.sitDown(t.downstream, t.route.Pool, changed)
+	l.watch(t.downstream)
 }
 
 // watchPool has poolChanged called once.
@@ -339,40 +339,40 @@ func (l *loop) watchPool(pool *balance.Pool, changed <-chan struct{}) {
 }
 
 func (l *loop) poolChanged(pool *balance.Pool) {
-	for _, g := range append([]*guest(nil), l.waiting...) {
+	for _, g := range append([]*downstream(nil), l.waiting...) {
 		switch {
 		case g.seat < 0:
-		case g.trip == nil:
+		case g.transaction == nil:
 			l.queue(&g.sock)
-		case g.trip.route.Pool == pool:
-			l.pickAgain(g.trip)
+		case g.transaction.route.Pool == pool:
+			l.pickAgain(g.transaction)
 		}
 	}
 }
 
 // pickAgain begins another round, in which those that failed may be asked again.
-func (l *loop) pickAgain(t *trip) {
+func (l *loop) pickAgain(t *transaction) {
 	t.wakeBy = 0
 	if t.asked {
 		t.tried = t.tried[:0]
 	}
-	l.standUp(t.guest)
+	l.standUp(t.downstream)
 	l.pick(t)
 }
 
 // attempt tries one endpoint that was picked. A connection that was idle may be
 // closed by the worker at the same moment: that says nothing about the worker,
 // who is asked again over a new one.
-func (l *loop) attempt(t *trip, ep *balance.Endpoint) {
+func (l *loop) attempt(t *transaction, ep *balance.Endpoint) {
 	if t.attempts > 0 {
 		t.route.counters.retries.Add(1)
 	}
-	l.standUp(t.guest)
+	l.standUp(t.downstream)
 	t.wakeBy = 0
 	t.tries, t.lastWorker = t.tries+1, ep.Config().Worker
 	t.ep, t.tryClock, t.took = ep, l.clock, 0
-	t.shelf = l.shelf(ep, t.route.counters)
-	if k := t.shelf.take(l, !t.idempotent); k != nil {
+	t.idlePool = l.idlePool(ep, t.route.counters)
+	if k := t.idlePool.take(l, !t.idempotent); k != nil {
 		l.ask(t, k, true)
 		return
 	}
@@ -381,12 +381,12 @@ func (l *loop) attempt(t *trip, ep *balance.Endpoint) {
 
 // fail ends a try without an answer and goes on with another, if that cannot make
 // anything happen twice.
-func (l *loop) fail(t *trip, r result, reason string) {
-	k := t.link
+func (l *loop) fail(t *transaction, r result, reason string) {
+	k := t.upstream
 	reused := k != nil && k.reused
-	l.dropLink(t)
+	l.dropUpstream(t)
 	if reused && (r == unanswered || r == unsent) && !k.knows() {
-		t.shelf.worker.reuse.spoil(l.now)
+		t.idlePool.worker.reuse.spoil(l.now)
 	}
 	if reused && (r == unsent && !t.forgotten || r == unanswered && l.mayRepeatAtOnce(t)) {
 		if r == unanswered {
@@ -399,7 +399,7 @@ func (l *loop) fail(t *trip, r result, reason string) {
 	}
 	t.failed(reason)
 	l.release(t, false)
-	t.shelf.worker.errors.Add(1)
+	t.idlePool.worker.errors.Add(1)
 	t.ep = nil
 	t.costly = t.costly || r == unanswered
 	if r == unanswered || r == unsent && !t.heldAnew {
@@ -417,7 +417,7 @@ func (l *loop) fail(t *trip, r result, reason string) {
 }
 
 // failed notes why the endpoint will not be asked again in this round.
-func (t *trip) failed(reason string) {
+func (t *transaction) failed(reason string) {
 	t.tried = append(t.tried, t.ep)
 	t.attempts++
 	t.lastFail = t.worker() + " " + reason + t.about()
@@ -425,32 +425,32 @@ func (t *trip) failed(reason string) {
 
 // mayRepeatAtOnce: the budget allows another try after one that the worker may
 // have seen.
-func (l *loop) mayRepeatAtOnce(t *trip) bool {
+func (l *loop) mayRepeatAtOnce(t *transaction) bool {
 	t.costly = true
 	return t.mayRepeat(unanswered, l.clock) && t.afford()
 }
 
 // release gives the endpoint back, for the next in line; ok says whether the
 // worker is without blame.
-func (l *loop) release(t *trip, ok bool) {
+func (l *loop) release(t *transaction, ok bool) {
 	t.refund()
 	t.ep.Release(l.now, ok, t.took)
 	t.route.queue.room()
-	if t.shelf.ended && t.ep.InFlight() == 0 {
-		delete(l.shelves, t.ep)
+	if t.idlePool.ended && t.ep.InFlight() == 0 {
+		delete(l.idlePools, t.ep)
 	}
 }
 
-// dropLink ends the connection of the attempt at hand.
-func (l *loop) dropLink(t *trip) {
-	if k := t.link; k != nil {
-		k.trip, t.link = nil, nil
+// dropUpstream ends the connection of the attempt at hand.
+func (l *loop) dropUpstream(t *transaction) {
+	if k := t.upstream; k != nil {
+		k.transaction, t.upstream = nil, nil
 		l.close(&k.sock)
 	}
 }
 
 // mayRepeat says whether another try cannot make anything happen twice.
-func (t *trip) mayRepeat(r result, now int64) bool {
+func (t *transaction) mayRepeat(r result, now int64) bool {
 	late := int64(t.route.Settings.RetryTimeout)
 	switch {
 	case late > 0 && now-t.clock > late, r == malformed, r == tooLate, t.unanswered > maxUnanswered, r == unanswered && !t.idempotent:
@@ -459,9 +459,9 @@ func (t *trip) mayRepeat(r result, now int64) bool {
 	return !t.forgotten
 }
 
-// judge says what the end of a link means that has given no answer.
-func (t *trip) judge(end error) result {
-	k := t.link
+// judge says what the end of an upstream means that has given no answer.
+func (t *transaction) judge(end error) result {
+	k := t.upstream
 	if !t.wrote || t.onePiece && k.leftUnread(end) {
 		return unsent
 	}
@@ -472,12 +472,12 @@ func (t *trip) judge(end error) result {
 	return unanswered
 }
 
-func (t *trip) worker() string { return t.ep.Config().Worker }
+func (t *transaction) worker() string { return t.ep.Config().Worker }
 
-func (t *trip) about() string { return fmt.Sprintf(" (%s)", t.line) }
+func (t *transaction) about() string { return fmt.Sprintf(" (%s)", t.line) }
 
 // why tells what kept the request from being answered.
-func (t *trip) why() *refusal {
+func (t *transaction) why() *refusal {
 	x := exchange{route: t.route, attempts: t.attempts, lastFail: t.lastFail, queued: t.queued, overflow: t.overflow}
 	r := x.why()
 	if t.attempts == 0 {
@@ -487,14 +487,14 @@ func (t *trip) why() *refusal {
 }
 
 // late looks at the deadlines of a request under way.
-func (t *trip) late(l *loop) {
-	g := t.guest
+func (t *transaction) late(l *loop) {
+	g := t.downstream
 	switch now := l.clock; {
 	case t.leaveBy > 0 && now >= t.leaveBy:
 		l.desert(t)
 	case t.wakeBy > 0 && now >= t.wakeBy:
 		l.pickAgain(t)
-	case t.recallBy > 0 && now >= t.recallBy && t.state == tripAsking:
+	case t.recallBy > 0 && now >= t.recallBy && t.state == transactionAsking:
 		l.recall(t)
 	case t.answerBy > 0 && now >= t.answerBy:
 		t.answerBy = 0
@@ -506,21 +506,21 @@ func (t *trip) late(l *loop) {
 	}
 }
 
-// spoil ends a trip whose client is at fault.
-func (l *loop) spoil(t *trip, r *refusal) {
+// spoil ends a transaction whose client is at fault.
+func (l *loop) spoil(t *transaction, r *refusal) {
 	l.leaveWorker(t)
 	if t.status == 0 {
 		l.refuse(t, r)
 		return
 	}
-	g := t.guest
+	g := t.downstream
 	l.free(t)
 	l.end(g, true)
 }
 
 // leaveWorker ends the attempt at hand without blame for the worker.
-func (l *loop) leaveWorker(t *trip) {
-	l.dropLink(t)
+func (l *loop) leaveWorker(t *transaction) {
+	l.dropUpstream(t)
 	if t.ep != nil {
 		l.release(t, true)
 		t.ep = nil
@@ -528,8 +528,8 @@ func (l *loop) leaveWorker(t *trip) {
 }
 
 // refuse answers in the worker's place.
-func (l *loop) refuse(t *trip, r *refusal) {
-	g := t.guest
+func (l *loop) refuse(t *transaction, r *refusal) {
+	g := t.downstream
 	t.status = r.status
 	keep := t.keep && t.complete && r.status != http.StatusBadRequest && !l.server.closing.Load()
 	if r.status >= http.StatusInternalServerError {
@@ -547,9 +547,9 @@ func (l *loop) refuse(t *trip, r *refusal) {
 	}
 }
 
-// desert ends a trip whose client has left.
-func (l *loop) desert(t *trip) {
-	g := t.guest
+// desert ends a transaction whose client has left.
+func (l *loop) desert(t *transaction) {
+	g := t.downstream
 	l.leaveWorker(t)
 	if t.status == 0 {
 		t.status = statusClientGone

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// door is a listening socket on a loop. Each loop has its own descriptor of it.
-type door struct {
+// acceptor is a listening socket on a loop. Each loop has its own descriptor of it.
+type acceptor struct {
 	id     string
 	fd     int
 	port   []byte // told to workers; empty: not TCP
@@ -27,23 +27,23 @@ const (
 	crowded = 16
 )
 
-// openDoor starts to accept. All loops wait for the same socket, and the kernel
+// openAcceptor starts to accept. All loops wait for the same socket, and the kernel
 // wakes one of them for each client.
-func (l *loop) openDoor(d *door) error {
-	l.doors[d.fd] = d
+func (l *loop) openAcceptor(d *acceptor) error {
+	l.acceptors[d.fd] = d
 	return l.control(unix.EPOLL_CTL_ADD, d.fd, 0, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
 }
 
-// closeDoor takes those in who have come already, and stops.
-func (l *loop) closeDoor(d *door) {
+// closeAcceptor takes those in who have come already, and stops.
+func (l *loop) closeAcceptor(d *acceptor) {
 	for l.accept(d) {
 	}
-	delete(l.doors, d.fd)
+	delete(l.acceptors, d.fd)
 	_ = unix.Close(d.fd)
 }
 
 // accept lets clients in; true when there may be more of them.
-func (l *loop) accept(d *door) bool {
+func (l *loop) accept(d *acceptor) bool {
 	for range acceptAtOnce {
 		fd, peer, errno := accept(d.fd)
 		switch {
@@ -53,17 +53,17 @@ func (l *loop) accept(d *door) bool {
 		case errno == unix.EAGAIN:
 			return false
 		case passing(errno) && errno != unix.ECONNABORTED && errno != unix.EINTR:
-			l.pauseDoor(d, errno)
+			l.pauseAcceptor(d, errno)
 			return false
 		}
 	}
 	return true
 }
 
-// pauseDoor waits instead of spinning when there are no descriptors left: the
+// pauseAcceptor waits instead of spinning when there are no descriptors left: the
 // kernel keeps the client in the backlog, and would report it again at once.
 // What is idle makes room, on all loops.
-func (l *loop) pauseDoor(d *door, errno syscall.Errno) {
+func (l *loop) pauseAcceptor(d *acceptor, errno syscall.Errno) {
 	const longest = time.Second
 	if d.paused {
 		return
@@ -82,7 +82,7 @@ func (l *loop) pauseDoor(d *door, errno syscall.Errno) {
 		}
 		l.post(func() {
 			d.paused = false
-			if l.doors[d.fd] == d {
+			if l.acceptors[d.fd] == d {
 				_ = l.control(unix.EPOLL_CTL_ADD, d.fd, 0, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
 			}
 		})
@@ -92,7 +92,7 @@ func (l *loop) pauseDoor(d *door, errno syscall.Errno) {
 // shed closes idle connections to workers, and a few clients between two requests.
 func (l *loop) shed() {
 	const atMost = 32
-	for _, s := range l.shelves {
+	for _, s := range l.idlePools {
 		s.close(l)
 	}
 	closed := 0
@@ -100,16 +100,16 @@ func (l *loop) shed() {
 		if s == nil || closed == atMost {
 			continue
 		}
-		if g, ok := s.owner.(*guest); ok && g.state == guestIdle && !g.pending() {
+		if g, ok := s.owner.(*downstream); ok && g.state == downstreamIdle && !g.pending() {
 			l.lose(g)
 			closed++
 		}
 	}
 }
 
-// admit makes a guest of a client, of this loop or of one with fewer of them.
-func (l *loop) admit(d *door, fd int, peer netip.AddrPort) {
-	l.server.guests.Add(1)
+// admit makes a downstream of a client, of this loop or of one with fewer of them.
+func (l *loop) admit(d *acceptor, fd int, peer netip.AddrPort) {
+	l.server.downstreams.Add(1)
 	if to := l.emptiest(); to != l {
 		to.post(func() { to.welcome(d, fd, peer) })
 		return
