@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 missing=
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 need gcc gcc
+need strip binutils
 need make make
 need python3 python3
 need curl curl
