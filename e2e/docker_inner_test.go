@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 )
 
@@ -128,6 +129,7 @@ func TestTwoContainersOfTwoWorkersWithABulsaInEach(t *testing.T) {
 	}
 	reapsOrphans(t, docker, rows[1].ID)
 	stopsInTime(t, w, docker, rows[1].ID)
+	needsNothing(t, docker)
 }
 
 func innerMetrics(t *testing.T, w *world) {
@@ -185,6 +187,34 @@ func reapsOrphans(t *testing.T, docker *client.Client, container string) {
 		}
 		return true
 	})
+}
+
+// needsNothing runs the image by hand, as a user without a home in a file system
+// that cannot be written: it ends with the status of its worker.
+func needsNothing(t *testing.T, docker *client.Client) {
+	t.Helper()
+	made, err := docker.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Config: &container.Config{
+			Image: "inner-app", User: "1234:1234", Entrypoint: []string{"bulsa", "run", "--restart", "no", "--"},
+			Cmd: []string{"node", "-e", "process.exit(3)"},
+		},
+		HostConfig: &container.HostConfig{ReadonlyRootfs: true, NetworkMode: "none"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := docker.ContainerStart(t.Context(), made.ID, client.ContainerStartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	ended := docker.ContainerWait(t.Context(), made.ID, client.ContainerWaitOptions{})
+	select {
+	case end := <-ended.Result:
+		if end.StatusCode != 3 {
+			t.Errorf("it ended with %d, want its worker's 3", end.StatusCode)
+		}
+	case err := <-ended.Error:
+		t.Error(err)
+	}
 }
 
 // stopsInTime does docker stop, which has ten seconds.
