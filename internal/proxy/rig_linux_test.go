@@ -181,7 +181,7 @@ func (r *rig) mustBeClean() {
 // counted until the goroutine that carries it has seen its end.
 func (r *rig) mustComeToNothing(what string, count func() int64) {
 	r.t.Helper()
-	for end := time.Now().Add(10 * time.Second); count() != 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); count() != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Errorf("%d %s are left", count(), what)
 			return
