@@ -278,10 +278,10 @@ func TestStopAndStart(t *testing.T) {
 func TestKillSignalsAWorkerThatComesBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.run("-w", "2", "--", "sh", "-c", "trap 'echo heard HUP' HUP; echo set; while :; do sleep 0.1; done")
+	w.run("-w", "2", "--", "sh", "-c", "trap 'echo heard USR1' USR1; echo set; while :; do sleep 0.1; done")
 	eventually(t, "both listen for signals", func() bool { return strings.Count(w.must("logs"), "set") == 2 })
-	w.must("kill", "-s", "HUP", "app.1")
-	eventually(t, "the signal is heard", func() bool { return strings.Contains(w.must("logs", "app.1"), "heard HUP") })
+	w.must("kill", "-s", "USR1", "app.1")
+	eventually(t, "the signal is heard", func() bool { return strings.Contains(w.must("logs", "app.1"), "heard USR1") })
 	if out := w.must("logs", "app.2"); strings.Contains(out, "heard") {
 		t.Errorf("app.2 heard it as well: %s", out)
 	}

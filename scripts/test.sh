@@ -32,7 +32,7 @@ for file in $(grep -rl --include='*_test.go' '^func Fuzz' cmd internal | sort); 
 	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$file"); do
 		case $target in
 		FuzzLoad) inputs=1000x ;;
-		FuzzRequests) inputs=500000x ;;
+		FuzzRequests) inputs=150000x ;;
 		*) inputs=30000x ;;
 		esac
 		run go test -run='^$' -fuzz="^$target\$" -fuzztime="${FUZZ_TIME:-$inputs}" "./$(dirname "$file")"
