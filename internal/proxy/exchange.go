@@ -71,11 +71,15 @@ type exchange struct {
 // what kills them.
 const maxUnanswered = 10
 
+// hungAfter is how long an event loop stands still that something has hung: on a
+// busy machine any may be silent for a moment.
+const hungAfter = time.Second
+
 // doubt is how much a try counts of which the worker may have seen something. One
-// whose event loop stood still when it ended may have been hung by this request,
-// which then gets one more worker and not ten.
+// whose event loop was hung when it ended may have been hung by this request, which
+// then gets one more worker and not ten.
 func doubt(ep *balance.Endpoint) int {
-	if ep.Silent() {
+	if ep.Silent() && ep.Blocked(time.Now()) >= hungAfter {
 		return maxUnanswered/2 + 1
 	}
 	return 1

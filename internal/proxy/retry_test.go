@@ -290,26 +290,40 @@ func TestWhenAllTriesFailTheAnswerSaysWhoAndWhy(t *testing.T) {
 	}
 }
 
-// A request that hangs the loop of whoever reads it must not go round.
+// A request that hangs the loop of whoever reads it must not go round; one that
+// meets workers which were late for a moment when they died may.
 func TestWhatHangsWorkersIsGivenToOneMoreAlone(t *testing.T) {
-	var seen atomic.Int32
-	var workers []*balance.Endpoint
-	for i := range 5 {
-		workers = append(workers, wire(t, fmt.Sprintf("app.%d", i+1), func(_ int, c net.Conn, br *bufio.Reader) {
-			if _, err := http.ReadRequest(br); err == nil {
-				seen.Add(1)
-				workers[i].SetLoop(balance.Loop{Since: time.Now().Add(-time.Minute), Silent: true})
+	for _, c := range []struct {
+		name   string
+		silent time.Duration
+		status int
+		seen   int32
+	}{{"hung", time.Minute, http.StatusBadGateway, 2}, {"late", 300 * time.Millisecond, http.StatusOK, 4}} {
+		t.Run(c.name, func(t *testing.T) {
+			var seen atomic.Int32
+			var workers []*balance.Endpoint
+			for i := range 5 {
+				workers = append(workers, wire(t, fmt.Sprintf("app.%d", i+1), func(_ int, conn net.Conn, br *bufio.Reader) {
+					defer conn.Close()
+					if _, err := http.ReadRequest(br); err != nil {
+						return
+					}
+					if seen.Add(1) > 3 {
+						_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+						return
+					}
+					workers[i].SetLoop(balance.Loop{Since: time.Now().Add(-c.silent), Silent: true}) // and it is killed
+				}))
 			}
-			_ = c.Close() // it was killed for it
-		}))
-	}
-	h := open(t, settings(), workers...)
-	resp, err := browser().Get(h.url("/"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if body := all(t, resp); resp.StatusCode != http.StatusBadGateway || seen.Load() != 2 {
-		t.Fatalf("%d from %d workers: %s", resp.StatusCode, seen.Load(), body)
+			h := open(t, settings(), workers...)
+			resp, err := browser().Get(h.url("/"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body := all(t, resp); resp.StatusCode != c.status || seen.Load() != c.seen {
+				t.Fatalf("%d from %d workers: %s", resp.StatusCode, seen.Load(), body)
+			}
+		})
 	}
 }
 
