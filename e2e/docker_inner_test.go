@@ -89,16 +89,7 @@ func newTopology(t *testing.T) (w *world, docker *client.Client, address string)
 func TestTwoContainersOfTwoWorkersWithABulsaInEach(t *testing.T) {
 	t.Parallel()
 	w, docker, address := newTopology(t)
-	answer := regexp.MustCompile(`^Hello from worker (\d+) of ([0-9a-f-]{36})`)
-	eventually(t, "two primaries with two workers each answer", func() bool {
-		workers, primaries := map[string]bool{}, map[string]bool{}
-		for _, body := range askAtOnce("http://"+address+"/", 32) {
-			if m := answer.FindStringSubmatch(body); m != nil {
-				workers[m[1]+" of "+m[2]], primaries[m[2]] = true, true
-			}
-		}
-		return len(primaries) == 2 && len(workers) == 4
-	})
+	fourWorkersAnswer(t, address)
 	var rows []innerRow
 	eventually(t, "the four workers inside are shown with their event loops", func() bool {
 		rows = innerRows(w, "inner")

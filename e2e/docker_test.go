@@ -133,16 +133,7 @@ func TestTheArticlesTopology(t *testing.T) {
 	text = strings.Replace(text, "build: .", "build: "+example(t, "zombie-server"), 1)
 	w.write("compose.yaml", text)
 	w.ready("up", "--admin", "off")
-	answer := regexp.MustCompile(`^Hello from worker (\d+) of ([0-9a-f-]{36})`)
-	eventually(t, "two primaries with two workers each answer", func() bool {
-		workers, primaries := map[string]bool{}, map[string]bool{}
-		for _, body := range askAtOnce("http://"+address+"/", 32) {
-			if m := answer.FindStringSubmatch(body); m != nil {
-				workers[m[1]+" of "+m[2]], primaries[m[2]] = true, true
-			}
-		}
-		return len(primaries) == 2 && len(workers) == 4
-	})
+	fourWorkersAnswer(t, address)
 	for _, r := range w.ps("zombie-server") {
 		if r.Health != "healthy" || r.Engine != "docker" || !strings.Contains(r.Status, "(healthy)") {
 			t.Errorf("ps shows %+v", r)
@@ -286,4 +277,19 @@ func TestDockerThatIsNotThereIsNamed(t *testing.T) {
 	if r.status == 0 || !strings.Contains(r.stderr, want) {
 		t.Errorf("status %d: %s", r.status, r.stderr)
 	}
+}
+
+// fourWorkersAnswer waits until the article's two primaries answer with two workers each.
+func fourWorkersAnswer(t *testing.T, address string) {
+	t.Helper()
+	answer := regexp.MustCompile(`^Hello from worker (\d+) of ([0-9a-f-]{36})`)
+	eventually(t, "two primaries with two workers each answer", func() bool {
+		workers, primaries := map[string]bool{}, map[string]bool{}
+		for _, body := range askAtOnce("http://"+address+"/", 32) {
+			if m := answer.FindStringSubmatch(body); m != nil {
+				workers[m[1]+" of "+m[2]], primaries[m[2]] = true, true
+			}
+		}
+		return len(primaries) == 2 && len(workers) == 4
+	})
 }
