@@ -400,8 +400,8 @@ func TestContainerGetsWhatTheFileSays(t *testing.T) {
 	s := appService(t)
 	s.Ports, s.Container.Entrypoint = nil, []string{"sh", "-c"}
 	s.Command = spec.Command{
-		Args: []string{"echo $GREETING $BULSA_WORKER; cat /run/secrets/token; echo; cat /etc/settings; echo; ls /data; ls -d /work/. && echo in $PWD as $(cat /proc/self/status | while read a b c; do test $a = Uid: && echo $b; done); echo hard $(ulimit -Hn); cat /etc/hosts"},
-		Env:  []string{"GREETING=hello"}, User: "1000:1000", Dir: "/work", Init: true,
+		Args: []string{"echo $GREETING $BULSA_WORKER; cat /run/secrets/token; echo; cat /etc/settings; echo; ls /data; ls -d /srv/. && echo in $PWD as $(cat /proc/self/status | while read a b c; do test $a = Uid: && echo $b; done); echo hard $(ulimit -Hn); cat /etc/hosts"},
+		Env:  []string{"GREETING=hello"}, User: "1000:1000", Dir: "/srv", Init: true,
 	}
 	folder := t.TempDir()
 	b.must(writeFile(filepath.Join(folder, "mounted")))
@@ -423,7 +423,7 @@ func TestContainerGetsWhatTheFileSays(t *testing.T) {
 		all = append(all, l.Text)
 	}
 	text := strings.Join(all, "\n")
-	for _, want := range []string{"hello 1", "s3cret", "a: 1", "mounted", "in /work as 1000", "hard 222", "10.0.0.9\tdb"} {
+	for _, want := range []string{"hello 1", "s3cret", "a: 1", "mounted", "in /srv as 1000", "hard 222", "10.0.0.9\tdb"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the container does not see %q; it says:\n%s", want, text)
 		}
