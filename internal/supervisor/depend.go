@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"bulsa/internal/spec"
@@ -66,7 +67,7 @@ func (s *Supervisor) Shutdown(ctx context.Context) error {
 	slices.Reverse(all)
 	for {
 		changed := s.Changed()
-		if s.stopLayer(all) {
+		if s.stopLayer(all) && len(s.removed()) == 0 {
 			break
 		}
 		select {
@@ -102,9 +103,16 @@ func (s *Supervisor) stopLayer(all []*service) bool {
 	return rest
 }
 
+// removed are the services that have been removed and of which something still runs.
+func (s *Supervisor) removed() []*service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.leaving))
+}
+
 // Hurry kills everything that still runs, at once: the second Ctrl-C.
 func (s *Supervisor) Hurry() {
-	for _, sv := range s.all() {
+	for _, sv := range append(s.all(), s.removed()...) {
 		sv.do(func(x *service) {
 			x.stopped = true
 			for key := range x.members {

@@ -35,7 +35,8 @@ type Supervisor struct {
 	mu       sync.Mutex
 	order    []string // services in start order
 	services map[string]*service
-	changed  chan struct{} // closed and replaced at each change of a status
+	leaving  map[*service]bool // removed, and not yet at rest
+	changed  chan struct{}     // closed and replaced at each change of a status
 	stopping bool
 
 	routes sync.Map // engine.InstanceID -> *mailbox[message]
@@ -46,7 +47,7 @@ type Supervisor struct {
 func New(project string, engines map[spec.Engine]engine.Engine) *Supervisor {
 	s := &Supervisor{
 		project: project, started: time.Now(), engines: engines, events: newHub(), pools: pools{all: map[poolKey]*sharedPool{}},
-		services: map[string]*service{}, changed: make(chan struct{}),
+		services: map[string]*service{}, leaving: map[*service]bool{}, changed: make(chan struct{}),
 	}
 	for _, e := range engines {
 		s.loops.Add(1)
@@ -161,6 +162,7 @@ func describeChange(now *ServiceStatus, after spec.Service) string {
 func (s *Supervisor) remove(name string) {
 	sv := s.services[name]
 	delete(s.services, name)
+	s.leaving[sv] = true
 	sv.do(func(x *service) { x.stopped = true })
 	s.loops.Add(1)
 	go func() {
@@ -169,11 +171,26 @@ func (s *Supervisor) remove(name string) {
 			changed := s.Changed()
 			if sv.status.Load().idle() {
 				close(sv.done)
+				s.left(sv)
 				return
 			}
 			<-changed
 		}
 	}()
+}
+
+// left is for a removed service that has come to rest.
+func (s *Supervisor) left(sv *service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.leaving, sv)
+	s.wake()
+}
+
+// wake tells those who wait for a change. s.mu is held.
+func (s *Supervisor) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // idle reports whether a stopped service has come to rest.
@@ -436,8 +453,7 @@ func (s *Supervisor) statusChanged(sv *service, before, after *ServiceStatus) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.wake()
 	for _, other := range s.services {
 		if slices.ContainsFunc(other.status.Load().Service.DependsOn, func(d spec.Dependency) bool { return d.Service == sv.name }) &&
 			other.status.Load().Waiting != "" {

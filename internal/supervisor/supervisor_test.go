@@ -505,6 +505,31 @@ func TestAStubbornWorkerIsKilledAfterItsGraceOrAtOnceWhenInAHurry(t *testing.T) 
 	}
 }
 
+// A service that was removed a moment ago is stopped like the others, and its
+// workers' ends are waited for: an engine that is closed before tells of none.
+func TestTheEndWaitsForServicesThatWereRemoved(t *testing.T) {
+	for _, hurry := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := aService("a", 1), aService("b", 1)
+			w := start(t, a, b)
+			w.engine.set(func(f *fakeEngine) { f.obedient = false })
+			begun := time.Now()
+			w.apply(a)
+			if hurry {
+				w.sup.Hurry()
+			}
+			w.finish()
+			took, want := time.Since(begun), 10*time.Second
+			if hurry {
+				want = 0
+			}
+			if took != want || !strings.Contains(w.engine.history(), "end b.1") {
+				t.Errorf("hurry %v: took %s, want %s: %s", hurry, took, want, w.engine.history())
+			}
+		})
+	}
+}
+
 func TestApplyChangesOnlyWhatChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := aService("a", 1), aService("b", 1)
