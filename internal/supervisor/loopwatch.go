@@ -280,7 +280,7 @@ func (w *loopWatch) pause(now time.Time) time.Duration {
 }
 
 func (w *loopWatch) await() {
-	for _, pool := range w.service.supervisor.pools.of(w.service.name) {
+	for _, pool := range w.service.supervisor.pools.of(w.service) {
 		pool.Await(w.bell)
 	}
 }

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -35,7 +36,7 @@ type pools struct {
 type sharedPool struct {
 	pool   *balance.Pool
 	policy string
-	parts  map[string][]*balance.Endpoint
+	parts  map[*service][]*balance.Endpoint
 }
 
 // get returns a pool of this policy, for whoever routes to it. One that nobody
@@ -61,12 +62,13 @@ func (p *pools) get(key poolKey, policy string) (*balance.Pool, error) {
 
 func newSharedPool(policy string) (*sharedPool, error) {
 	pool, err := balance.NewPool(policy)
-	return &sharedPool{pool: pool, policy: policy, parts: map[string][]*balance.Endpoint{}}, err
+	return &sharedPool{pool: pool, policy: policy, parts: map[*service][]*balance.Endpoint{}}, err
 }
 
-// fill replaces what a service has in a pool. The policy is for one that is not
-// there yet: that of another one changes when somebody routes to it.
-func (p *pools) fill(key poolKey, policy, service string, endpoints []*balance.Endpoint) error {
+// fill replaces what a service has in a pool: one that was removed and one that
+// came back under its name have each their own part. The policy is for a pool that
+// is not there yet: that of another one changes when somebody routes to it.
+func (p *pools) fill(key poolKey, policy string, by *service, endpoints []*balance.Endpoint) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.all[key]
@@ -77,9 +79,9 @@ func (p *pools) fill(key poolKey, policy, service string, endpoints []*balance.E
 		}
 		s, p.all[key] = fresh, fresh
 	}
-	s.parts[service] = endpoints
+	s.parts[by] = endpoints
 	if len(endpoints) == 0 {
-		delete(s.parts, service)
+		delete(s.parts, by)
 	}
 	s.publish()
 	return nil
@@ -87,19 +89,24 @@ func (p *pools) fill(key poolKey, policy, service string, endpoints []*balance.E
 
 func (s *sharedPool) publish() {
 	var all []*balance.Endpoint
-	for _, service := range slices.Sorted(maps.Keys(s.parts)) {
-		all = append(all, s.parts[service]...)
+	for _, part := range slices.SortedFunc(maps.Keys(s.parts), olderFirst) {
+		all = append(all, s.parts[part]...)
 	}
 	s.pool.Publish(all)
 }
 
+// olderFirst sorts services by name, the one that was removed before its successor.
+func olderFirst(a, b *service) int {
+	return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.serial, b.serial))
+}
+
 // of are the pools that a service's endpoints are in.
-func (p *pools) of(service string) []*balance.Pool {
+func (p *pools) of(sv *service) []*balance.Pool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var found []*balance.Pool
 	for key, s := range p.all {
-		if key.owner == service || len(s.parts[service]) > 0 {
+		if key.owner == sv.name || len(s.parts[sv]) > 0 {
 			found = append(found, s.pool)
 		}
 	}

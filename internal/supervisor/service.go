@@ -40,6 +40,7 @@ type member struct {
 // only writer of its pools.
 type service struct {
 	name       string
+	serial     uint64 // of this object: a service that comes back under the name of a removed one is another
 	supervisor *Supervisor
 	engine     engine.Engine
 	inbox      *mailbox[serviceMessage]
@@ -69,7 +70,7 @@ type service struct {
 
 func newService(s *Supervisor, e engine.Engine, first spec.Service) *service {
 	sv := &service{
-		name: first.Name, supervisor: s, engine: e, inbox: newMailbox[serviceMessage](), done: make(chan struct{}),
+		name: first.Name, serial: s.serials.Add(1), supervisor: s, engine: e, inbox: newMailbox[serviceMessage](), done: make(chan struct{}),
 		generation: map[int]int{}, members: map[string]*member{},
 		restarts: map[int]int{}, deaths: map[int]map[string]uint64{}, listed: map[poolKey][]*balance.Endpoint{},
 		release: &spec.Release{},
@@ -254,7 +255,7 @@ func (s *service) startMember(a rollout.Action) {
 	}
 	s.sequence++
 	w := &workerLoop{
-		key: fmt.Sprintf("%s.%d/%d", s.name, a.Number, s.sequence), sequence: s.sequence,
+		key: fmt.Sprintf("%s.%d/%d.%d", s.name, a.Number, s.serial, s.sequence), sequence: s.sequence,
 		number: a.Number, name: fmt.Sprintf("%s.%d", s.name, a.Number),
 		release: s.release, generation: a.Generation,
 		service: s, engine: s.engine, inbox: newMailbox[message](), done: make(chan struct{}),
@@ -341,7 +342,7 @@ func (s *service) publishPools() {
 		if slices.Equal(endpoints, s.listed[pool]) {
 			continue
 		}
-		if err := s.supervisor.pools.fill(pool, s.release.Service.Balance.Policy, s.name, endpoints); err != nil {
+		if err := s.supervisor.pools.fill(pool, s.release.Service.Balance.Policy, s, endpoints); err != nil {
 			s.emit("", "notice", err.Error(), "")
 			continue
 		}

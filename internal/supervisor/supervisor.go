@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bulsa/internal/balance"
@@ -39,8 +40,9 @@ type Supervisor struct {
 	changed  chan struct{}     // closed and replaced at each change of a status
 	stopping bool
 
-	routes sync.Map // engine.InstanceID -> *mailbox[message]
-	loops  sync.WaitGroup
+	serials atomic.Uint64 // of services
+	routes  sync.Map      // engine.InstanceID -> *mailbox[message]
+	loops   sync.WaitGroup
 }
 
 // New makes a supervisor over engines. Nothing runs before Apply.

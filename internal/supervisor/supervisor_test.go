@@ -530,6 +530,26 @@ func TestTheEndWaitsForServicesThatWereRemoved(t *testing.T) {
 	}
 }
 
+func TestAServiceThatComesBackIsAnotherThanTheOneThatLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := aService("a", 1)
+		w := start(t, a)
+		defer w.finish()
+		w.engine.set(func(f *fakeEngine) { f.obedient = false })
+		w.apply() // its worker ends when it is killed, in 10 s
+		w.engine.set(func(f *fakeEngine) { f.obedient = true })
+		w.apply(a)
+		w.expect("a", "a.1 ready")
+		if n := len(w.engine.instances("a.1")); n != 2 {
+			t.Errorf("%d instances of a.1 run, want the one that leaves and the one that came", n)
+		}
+		w.pass(time.Minute)
+		if n, endpoints := len(w.engine.instances("a.1")), w.pool("a").Endpoints(); n != 1 || len(endpoints) != 1 {
+			t.Errorf("%d instances of a.1 run, %d take requests, want one", n, len(endpoints))
+		}
+	})
+}
+
 func TestApplyChangesOnlyWhatChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := aService("a", 1), aService("b", 1)

@@ -41,7 +41,7 @@ type message struct {
 // workerLoop owns one worker: its machine, its instance and its endpoints. All
 // of it is touched by run's goroutine alone.
 type workerLoop struct {
-	key        string // unique within the service: a slot has two loops while one replaces the other
+	key        string // unique in bulsa: a slot has two loops while one replaces the other
 	sequence   int    // order of creation within the service
 	number     int
 	name       string
