@@ -3,7 +3,7 @@ GO      ?= go
 EXAMPLE := examples/zombie-server
 PORT    ?= 3333
 
-.PHONY: build run run-docker run-docker-bulsa test e2e bench bench-mixed lab check lint clean
+.PHONY: build run run-docker run-docker-bulsa test e2e bench bench-mixed conformance lab check lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bulsa ./cmd/bulsa
@@ -33,6 +33,8 @@ bench: build
 	.cache/dataplane && .cache/peers
 bench-mixed: build
 	$(GO) run ./bench/mixed
+conformance: build
+	$(GO) run ./bench/conformance
 lab: build
 	./bulsa lab -o lab.html
 

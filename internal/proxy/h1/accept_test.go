@@ -22,6 +22,7 @@ func TestTheTargetNamesTheHostOrLeavesItToTheField(t *testing.T) {
 		{"GET http://b?c HTTP/1.1", "a", "/?c", "b"},
 		{"OPTIONS http://b HTTP/1.1", "a", "*", "b"},
 		{"OPTIONS * HTTP/1.1", "my_service:", "*", "my_service:"},
+		{"GET /%0C?a=\\%0D%0A HTTP/1.1", "a", "/%0C?a=\\%0D%0A", "a"},
 		{"PURGE /%C3%A9 HTTP/1.2", "xn--bcher-kva.example", "/%C3%A9", "xn--bcher-kva.example"},
 		{"M-SEARCH / HTTP/1.1", "a.", "/", "a."},
 	} {
@@ -46,7 +47,7 @@ func TestWhatTheConnectionIsToldIsUnderstood(t *testing.T) {
 		http10 + "Connection: Keep-Alive\r\n":   {keep: true},
 		http11 + "Connection: x, ,CLOSE ,y\r\n": {},
 		http11 + "Connection: close\r\nConnection: keep-alive\r\n":              {},
-		http11 + "Content-Length: \t7 \r\n":                                     {keep: true, body: ByLength, length: 7},
+		http11 + "Content-Length:7\r\n":                                         {keep: true, body: ByLength, length: 7},
 		http11 + "Content-Length: 0\r\n":                                        {keep: true},
 		http11 + "transfer-ENCODING: Chunked\t\r\n":                             {keep: true, body: ByChunks},
 		http11 + "Content-Length: 7\r\nExpect: 100-Continue\r\n":                {keep: true, body: ByLength, length: 7, expects: true},

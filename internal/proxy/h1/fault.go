@@ -28,6 +28,7 @@ const (
 	BadCoding
 	UnknownCoding
 	UpgradeWithBody
+	TwoContentTypes
 	UnknownExpectation
 	BadChunk
 	LongChunkExtensions
@@ -102,6 +103,8 @@ func (f Fault) Error() string {
 		return "only the transfer coding chunked is known"
 	case UpgradeWithBody:
 		return "Upgrade together with a body"
+	case TwoContentTypes:
+		return "two different Content-Types"
 	case UnknownExpectation:
 		return "an unknown expectation"
 	case BadChunk:

@@ -38,7 +38,7 @@ func (h *head) parseConnection() Fault {
 func (h *head) remove(name []byte) {
 	for i := range h.fields {
 		f := &h.fields[i]
-		if (f.name == Other || f.name == Date) && sameFold(h.nameOf(f), name) {
+		if (f.name == Other || f.name == Date || f.name == ContentType) && sameFold(h.nameOf(f), name) {
 			f.removed = true
 		}
 	}
@@ -84,6 +84,30 @@ func (h *head) parseFraming(http10 bool) Fault {
 		return LengthAndCoding
 	}
 	return coding
+}
+
+// padded says whether the first field with this name has more white space around
+// its value than the one space that everybody writes. Section 5.5 of RFC 9110 takes
+// it away, but not every parser does.
+func (h *head) padded(n Name) bool {
+	for i := range h.fields {
+		if f := &h.fields[i]; f.name == n {
+			glued := f.at+uint32(f.nameLen)+1 == f.value && h.b[f.end] == '\r'
+			return !f.verbatim && !glued
+		}
+	}
+	return false
+}
+
+// differ says whether two fields with this name have not the same value.
+func (h *head) differ(n Name) bool {
+	first := h.Value(n)
+	for i := range h.fields {
+		if f := &h.fields[i]; f.name == n && string(h.valueOf(f)) != string(first) {
+			return true
+		}
+	}
+	return false
 }
 
 // codingFault takes chunked and nothing else. What other codings there are is for

@@ -9,6 +9,7 @@ type Name uint8
 const (
 	Other Name = iota
 	Authorization
+	ContentType
 	Cookie
 	Date
 	XForwardedOther // X-Forwarded-*, but for the ones below
@@ -67,6 +68,8 @@ func nameFor(name []byte) Name {
 			return one(name, c, Connection, "connection")
 		}
 		return one(name, c, KeepAlive, "keep-alive")
+	case 12:
+		return one(name, c, ContentType, "content-type")
 	case 13:
 		return one(name, c, Authorization, "authorization")
 	case 14:
@@ -98,7 +101,7 @@ func one(name []byte, first byte, n Name, lower string) Name {
 	}
 	same, exactly := sameName(name, lower)
 	switch {
-	case !same:
+	case !same, !exactly && n < hopByHop:
 		return Other
 	case !exactly && n != ContentLength && n != TransferEncoding: // which parseFraming refuses
 		return Misspelled

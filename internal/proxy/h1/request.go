@@ -11,9 +11,9 @@ const (
 	MaxAnswerFields  = 256
 )
 
-// maxEmptyLines is how many empty lines may come before a request (RFC 9112,
-// section 2.2, asks for one).
-const maxEmptyLines = 4
+// maxEmptyLines is how many empty lines may come before a request: what RFC 9112,
+// section 2.2, asks for.
+const maxEmptyLines = 1
 
 // Body says how the end of a message's body is found.
 type Body uint8
@@ -151,6 +151,10 @@ func (r *Request) conclude() Fault {
 		return fault
 	}
 	switch {
+	case r.has(ContentLength) && r.padded(ContentLength):
+		return BadLength
+	case r.hasTwo(ContentType) && r.differ(ContentType):
+		return TwoContentTypes
 	case r.chunked:
 		r.Body = ByChunks
 	case r.length > 0:

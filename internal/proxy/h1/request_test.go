@@ -17,7 +17,7 @@ func faultyRequests() map[Fault][]string {
 			" / HTTP/1.1\r\n", "GET\t/ HTTP/1.1\r\n", "G@T / HTTP/1.1\r\n", "\x16\x03\x01", "nonsense\r\n\r\n", "G\x80T / HTTP/1.1\r\n",
 			strings.Repeat("A", 9000),
 		},
-		BadRequestLine: {"GET  HTTP/1.1\r\n", "\r\n\r\n\r\n\r\n\r\n" + get},
+		BadRequestLine: {"GET  HTTP/1.1\r\n", "\r\n\r\n" + get},
 		BadVersion: {
 			"GET /\r\n", "GET HTTP/1.1\r\n", "GET / \r\n", "GET / HTTP/1.1 \r\n", "GET / HTTP/1\r\n", "GET / HTTP/01.1\r\n", "GET / HTTP/1.01\r\n",
 			"GET / HTTP/ 1.1\r\n", "GET / http/1.1\r\n", "GET / HTTP/1,1\r\n", "GET / HTTP/x.1\r\n", "GET /\tHTTP/1.1\r\n", "GET / HTCPCP/1.0\r\n",
@@ -29,6 +29,7 @@ func faultyRequests() map[Fault][]string {
 			"GET a HTTP/1.1\r\n", "GET a:80 HTTP/1.1\r\n", "OPTIONS *a HTTP/1.1\r\n", "GET ftp://a/ HTTP/1.1\r\n", "GET http:///a HTTP/1.1\r\n",
 			"GET http://u@a/ HTTP/1.1\r\n", "GET http://a:b/ HTTP/1.1\r\n", "GET http://a,b/ HTTP/1.1\r\n", "GET http:/a HTTP/1.1\r\n",
 			"GET http://[::1/ HTTP/1.1\r\n", "GET /% HTTP/1.1\r\n", "GET /%4 HTTP/1.1\r\n", "GET /%zz HTTP/1.1\r\n", "GET /%00 HTTP/1.1\r\n",
+			"GET /a\\b HTTP/1.1\r\n", "GET /a%0ab HTTP/1.1\r\n", "GET /a%0D%0Ab HTTP/1.1\r\n", "GET http://a\\b HTTP/1.1\r\n", "GET http://a/\\b HTTP/1.1\r\n",
 		},
 		Connect:    {"CONNECT a:1 HTTP/1.1\r\n" + host + "\r\n", "CONNECT / HTTP/1.1\r\n" + host + "\r\n"},
 		LongTarget: {"GET /" + strings.Repeat("a", 9000), "GET /" + strings.Repeat("a", 9000) + " HTTP/1.1\r\n"},
@@ -59,6 +60,7 @@ func faultyRequests() map[Fault][]string {
 			post + host + "Content-Length: 5 5\r\n\r\n", post + host + "Content-Length: 005\r\n\r\n", post + host + "Content-Length: 99999999999999999999\r\n\r\n",
 			post + host + "Content-Length: 5.0\r\n\r\n", post + host + "Content-Length: 5;\r\n\r\n", post + host + "Content-Length: \"5\"\r\n\r\n",
 			post + host + "Content-Length: 5\xa0\r\n\r\n", post + host + "Content_Length: 5\r\n\r\n", post + host + "Content-Length: abc\r\n\r\n",
+			post + host + "Content-Length:  5\r\n\r\n", post + host + "Content-Length:\t5\r\n\r\n", post + host + "Content-Length: 5 \r\n\r\n", post + host + "Content-Length:5\t\r\n\r\n",
 		},
 		LengthAndCoding: {
 			post + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", post + host + "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
@@ -79,6 +81,7 @@ func faultyRequests() map[Fault][]string {
 			get + host + "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\n",
 			get + host + "Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n",
 		},
+		TwoContentTypes:    {post + host + "Content-Type: a/b\r\ncontent-type: a/c\r\n\r\n", get + host + "Content-Type: a/b\r\nContent-Type: a/b\r\nContent-Type:\r\n\r\n"},
 		UnknownExpectation: {post + host + "Expect: 200-ok\r\n\r\n", post + host + "Expect: y 100-continue\r\n\r\n", post + host + "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n"},
 	}
 }

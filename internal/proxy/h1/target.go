@@ -61,18 +61,20 @@ func withoutPath(method, query []byte) []byte {
 	return append([]byte("/"), query...)
 }
 
-// checkPath refuses what is no ASCII or no URI: a path that cannot be decoded
-// would be read by each framework in its own way. Queries may hold a lone %.
+// checkPath refuses what is no ASCII or no URI: a path that cannot be decoded, or
+// that some take a backslash in for a slash, would be read by each framework in its
+// own way. Queries may hold a backslash and a lone %, as those of browsers do.
 func checkPath(target []byte) Fault {
 	query := false
 	for i, c := range target {
 		switch {
-		case c > '%' && c < 0x7f && c != '?': // nearly all
+		case c > '%' && c < 0x7f && c != '?' && c != '\\': // nearly all
 		case c <= ' ' || c >= 0x7f || c == '#':
 			return BadTarget
 		case c == '?':
 			query = true
-		case c == '%' && !query && !isEscape(target[i:]):
+		case query:
+		case c == '\\', c == '%' && !isPathEscape(target[i:]):
 			return BadTarget
 		}
 	}
@@ -86,6 +88,12 @@ func isEscape(b []byte) bool {
 	}
 	high, low := hexDigit(b[1]), hexDigit(b[2])
 	return high >= 0 && low >= 0 && high|low != 0
+}
+
+// isPathEscape leaves out line ends, too: where a path becomes a field's value or a
+// line of a log, they would end it.
+func isPathEscape(b []byte) bool {
+	return isEscape(b) && !(b[1] == '0' && (folded[b[2]] == 'a' || folded[b[2]] == 'd'))
 }
 
 // isHost is uri-host [":" port] (RFC 9110, section 7.2), not empty, without
