@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -86,11 +87,11 @@ func (c *converter) build(path string, from types.ServiceConfig, s *spec.Service
 		key   string
 		given bool
 	}{
-		{"secrets", len(b.Secrets) > 0}, {"ssh", len(b.SSH) > 0}, {"additional_contexts", len(b.AdditionalContexts) > 0},
+		{"ssh", len(b.SSH) > 0}, {"additional_contexts", len(b.AdditionalContexts) > 0},
 		{"privileged", b.Privileged}, {"entitlements", len(b.Entitlements) > 0}, {"platforms", len(b.Platforms) > 1},
 	} {
 		if unsupported.given {
-			return &spec.Problem{Where: path + ".build." + unsupported.key, What: "build." + unsupported.key + " needs BuildKit, which is not part of this version", Fix: "build the image by another tool, and name it with image"}
+			return &spec.Problem{Where: path + ".build." + unsupported.key, What: "build." + unsupported.key + " is not part of this version", Fix: "build the image by another tool, and name it with image"}
 		}
 	}
 	out := &spec.Build{
@@ -114,6 +115,45 @@ func (c *converter) build(path string, from types.ServiceConfig, s *spec.Service
 		}
 	}
 	s.Container.Build = out
+	return c.buildSecrets(path, b.Secrets, out)
+}
+
+func (c *converter) buildSecrets(path string, uses []types.ServiceSecretConfig, out *spec.Build) error {
+	for i, use := range uses {
+		where := fmt.Sprintf("%s.build.secrets.%d", path, i)
+		def := types.FileObjectConfig(c.model.Secrets[use.Source])
+		if def.External {
+			return externalFile(where, use.Source)
+		}
+		s := spec.BuildSecret{ID: cmp.Or(use.Target, use.Source), File: def.File}
+		if s.File == "" {
+			s.Content, s.Variable = def.Content, def.Environment
+			if err := c.fromEnvironment(where, use.Source, &s.Content, def.Environment); err != nil {
+				return err
+			}
+		}
+		if use.UID != "" || use.GID != "" || use.Mode != nil {
+			c.warn(where, "uid, gid and mode of %s are ignored: RUN --mount sets them", use.Source)
+		}
+		out.Secrets = append(out.Secrets, s)
+	}
+	return nil
+}
+
+func externalFile(where, name string) error {
+	return &spec.Problem{Where: where, What: fmt.Sprintf("%s is external: Docker keeps secrets and configs in a swarm only", name), Fix: "give file, environment or content"}
+}
+
+// fromEnvironment fills a content that is a variable's value.
+func (c *converter) fromEnvironment(where, name string, content *string, variable string) error {
+	if variable == "" || *content != "" {
+		return nil
+	}
+	value, known := spec.Environment(c.options.Environ)[variable]
+	if !known {
+		return &spec.Problem{Where: where, What: fmt.Sprintf("the environment has no %s, from which %s is made", variable, name), Fix: "set it"}
+	}
+	*content = value
 	return nil
 }
 
@@ -263,7 +303,7 @@ func (c *converter) file(where string, use types.FileReferenceConfig, def types.
 	}
 	switch {
 	case bool(def.External):
-		return &spec.Problem{Where: where, What: fmt.Sprintf("%s is external: Docker keeps secrets and configs in a swarm only", use.Source), Fix: "give file, environment or content"}
+		return externalFile(where, use.Source)
 	case def.File != "":
 		s.Container.Mounts = append(s.Container.Mounts, spec.Mount{Type: "bind", Source: def.File, Target: target, ReadOnly: true})
 		if use.UID != "" || use.GID != "" || use.Mode != nil {
@@ -272,12 +312,8 @@ func (c *converter) file(where string, use types.FileReferenceConfig, def types.
 		return nil
 	}
 	f := spec.File{Target: target, Content: def.Content, Variable: def.Environment, Mode: 0o444, Secret: folder != "/"}
-	if def.Environment != "" && f.Content == "" {
-		value, known := spec.Environment(c.options.Environ)[def.Environment]
-		if !known {
-			return &spec.Problem{Where: where, What: fmt.Sprintf("the environment has no %s, from which %s is made", def.Environment, use.Source), Fix: "set it"}
-		}
-		f.Content = value
+	if err := c.fromEnvironment(where, use.Source, &f.Content, def.Environment); err != nil {
+		return err
 	}
 	if use.Mode != nil {
 		f.Mode = uint32(*use.Mode)

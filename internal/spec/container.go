@@ -47,6 +47,16 @@ type Build struct {
 	Tags       []string          `json:"tags,omitempty"`
 	NoCache    bool              `json:"no_cache,omitempty"`
 	Pull       bool              `json:"pull,omitempty"` // fetch newer base images
+	Secrets    []BuildSecret     `json:"secrets,omitempty"`
+}
+
+// BuildSecret is what RUN --mount=type=secret may read while an image is built,
+// and what is not in the image. It is no part of a release.
+type BuildSecret struct {
+	ID       string `json:"id"`
+	File     string `json:"file,omitempty"`     // absolute; empty: Content
+	Variable string `json:"variable,omitempty"` // of bulsa's environment, that Content was taken from
+	Content  string `json:"-"`
 }
 
 // Healthcheck holds the fields of a Docker health check that were given; an

@@ -43,7 +43,7 @@ func renderContainer(s Service, out section, d shared) {
 	put(logging, "options", escapeMap(c.Log.Options))
 	out["logging"] = logging
 	if c.Build != nil {
-		out["build"] = renderBuild(*c.Build)
+		out["build"] = renderBuild(*c.Build, d)
 	}
 	renderHostPorts(c, out)
 	renderNetworking(c.Network, out, d)
@@ -125,7 +125,7 @@ func renderGiven(h Healthcheck, disabled bool) section {
 	return out
 }
 
-func renderBuild(b Build) section {
+func renderBuild(b Build, d shared) section {
 	out := section{"context": escape(b.Context)}
 	put(out, "dockerfile", escape(b.Dockerfile))
 	put(out, "dockerfile_inline", escape(b.Inline))
@@ -139,6 +139,25 @@ func renderBuild(b Build) section {
 	put(out, "tags", escapeAll(b.Tags))
 	put(out, "no_cache", b.NoCache)
 	put(out, "pull", b.Pull)
+	put(out, "secrets", renderBuildSecrets(b.Secrets, d))
+	return out
+}
+
+// renderBuildSecrets names the variable that a secret comes from, never the value.
+func renderBuildSecrets(list []BuildSecret, d shared) []any {
+	var out []any
+	for _, s := range list {
+		key := fmt.Sprintf("build-%d", len(d.secrets)+1)
+		switch {
+		case s.File != "":
+			d.secrets[key] = section{"file": escape(s.File)}
+		case s.Variable != "":
+			d.secrets[key] = section{"environment": escape(s.Variable)}
+		default:
+			d.secrets[key] = section{"content": escape(s.Content)}
+		}
+		out = append(out, section{"source": key, "target": escape(s.ID)})
+	}
 	return out
 }
 
@@ -248,8 +267,8 @@ func renderMounts(c *Container, out section, d shared) {
 // renderFiles names the variable that a content comes from, never the value.
 func renderFiles(c *Container, out section, d shared) {
 	var secrets, configs []any
-	for i, f := range c.Files {
-		key := fmt.Sprintf("file-%d", i+1)
+	for _, f := range c.Files {
+		key := fmt.Sprintf("file-%d", len(d.secrets)+len(d.configs)+1) // unlike those of other services
 		use := section{"source": key, "target": escape(f.Target), "mode": int(f.Mode), "uid": strconv.Itoa(f.UID), "gid": strconv.Itoa(f.GID)}
 		def := section{}
 		if f.Variable != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/context/docker"
 	"github.com/docker/cli/cli/context/store"
+	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/client"
 )
 
@@ -25,8 +26,9 @@ const defaultContext = "default"
 // connection is a client and what is to be known of the engine behind it.
 type connection struct {
 	*client.Client
-	desktop  bool // it runs in a machine of its own
-	loopback bool // its containers' addresses are not reachable from here: their ports are published on loopback instead
+	desktop  bool                 // it runs in a machine of its own
+	builder  build.BuilderVersion // the one that the engine prefers; empty: it does not say
+	loopback bool                 // its containers' addresses are not reachable from here: their ports are published on loopback instead
 }
 
 // open makes a client that finds its engine as docker's own does: the host
@@ -101,7 +103,8 @@ func connect(ctx context.Context, host string, loopback bool) (*connection, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if _, err := c.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+	answer, err := c.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	if err != nil {
 		c.Close()
 		return nil, unreachable(c, err)
 	}
@@ -116,7 +119,7 @@ func connect(ctx context.Context, host string, loopback bool) (*connection, erro
 	}
 	rootless := slices.ContainsFunc(info.Info.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") })
 	desktop := info.Info.OperatingSystem == "Docker Desktop"
-	return &connection{Client: c, desktop: desktop, loopback: loopback || rootless || desktop}, nil
+	return &connection{Client: c, builder: answer.BuilderVersion, desktop: desktop, loopback: loopback || rootless || desktop}, nil
 }
 
 // unreachable is errAway with what to do.

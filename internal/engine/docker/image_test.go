@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,53 +46,10 @@ func folder(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-func TestBuild(t *testing.T) {
-	d := appDaemon(t)
-	const failsOnSecret = "FROM bulsa-test/base\nCOPY . /ctx/\nARG WANT\nRUN test ! -e /ctx/secret && test -e /ctx/$WANT\n"
-	other := folder(t, map[string]string{"elsewhere": failsOnSecret})
-	for _, c := range []struct {
-		name  string
-		build spec.Build
-		want  string // of the error; empty: it works
-	}{
-		{".dockerignore is honoured", spec.Build{Context: folder(t, map[string]string{"Dockerfile": failsOnSecret, ".dockerignore": "secret\nDockerfile\n", "secret": "", "app": ""})}, ""},
-		{"the Dockerfile's own ignore file counts", spec.Build{Context: folder(t, map[string]string{"Dockerfile": failsOnSecret, "Dockerfile.dockerignore": "secret\n", ".dockerignore": "app\n", "secret": "", "app": ""})}, ""},
-		{"a Dockerfile from elsewhere", spec.Build{Context: folder(t, map[string]string{"app": ""}), Dockerfile: filepath.Join(other, "elsewhere")}, ""},
-		{"an inline Dockerfile", spec.Build{Context: folder(t, map[string]string{"app": ""}), Inline: failsOnSecret}, ""},
-		{"a step that fails", spec.Build{Context: folder(t, map[string]string{"Dockerfile": failsOnSecret, "secret": ""})}, "returned a non-zero code: 1"},
-		{"no Dockerfile", spec.Build{Context: folder(t, nil)}, "there is no Dockerfile at"},
-		{"no folder", spec.Build{Context: "/nowhere"}, "the build context /nowhere is not a folder"},
-		{"BuildKit's words", spec.Build{Context: folder(t, map[string]string{"Dockerfile": "FROM bulsa-test/base\nRUN --mount=type=cache,target=/c true\n"})}, "build it with docker build"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			c.build.Args = map[string]string{"WANT": "app"}
-			s := appService(t)
-			s.Container.Image, s.Container.Build = strings.ReplaceAll(projectName(t), "/", "-"), &c.build
-			p := spec.Project{Name: "p", Services: []spec.Service{s}, Places: map[string]string{"services.app.build": "compose.yaml:7"}}
-			var out bytes.Buffer
-			got, err := docker.Prepare(t.Context(), p, docker.Images{Host: d.Host, Out: &out})
-			switch {
-			case c.want == "" && err != nil:
-				t.Fatalf("%v\n%s", err, out.String())
-			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "compose.yaml:7: ")):
-				t.Fatalf("Prepare = %v; want %q with its line", err, c.want)
-			case c.want == "":
-				if id := got.Services[0].Container.ImageID; !strings.HasPrefix(id, "sha256:") || s.Digest() == got.Services[0].Digest() {
-					t.Errorf("image %q; want its id, in the digest", id)
-				}
-				if !strings.Contains(out.String(), "Step 1/4") {
-					t.Errorf("no progress is shown: %q", out.String())
-				}
-			}
-		})
-	}
-}
-
 func TestImageThatIsThereIsNotBuiltAgain(t *testing.T) {
 	d := appDaemon(t)
 	s := appService(t)
-	s.Container.Image = "bulsa-test/again"
+	s.Container.Image = "bulsa-test/" + strings.ToLower(rand.Text())
 	s.Container.Build = &spec.Build{Context: folder(t, map[string]string{"Dockerfile": "FROM bulsa-test/base\nENV A=1\n"})}
 	p := spec.Project{Name: "p", Services: []spec.Service{s}}
 	prepare := func(build bool) (string, string) {
