@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"time"
@@ -67,7 +68,7 @@ func Open(ctx context.Context, pid int) (*Session, func(context.Context), error)
 	if err := p.check(); err != nil {
 		return nil, nil, err
 	}
-	before, err := p.listeners()
+	before, err := p.listening()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,18 +128,23 @@ func (p *process) connect(ctx context.Context, at listener) (*Session, error) {
 	return &Session{process: p, conn: c, at: at}, nil
 }
 
-// opened waits until the process listens where it did not before.
+// opened waits until the process listens where nobody did before.
 func (p *process) opened(ctx context.Context, before map[uint64]listener, slowest time.Duration) (listener, error) {
 	pause := firstLook
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
-		now, err := p.listeners()
+		now, err := p.listening()
 		if err != nil {
 			return listener{}, err
 		}
-		for inode, l := range now {
-			if _, known := before[inode]; !known && isInspector(ctx, l.address) {
+		maps.DeleteFunc(now, func(inode uint64, _ listener) bool { _, known := before[inode]; return known })
+		own, err := p.owns(now)
+		if err != nil {
+			return listener{}, err
+		}
+		for _, l := range own {
+			if isInspector(ctx, l.address) {
 				return l, nil
 			}
 		}
@@ -231,7 +237,8 @@ func (s *Session) open() bool {
 	if !s.process.alive() {
 		return false
 	}
-	open, err := s.process.listens(s.at.inode)
+	all, err := s.process.listening()
+	_, open := all[s.at.inode]
 	return err == nil && open
 }
 

@@ -135,11 +135,15 @@ func (p *program) listening() map[uint64]listener {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	all, err := found.listeners()
+	all, err := found.listening()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return all
+	own, err := found.owns(all)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return own
 }
 
 func eventually(t *testing.T, what string, fact func() bool) {

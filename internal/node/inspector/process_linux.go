@@ -3,15 +3,11 @@ package inspector
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
-
-	"encoding/binary"
-	"encoding/hex"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,92 +104,6 @@ func (p *process) mask(file, name string) (uint64, error) {
 		}
 	}
 	return 0, fmt.Errorf("no %s in %s", name, p.proc(file))
-}
-
-// listener is a TCP socket that listens.
-type listener struct {
-	inode   uint64
-	address netip.AddrPort
-}
-
-// listeners returns where the process listens, by inode.
-func (p *process) listeners() (map[uint64]listener, error) {
-	open, err := p.listening()
-	if err != nil {
-		return nil, err
-	}
-	if len(open) == 0 {
-		return open, nil
-	}
-	links, err := os.ReadDir(p.proc("fd"))
-	if err != nil {
-		return nil, fmt.Errorf("cannot see the sockets of process %d: %w", p.pid, err)
-	}
-	own := map[uint64]listener{}
-	for _, link := range links {
-		target, err := os.Readlink(p.proc("fd/" + link.Name()))
-		if err != nil {
-			continue // closed meanwhile
-		}
-		text, ok := strings.CutPrefix(target, "socket:[")
-		if !ok {
-			continue
-		}
-		inode, _ := strconv.ParseUint(strings.TrimSuffix(text, "]"), 10, 64)
-		if l, ok := open[inode]; ok {
-			own[inode] = l
-		}
-	}
-	return own, nil
-}
-
-// listens reports whether a socket still listens.
-func (p *process) listens(inode uint64) (bool, error) {
-	open, err := p.listening()
-	_, ok := open[inode]
-	return ok, err
-}
-
-// listening reads all listening sockets of the process's network
-// (proc_pid_net(5); the state 0A is TCP_LISTEN).
-func (p *process) listening() (map[uint64]listener, error) {
-	found := map[uint64]listener{}
-	for _, table := range []string{"net/tcp", "net/tcp6"} {
-		text, err := os.ReadFile(p.proc(table))
-		if err != nil {
-			if table == "net/tcp6" && os.IsNotExist(err) {
-				continue // no IPv6 here
-			}
-			return nil, fmt.Errorf("cannot see the sockets of process %d: %w", p.pid, err)
-		}
-		for line := range strings.Lines(string(text)) {
-			fields := strings.Fields(line)
-			if len(fields) < 10 || fields[3] != "0A" {
-				continue
-			}
-			inode, err := strconv.ParseUint(fields[9], 10, 64)
-			if address, ok := parseAddress(fields[1]); ok && err == nil {
-				found[inode] = listener{inode: inode, address: address}
-			}
-		}
-	}
-	return found, nil
-}
-
-// parseAddress reads "0100007F:240D": the address in words of the machine's own
-// order, the port as a number.
-func parseAddress(text string) (netip.AddrPort, bool) {
-	host, port, _ := strings.Cut(text, ":")
-	raw, err := hex.DecodeString(host)
-	number, err2 := strconv.ParseUint(port, 16, 16)
-	if err != nil || err2 != nil || len(raw)%4 != 0 {
-		return netip.AddrPort{}, false
-	}
-	for i := 0; i < len(raw); i += 4 {
-		binary.NativeEndian.PutUint32(raw[i:], binary.BigEndian.Uint32(raw[i:]))
-	}
-	address, ok := netip.AddrFromSlice(raw)
-	return netip.AddrPortFrom(address, uint16(number)), ok
 }
 
 // uninterruptible says which system call the main thread is in, when it is one

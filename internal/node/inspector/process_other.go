@@ -23,7 +23,9 @@ func startOf(int) (string, error)                          { return "", errUnsup
 func (p *process) isNode() error                           { return errUnsupported }
 func (p *process) commandLine() ([]string, string, error)  { return nil, "", errUnsupported }
 func (p *process) waitsForSignal() error                   { return errUnsupported }
-func (p *process) listeners() (map[uint64]listener, error) { return nil, errUnsupported }
-func (p *process) listens(uint64) (bool, error)            { return false, errUnsupported }
-func (p *process) uninterruptible() string                 { return "" }
-func (p *process) state() string                           { return "" }
+func (p *process) listening() (map[uint64]listener, error) { return nil, errUnsupported }
+func (p *process) owns(map[uint64]listener) (map[uint64]listener, error) {
+	return nil, errUnsupported
+}
+func (p *process) uninterruptible() string { return "" }
+func (p *process) state() string           { return "" }
