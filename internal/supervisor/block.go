@@ -27,6 +27,7 @@ const (
 type block struct {
 	lasted    time.Duration // as far as it was seen; 0: there is none
 	announced bool
+	awaited   bool // its announcement waits for a diagnosis
 	where     string
 }
 
@@ -67,7 +68,7 @@ func (w *loopWatch) watchBlock(x *watched, now time.Time) {
 	}
 	if x.block.lasted == 0 && x.alarm.sound(now) {
 		x.block.announced = true
-		if !w.diagnose(x, false) {
+		if x.block.awaited = w.diagnose(x, false); !x.block.awaited {
 			w.announce(x, "")
 		}
 	}
@@ -80,9 +81,13 @@ func (w *loopWatch) watchBlock(x *watched, now time.Time) {
 	}
 }
 
-// unblock notes that the loop turns again.
+// unblock notes that the loop turns again. A diagnosis that is under way still
+// announces the block that it is about.
 func (w *loopWatch) unblock(x *watched) {
-	if b := x.block; b.announced && b.lasted >= worthAnEnd {
+	switch b := x.block; {
+	case b.awaited:
+		x.over = b.lasted
+	case b.announced && b.lasted >= worthAnEnd:
 		w.emit(x, "unblocked", fmt.Sprintf("its event loop was blocked for %s%s", seconds(b.lasted), in(b.where)))
 	}
 	x.block = block{}
@@ -93,7 +98,12 @@ func (w *loopWatch) unblock(x *watched) {
 }
 
 func (w *loopWatch) announce(x *watched, where string) {
-	x.block.where = where
+	if x.over > 0 {
+		w.emit(x, "blocked", fmt.Sprintf("its event loop was blocked for %s%s", seconds(x.over), in(where)))
+		x.over = 0
+		return
+	}
+	x.block.where, x.block.awaited = where, false
 	w.emit(x, "blocked", fmt.Sprintf("its event loop is blocked, for %s so far%s", seconds(max(x.running, x.block.lasted)), in(where)))
 }
 

@@ -61,6 +61,7 @@ type watched struct {
 	requests uint64 // that its endpoints have ended
 	sick     bool   // its worker's machine has been told, or will be
 	block    block
+	over     time.Duration // how long a block lasted that ended before its diagnosis; 0: none did
 	alarm    alarm
 
 	diagnosing bool // a diagnosis is under way

@@ -375,6 +375,24 @@ func TestABlockIsAnnouncedWithWhatBlocks(t *testing.T) {
 	})
 }
 
+func TestABlockThatEndsBeforeItIsExplainedIsAnnouncedAsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startSeeing(t, &doctor{}, false, watchedService(1))
+		defer w.finish()
+		w.served("app")
+		w.loop("app.1").block()
+		w.pass(300 * time.Millisecond)
+		w.loop("app.1").unblock()
+		w.pass(time.Second)
+		if got := w.events("blocked"); len(got) != 1 || got[0] != "app.1 its event loop was blocked for 0.3 s in fib (app.js:31)" {
+			t.Errorf("events %q", got)
+		}
+		if got := w.events("unblocked"); len(got) != 0 {
+			t.Errorf("its end is told twice: %q", got)
+		}
+	})
+}
+
 func TestWhatBlocksIsLookedAtBeforeTheWorkerGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &doctor{}
