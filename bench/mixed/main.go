@@ -13,8 +13,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"bulsa/bench/measure"
@@ -27,6 +29,7 @@ type options struct {
 	seeds   int
 	span    time.Duration
 	only    string
+	chosen  string
 }
 
 func main() {
@@ -39,6 +42,7 @@ func main() {
 	flag.IntVar(&o.seeds, "seeds", 3, "runs with different random times, for each peer, scenario and number of workers")
 	flag.DurationVar(&o.span, "span", 8*time.Second, "length of one run")
 	flag.StringVar(&o.only, "peers", "", "only these, with commas: nginx-rr,nginx-least,pm2,bulsa,bulsa-recall")
+	flag.StringVar(&o.chosen, "scenarios", "", "only these, with commas: S1,S2,S3,S4")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "mixed:", err)
@@ -75,6 +79,9 @@ func run(o options) error {
 // measure runs all peers with n workers, in turn, each scenario with each seed.
 func (r *report) measure(n int) error {
 	for _, s := range scenarios() {
+		if !wanted(r.options.chosen, s.name) {
+			continue
+		}
 		peers, stop, err := r.start(n, s)
 		if err != nil {
 			return err
@@ -85,13 +92,18 @@ func (r *report) measure(n int) error {
 				p := peers[(i+seed)%len(peers)] // everybody is first sometimes
 				result := drive(p.address, plan)
 				r.add(n, s.name, p.name, result)
-				fmt.Printf("%d workers, %s, seed %d, %s: light p50 %v p95 %v p99 %v, %d failed\n", n, s.name, seed+1, p.name,
-					result.quantile(0.50), result.quantile(0.95), result.quantile(0.99), result.failed)
+				fmt.Printf("%d workers, %s, seed %d, %s: light p50 %v p95 %v p99 %v, late %d of %d, %d failed\n", n, s.name, seed+1, p.name,
+					result.quantile(0.50), result.quantile(0.95), result.quantile(0.99), result.late(), len(result.took), result.failed)
 			}
 		}
 		stop()
 	}
 	return nil
+}
+
+// wanted says whether a list with commas has the name; an empty one has all.
+func wanted(list, name string) bool {
+	return list == "" || slices.Contains(strings.Split(list, ","), name)
 }
 
 // peer is one balancer that stands in front of n workers of its own.
@@ -111,7 +123,7 @@ func (r *report) start(n int, s scenario) (peers []peer, stop func(), err error)
 		os.RemoveAll(dir)
 	}
 	for _, c := range contenders() {
-		if r.options.only != "" && !strings.Contains(","+r.options.only+",", ","+c.name+",") {
+		if !wanted(r.options.only, c.name) {
 			continue
 		}
 		address, err := measure.FreeAddress()
@@ -127,6 +139,19 @@ func (r *report) start(n int, s scenario) (peers []peer, stop func(), err error)
 		stop()
 		return nil, nil, fmt.Errorf("%s: %w", c.name, err)
 	}
-	time.Sleep(2 * time.Second) // all have booted, background jobs have begun
+	warm(peers)
 	return peers, stop, nil
+}
+
+// warm lets every peer answer light requests for a while, all at once, until
+// background jobs have begun: a worker's first requests take some ten
+// milliseconds until their code is compiled, and would be the slowest hundredth
+// of its first run.
+func warm(peers []peer) {
+	plan := scenario{}.plan(0, 3*time.Second)
+	var under sync.WaitGroup
+	for _, p := range peers {
+		under.Go(func() { drive(p.address, plan) })
+	}
+	under.Wait()
 }

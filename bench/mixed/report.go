@@ -38,11 +38,22 @@ func (r *report) of(workers int, scenario, peer string, q float64) (values []flo
 	return values, failed
 }
 
+// late are the light requests of a peer's runs that met a blocked loop, and all.
+func (r *report) late(workers int, scenario, peer string) (late, all int) {
+	for _, run := range r.runs {
+		if run.workers == workers && run.scenario == scenario && run.peer == peer {
+			late += run.result.late()
+			all += len(run.result.took)
+		}
+	}
+	return late, all
+}
+
 func (r *report) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Light requests beside blocked event loops\n\n%s. %s. Load average at the start %s.\n\n", r.began.Format("2006-01-02"), measure.Machine(), measure.LoadAverage())
-	fmt.Fprintf(&b, "%d light requests a second at random times (the same for all), %d runs of %s each, the peers in turn. Times of the light requests in ms from when they were due: p50 / p95 / p99,\n", lightRate, r.options.seeds, r.options.span)
-	b.WriteString("medians over the runs, p99 with its range. Made by `make bench-mixed`.\n\n")
+	fmt.Fprintf(&b, "%d light requests a second at random times (the same for all), %d runs of %s each, the peers in turn, after 3 s of light requests to warm up. Times of the light requests in ms from when they were due: p50 / p95 / p99,\n", lightRate, r.options.seeds, r.options.span)
+	fmt.Fprintf(&b, "medians over the runs, p99 with its range; then how many of all took %v or more, which met a blocked loop (a busy machine delays by less). Made by `make bench-mixed`.\n\n", lateFrom)
 	for _, s := range scenarios() {
 		fmt.Fprintf(&b, "- %s: %s\n", s.name, s.title)
 	}
@@ -81,6 +92,8 @@ func (r *report) row(b *strings.Builder, n int, c contender) {
 		p50, _ := r.of(n, s.name, c.name, 0.50)
 		p95, _ := r.of(n, s.name, c.name, 0.95)
 		fmt.Fprintf(b, " %.1f / %.0f / **%.0f** (%.0f to %.0f)", measure.Median(p50), measure.Median(p95), measure.Median(p99), slices.Min(p99), slices.Max(p99))
+		late, all := r.late(n, s.name, c.name)
+		fmt.Fprintf(b, ", %d of %d", late, all)
 		if failed > 0 {
 			fmt.Fprintf(b, ", %d failed", failed)
 		}

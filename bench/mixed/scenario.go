@@ -24,7 +24,10 @@ type scenario struct {
 	background  bool
 }
 
-const lightRate = 100 // a second
+const (
+	lightRate = 100 // a second
+	lateFrom  = 30 * time.Millisecond
+)
 
 func scenarios() []scenario {
 	return []scenario{
@@ -77,6 +80,13 @@ func (r result) quantile(q float64) time.Duration {
 		return 0
 	}
 	return r.took[min(len(r.took)-1, int(q*float64(len(r.took))))].Round(100 * time.Microsecond)
+}
+
+// late is how many light requests took so long that they must have met a blocked
+// loop: a busy machine delays them by less.
+func (r result) late() int {
+	first, _ := slices.BinarySearch(r.took, lateFrom)
+	return len(r.took) - first
 }
 
 // drive sends the requests when they are due, whether or not others are still
