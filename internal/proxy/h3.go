@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
@@ -56,12 +57,45 @@ func (s *Server) newHTTP3(id string, e *entrance) *http3.Server {
 	}
 }
 
-// quicClient is the key of a connection's client in the contexts of its requests.
-type quicClient struct{}
+// quicKey is the key of a connection in the contexts of its requests.
+type quicKey struct{}
+
+// quicConn is a client's connection of HTTP/3. quic-go takes no frames apart for
+// others to count, and bounds what a connection holds. What it does not bound is how
+// often a client gives up what it has just asked for (CVE-2023-44487 by HTTP/3).
+type quicConn struct {
+	client *client
+	conn   *quic.Conn
+
+	mu        sync.Mutex
+	allowance allowance
+}
+
+// excessiveLoad is H3_EXCESSIVE_LOAD (RFC 9114, section 8.1).
+const excessiveLoad = 0x107
+
+// errGivenUp ends a connection whose client gave up too many requests.
+var errGivenUp = errors.New("too many requests that the client gave up")
+
+// settle counts a request that is over. As with HTTP/2, what was answered earns
+// what was given up costs, which comes back with time.
+func (q *quicConn) settle(givenUp bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !givenUp {
+		q.allowance.earn(1)
+		return
+	}
+	if q.allowance.spend(1, time.Now()) || q.conn.Context().Err() != nil {
+		return
+	}
+	if q.conn.CloseWithError(excessiveLoad, errGivenUp.Error()) == nil {
+		q.client.server.log.warn("HTTP/3 client cut off", "client", q.client.peer.String(), "error", errGivenUp)
+	}
+}
 
 // welcomeQUIC counts a connection as those over TCP are.
 func (s *Server) welcomeQUIC(ctx context.Context, id string, conn *quic.Conn) context.Context {
-	const excessiveLoad = 0x107 // RFC 9114, section 8.1
 	c := &client{server: s, id: id, origin: origin{scheme: "https"}}
 	if a, ok := conn.RemoteAddr().(*net.UDPAddr); ok {
 		ap := a.AddrPort()
@@ -78,18 +112,21 @@ func (s *Server) welcomeQUIC(ctx context.Context, id string, conn *quic.Conn) co
 		}
 		context.AfterFunc(conn.Context(), func() { e.owner.counters.leave(pass) })
 	}
-	return context.WithValue(ctx, quicClient{}, c)
+	return context.WithValue(ctx, quicKey{}, &quicConn{client: c, conn: conn, allowance: allowance{left: freeFrames, at: time.Now()}})
 }
 
 func serveHTTP3Stream(w http.ResponseWriter, r *http.Request) {
-	c, ok := r.Context().Value(quicClient{}).(*client)
+	q, ok := r.Context().Value(quicKey{}).(*quicConn)
 	if !ok {
 		panic(http.ErrAbortHandler)
 	}
+	givenUp := true
+	defer func() { q.settle(givenUp || r.Context().Err() != nil) }()
 	if err := knowLength(r); err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	c.serveStream(w, r)
+	givenUp = false
+	q.client.serveStream(w, r)
 }
 
 // knowLength finds out whether a request of a method that seldom has a body has
