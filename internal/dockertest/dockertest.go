@@ -4,6 +4,7 @@
 package dockertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,10 @@ import (
 
 // Off is the variable that skips the tests by hand: BULSA_TEST_DOCKER=off.
 const Off = "BULSA_TEST_DOCKER"
+
+// Binary is the variable that names another dockerd than the one on the path. The
+// programs beside it (containerd, its shim, docker-proxy) are used with it.
+const Binary = "BULSA_TEST_DOCKERD"
 
 // patience is how long dockerd may take to start or to stop.
 const patience = time.Minute
@@ -53,8 +58,8 @@ func New() (*Daemon, error) {
 	if os.Getuid() != 0 {
 		return nil, fmt.Errorf("these tests start a dockerd, for which they must be root (%s=off skips them)", Off)
 	}
-	if _, err := exec.LookPath("dockerd"); err != nil {
-		return nil, fmt.Errorf("dockerd is missing: scripts/test-deps.sh installs it (%s=off skips these tests)", Off)
+	if _, err := exec.LookPath(program()); err != nil {
+		return nil, fmt.Errorf("%s is missing: scripts/test-deps.sh installs one (%s=off skips these tests): %w", program(), Off, err)
 	}
 	dir, err := os.MkdirTemp("", "bulsa-dockerd-")
 	if err != nil {
@@ -76,13 +81,16 @@ func (d *Daemon) Start() error {
 	// The pool is the daemon's own, so that those of several test binaries and a
 	// real Docker's stay apart. Nothing of the host's firewall is changed.
 	pool := 100 + (os.Getpid()+int(started.Add(1)))%100
-	d.cmd = exec.Command("dockerd",
+	d.cmd = exec.Command(program(),
 		"--data-root", filepath.Join(d.dir, "data"), "--exec-root", filepath.Join(d.dir, "exec"),
 		"--pidfile", filepath.Join(d.dir, "pid"), "--host", d.Host, "--config-file", filepath.Join(d.dir, "none.json"),
 		"--bridge", "none", "--iptables=false", "--ip-forward=false", "--live-restore",
 		"--default-address-pool", fmt.Sprintf("base=10.%d.0.0/16,size=24", pool))
 	if err := os.WriteFile(filepath.Join(d.dir, "none.json"), []byte("{}"), 0o600); err != nil {
 		return err
+	}
+	if path := os.Getenv(Binary); path != "" {
+		d.cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
 	}
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -97,6 +105,8 @@ func (d *Daemon) Start() error {
 	}()
 	return d.await()
 }
+
+func program() string { return cmp.Or(os.Getenv(Binary), "dockerd") }
 
 func (d *Daemon) await() error {
 	c, err := d.Client()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/docker/cli/cli/context/store"
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
 )
 
 // callTimeout bounds a call that Docker answers at once when it is well.
@@ -34,7 +36,7 @@ type connection struct {
 // open makes a client that finds its engine as docker's own does: the host
 // given, else DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else
 // the context of DOCKER_CONTEXT or of docker's configuration, else the default
-// socket. It does no I/O on the network.
+// socket; and beyond that, the socket of a rootless engine. It does no I/O on the network.
 func open(host string) (*client.Client, error) {
 	options, err := clientOptions(host)
 	if err != nil {
@@ -48,19 +50,35 @@ func open(host string) (*client.Client, error) {
 }
 
 func clientOptions(host string) ([]client.Opt, error) {
-	if host == "" {
-		host = os.Getenv(client.EnvOverrideHost)
-		if host == "" {
-			if name := contextName(); name != defaultContext {
-				return contextOptions(name)
-			}
-		}
-		if !strings.HasPrefix(host, "ssh://") {
-			return []client.Opt{client.FromEnv}, nil
-		}
+	env := os.Getenv(client.EnvOverrideHost)
+	named := contextName()
+	own := rootlessHost(strings.TrimPrefix(client.DefaultDockerHost, "unix://"), os.Getenv("XDG_RUNTIME_DIR"))
+	switch {
+	case host != "":
+		return hostOptions(host)
+	case strings.HasPrefix(env, "ssh://"):
+		return hostOptions(env)
+	case env == "" && named != defaultContext:
+		return contextOptions(named)
+	case env == "" && own != "":
+		return hostOptions(own)
 	}
+	return []client.Opt{client.FromEnv}, nil
+}
+
+func hostOptions(host string) ([]client.Opt, error) {
 	endpoint := docker.Endpoint{EndpointMeta: docker.EndpointMeta{Host: host}}
 	return endpoint.ClientOpts()
+}
+
+// rootlessHost is the socket of the user's own engine, where there is one and the
+// system's is not for this user. docker's own client needs a context to find it.
+func rootlessHost(system, runtimeDir string) string {
+	own := filepath.Join(runtimeDir, "docker.sock")
+	if runtimeDir == "" || unix.Access(system, unix.R_OK|unix.W_OK) == nil || unix.Access(own, unix.R_OK|unix.W_OK) != nil {
+		return ""
+	}
+	return "unix://" + own
 }
 
 // contextName is docker's choice: DOCKER_CONTEXT, else its configuration.
