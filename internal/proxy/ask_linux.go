@@ -27,7 +27,19 @@ func (t *transaction) wantsBody() bool {
 	case t.upstream == nil:
 		return len(t.request) < replayLimit
 	}
-	return t.flushed()
+	return t.flushed() && !t.withheld()
+}
+
+// owedWord: the worker will say that it has begun the request, and has not yet. Until
+// then all of the request is kept, so that another can be given it.
+func (t *transaction) owedWord() bool {
+	return t.state == transactionAsking && !t.idempotent && !t.begun && !t.forgotten && t.upstream.willTell()
+}
+
+// withheld: no more of the body is read before that word, which comes as soon as the
+// worker has read the head.
+func (t *transaction) withheld() bool {
+	return len(t.request) >= replayLimit && !t.complete && t.owedWord()
 }
 
 // flushed: the upstream has taken all that there is of the request.
@@ -70,13 +82,14 @@ func (l *loop) mute(t *transaction) {
 // the body, or the answer.
 func (l *loop) sentSome(t *transaction) {
 	g, settings := t.downstream, &t.route.Settings
-	if t.state == transactionAsking && (t.complete || !t.flushed()) {
+	held := t.withheld()
+	if t.state == transactionAsking && (t.complete || !t.flushed() || held) {
 		t.answerBy = l.after(settings.AnswerTimeout)
 		l.awaitRecall(t)
 	} else {
 		t.answerBy = 0
 	}
-	if t.complete {
+	if t.complete || held {
 		g.readBy = 0
 	} else if t.flushed() {
 		t.forgetIfDone()
@@ -110,7 +123,7 @@ func (t *transaction) forgetIfDone() {
 // again from its beginning, and is kept for it.
 func (t *transaction) remembers(more int) bool {
 	may := t.idempotent || !t.wrote || t.upstream.mayTell()
-	return !t.forgotten && may && len(t.request)+more <= replayLimit
+	return !t.forgotten && may && (len(t.request)+more <= replayLimit || t.owedWord())
 }
 
 // readBody reads more of the client's body.

@@ -123,9 +123,14 @@ func (a *attempt) run() (r result, ok bool) {
 	a.use(a.up)
 	a.sent, a.begun = make(chan struct{}), false
 	reusable := false
+	if a.body != nil {
+		a.body.withhold(a.willTell())
+	}
 	a.send()
 	resp, err := a.awaitAnswer()
 	if err == nil {
+		a.idle.greeted.Store(a.up.tells())
+		a.hasBegun()
 		reusable, ok = a.answerOver1(resp)
 		r = finished
 	}
@@ -161,7 +166,7 @@ func (a *attempt) judge(err error) (result, bool) {
 		return unsent, false
 	}
 	a.unanswered += doubt(a.ep)
-	if a.neverBegun() {
+	if a.neverBegun(err) {
 		return unsent, false
 	}
 	return unanswered, false
@@ -181,10 +186,16 @@ func (a *attempt) clientsFault() (r result, ends bool) {
 	return 0, false
 }
 
+// willTell says whether the worker is to say that it has begun the request, as it
+// did on the last connection if this one is new. Until then all of the body is kept.
+func (a *attempt) willTell() bool {
+	return !idempotent(a.req.Method) && a.upgrade == "" && (a.up.tells() || !a.up.reused && a.idle.greeted.Load())
+}
+
 // neverBegun: the worker has read some or all of the request, but ended before
-// its application got it.
-func (a *attempt) neverBegun() bool {
-	return a.up.tells() && !a.begun && !idempotent(a.req.Method) && a.upgrade == ""
+// its application got it, or before it could say that it would tell.
+func (a *attempt) neverBegun(err error) bool {
+	return (a.up.tells() || a.willTell() && a.up.leftUnread(err)) && !a.begun && !idempotent(a.req.Method) && a.upgrade == ""
 }
 
 // send writes the head, and with it or in a goroutine the body.
@@ -277,7 +288,7 @@ func (a *attempt) awaitAnswer() (*http.Response, error) {
 			return nil, err
 		case string(seen) == balance.Begun:
 			_, _ = a.up.br.Discard(len(seen))
-			a.begun = true
+			a.hasBegun()
 			continue
 		}
 		resp, err := http.ReadResponse(a.up.br, a.req)
@@ -288,7 +299,7 @@ func (a *attempt) awaitAnswer() (*http.Response, error) {
 			a.took = time.Since(a.began)
 			return resp, nil
 		}
-		a.begun = true
+		a.hasBegun()
 		if resp.StatusCode == http.StatusContinue {
 			err = a.letContinue()
 		} else {
@@ -299,6 +310,12 @@ func (a *attempt) awaitAnswer() (*http.Response, error) {
 		}
 	}
 	return nil, errMalformed
+}
+
+func (a *attempt) hasBegun() {
+	if a.begun = true; a.body != nil {
+		a.body.withhold(false)
+	}
 }
 
 // awaitHead waits for a whole head. It wakes to start watching the client, to
@@ -325,12 +342,18 @@ func (a *attempt) awaitHead(parse func(b []byte, limit int) (int, h1.Fault)) ([]
 
 // patience is how long to wait until the next look; 0: for ever.
 func (a *attempt) patience() (time.Duration, error) {
+	limit := a.route.Settings.AnswerTimeout
 	select {
 	case <-a.sent:
 	default:
+		if a.body == nil || limit <= 0 {
+			return continueAfter / 4, nil
+		}
+		if since := a.body.withheldSince(); !since.IsZero() && time.Since(since) > limit {
+			return 0, errTooLate
+		}
 		return continueAfter / 4, nil
 	}
-	limit := a.route.Settings.AnswerTimeout
 	if limit <= 0 {
 		return 0, nil
 	}

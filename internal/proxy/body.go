@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 )
 
 // replayLimit is how much of a request's body is remembered, so that another
@@ -23,9 +24,11 @@ type body struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	held    []byte
-	base    int64 // position of held[0]; above 0: not replayable
-	taken   int64 // position of the reader
-	done    bool  // all is here, or err says why not
+	keep    bool      // nothing is forgotten: what does not fit waits
+	full    time.Time // since when it does; zero: it does not
+	base    int64     // position of held[0]; above 0: not replayable
+	taken   int64     // position of the reader
+	done    bool      // all is here, or err says why not
 	err     error
 	stopped bool // the reader is to give up
 	closed  bool // nobody reads any more
@@ -65,16 +68,35 @@ func (b *body) add(p []byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for len(b.held)+len(p) > replayLimit && !b.closed {
-		if n := b.taken - b.base; n > 0 {
+		if b.keep && b.full.IsZero() {
+			b.full = time.Now()
+		}
+		if n := b.taken - b.base; n > 0 && !b.keep {
 			b.held = b.held[:copy(b.held, b.held[n:])]
 			b.base = b.taken
 			continue
 		}
 		b.changed.Wait()
 	}
-	b.held = append(b.held, p...)
+	b.held, b.full = append(b.held, p...), time.Time{}
 	b.changed.Broadcast()
 	return !b.closed
+}
+
+// withhold keeps the whole body for another attempt, and lets no more of it come
+// than there is room for, until it is called with false.
+func (b *body) withhold(keep bool) {
+	b.mu.Lock()
+	b.keep, b.full = keep, time.Time{}
+	b.changed.Broadcast()
+	b.mu.Unlock()
+}
+
+// withheldSince is when it began to be; the zero time: it is not.
+func (b *body) withheldSince() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.full
 }
 
 func (b *body) finish(err error) {

@@ -106,7 +106,10 @@ func methodFor(head bool) []byte {
 // passInterim passes an interim answer on, but for those that are not meant for
 // the client; false when the transaction is over.
 func (l *loop) passInterim(t *transaction, head []byte) bool {
-	t.begun = true
+	held := t.withheld()
+	if t.begun = true; held {
+		l.sentSome(t)
+	}
 	if t.interims++; t.interims > maxInterim {
 		l.fail(t, malformed, "gave too many interim answers")
 		return false

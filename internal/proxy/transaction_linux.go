@@ -466,7 +466,8 @@ func (t *transaction) judge(end error) result {
 		return unsent
 	}
 	t.unanswered += doubt(t.ep)
-	if k.tells && !t.begun && !t.idempotent {
+	told := k.tells || k.willTell() && k.leftUnread(end) // it died before it could greet
+	if told && !t.begun && !t.idempotent {
 		return unsent
 	}
 	return unanswered

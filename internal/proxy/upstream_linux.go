@@ -41,6 +41,10 @@ type observed interface {
 // mayTell says whether the worker could say that it has begun a request.
 func (k *upstream) mayTell() bool { return k.greets || k.tells }
 
+// willTell says whether it does: it has greeted, or it will, because its worker has
+// greeted on all connections so far.
+func (k *upstream) willTell() bool { return k.tells || k.greets && k.idlePool.greeted }
+
 func (k *upstream) leftUnread(err error) bool {
 	c, ok := k.conn.(leftUnread)
 	return ok && c.LeftUnread(err)
@@ -66,6 +70,7 @@ func (k *upstream) greeting(data []byte) (cut int, known bool) {
 	}
 	k.greets = false
 	k.tells = bytes.HasPrefix(data, []byte(g))
+	k.idlePool.greeted = k.tells
 	if k.tells {
 		cut = len(g)
 	}
@@ -103,6 +108,7 @@ type idlePool struct {
 	endpoint *balance.Endpoint
 	worker   *worker
 	idle     []*upstream // the youngest last
+	greeted  bool        // the last connection that spoke began with observed.Greeting
 	ended    bool        // the endpoint has left: nothing is kept
 }
 
