@@ -23,6 +23,8 @@ type innerRow struct {
 	Inner []struct {
 		row
 		EventLoop json.RawMessage `json:"event_loop"`
+		Memory    int64           `json:"memory_bytes"`
+		CPU       *float64        `json:"cpu_percent"`
 	} `json:"inner"`
 }
 
@@ -91,12 +93,12 @@ func TestTwoContainersOfTwoWorkersWithABulsaInEach(t *testing.T) {
 	w, docker, address := newTopology(t)
 	fourWorkersAnswer(t, address)
 	var rows []innerRow
-	eventually(t, "the four workers inside are shown with their event loops", func() bool {
+	eventually(t, "the four workers inside are shown with their event loops and what they use", func() bool {
 		rows = innerRows(w, "inner")
 		ready := 0
 		for _, r := range rows {
 			for _, in := range r.Inner {
-				if in.State == "ready" && len(in.EventLoop) > 0 && in.Name == fmt.Sprintf("%s/%d", r.Name, in.Number) {
+				if in.State == "ready" && len(in.EventLoop) > 0 && in.Memory > 0 && in.CPU != nil && in.Name == fmt.Sprintf("%s/%d", r.Name, in.Number) {
 					ready++
 				}
 			}
@@ -157,6 +159,15 @@ func killInside(t *testing.T, w *world, docker *client.Client, r innerRow) {
 		now := innerRows(w, "inner")[0]
 		return now.ID == r.ID && now.Restarts == 0 && len(now.Inner) == 2 && now.Inner[1].State == "ready" && now.Inner[1].PID != victim.PID && now.Inner[1].Restarts == 1
 	})
+	second := innerRows(w, "inner")[0].Inner[1]
+	w.must("kill", "-p", "inner", "app.1/2")
+	eventually(t, "another one has come after the bulsa outside had it killed", func() bool {
+		now := innerRows(w, "inner")[0]
+		return now.ID == r.ID && len(now.Inner) == 2 && now.Inner[1].State == "ready" && now.Inner[1].PID != second.PID
+	})
+	if r := w.do("kill", "-p", "inner", "app.1/7"); r.status == 0 || !strings.Contains(r.stderr, `no worker "app.1/7"`) {
+		t.Errorf("killing nobody says %q", r.stderr)
+	}
 	events := w.must("events", "-p", "inner")
 	if !regexp.MustCompile(`app\.1/2 +backoff: died, starts again soon \(killed by SIGKILL`).MatchString(events) {
 		t.Errorf("no death of app.1/2 in the events:\n%s", events)

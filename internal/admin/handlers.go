@@ -263,7 +263,7 @@ func (s *Server) kill(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p := s.cfg.Control.Project()
-	if !slices.Contains(p.WorkerNames(), req.Worker) {
+	if !p.HasWorker(req.Worker) {
 		return NotFound(p.NoSuch("worker", req.Worker))
 	}
 	return s.done(w, s.cfg.Control.Kill(r.Context(), req.Worker, req.Signal))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"bulsa/internal/api"
@@ -62,7 +61,7 @@ func (s *Server) profileRequest(w http.ResponseWriter, r *http.Request) (api.Pro
 		return req, err
 	}
 	p := s.cfg.Control.Project()
-	if !slices.Contains(p.WorkerNames(), req.Worker) {
+	if !p.HasWorker(req.Worker) {
 		return req, NotFound(p.NoSuch("worker", req.Worker))
 	}
 	return req, nil

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +24,15 @@ func (p Project) WorkerNames() []string {
 		}
 	}
 	return names
+}
+
+// HasWorker reports whether there is a worker of that name, in a container's
+// inside as well.
+func (p Project) HasWorker(name string) bool {
+	named := func(w Worker) bool { return w.Name == name }
+	return slices.ContainsFunc(p.Services, func(s Service) bool {
+		return slices.ContainsFunc(s.Workers, func(w Worker) bool { return named(w) || slices.ContainsFunc(w.Inner, named) })
+	})
 }
 
 // NoSuch is the line about a name that does not exist. what is "service",

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"bulsa/internal/inner"
 	"bulsa/internal/logs"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
@@ -108,7 +109,7 @@ func (c *console) follow(ctx context.Context, store *logs.Store, s *supervisor.S
 	go func() {
 		defer c.wg.Done()
 		for e := range events {
-			if !quiet(e.Kind) {
+			if c.tells(e) {
 				c.say("%s", eventLine(e))
 			}
 		}
@@ -129,6 +130,12 @@ func (c *console) print(lines <-chan logs.Line) {
 			out.Flush() // what a closed terminal does not take is in the logs
 		}
 	}
+}
+
+// tells reports whether an event is printed. What happens inside of a container
+// stands in the container's own output, where that is shown.
+func (c *console) tells(e supervisor.Event) bool {
+	return !quiet(e.Kind) && (c.out == nil || !inner.IsName(e.Worker))
 }
 
 // quiet reports a step on the way to something that is said; `bulsa events` has it.

@@ -12,6 +12,7 @@ import (
 
 	"bulsa/internal/admin"
 	"bulsa/internal/api"
+	"bulsa/internal/inner"
 	"bulsa/internal/logs"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
@@ -295,6 +296,9 @@ func changedSince(sv supervisor.ServiceStatus, then time.Time) bool {
 
 // Kill sends a signal to a worker's process group.
 func (d *Daemon) Kill(ctx context.Context, name, signal string) error {
+	if inner.IsName(name) {
+		return d.killInside(ctx, name, signal)
+	}
 	return kind(d.supervisor.Kill(ctx, name, signal))
 }
 

@@ -107,6 +107,9 @@ func (d *Daemon) examination(now time.Time, service string) doctor.Project {
 			s.Loops = s.Loops || d.inspectable(w.Name)
 		}
 		p.Services = append(p.Services, s)
+		if s, ok := d.patientsInside(sv); ok {
+			p.Services = append(p.Services, s)
+		}
 	}
 	return p
 }

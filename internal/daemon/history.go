@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"bulsa/internal/api"
 	"bulsa/internal/doctor"
 	"bulsa/internal/logs"
 	"bulsa/internal/proxy"
@@ -62,10 +63,15 @@ func (h *history) add(w supervisor.WorkerStatus, now counters, memory int64, p99
 		s.CPU, s.Memory = math.NaN(), math.NaN() // this system does not tell
 	}
 	loopFigures(w, &s)
+	t.add(s)
+	t.last = now
+}
+
+func (t *track) add(s doctor.Sample) {
 	if len(t.samples) == historyKept {
 		t.samples = append(t.samples[:0], t.samples[1:]...)
 	}
-	t.samples, t.last = append(t.samples, s), now
+	t.samples = append(t.samples, s)
 }
 
 // keep forgets all workers but those that are.
@@ -74,7 +80,9 @@ func (h *history) keep(st *supervisor.Status) {
 	defer h.mu.Unlock()
 	for name := range h.workers {
 		if !slices.ContainsFunc(st.Services, func(sv supervisor.ServiceStatus) bool {
-			return slices.ContainsFunc(sv.Workers, func(w supervisor.WorkerStatus) bool { return w.Name == name && w.PID > 0 })
+			return slices.ContainsFunc(sv.Workers, func(w supervisor.WorkerStatus) bool {
+				return w.Name == name && w.PID > 0 || slices.ContainsFunc(w.Inner.Named(sv.Name, w.Name), func(in api.Worker) bool { return in.Name == name && in.PID > 0 })
+			})
 		}) {
 			delete(h.workers, name)
 		}
@@ -96,6 +104,9 @@ func (h *history) note(st *supervisor.Status, x sample, store *logs.Store, p99 f
 	h.keep(st)
 	for _, sv := range st.Services {
 		for _, w := range sv.Workers {
+			for _, in := range w.Inner.Named(sv.Name, w.Name) {
+				h.addInside(in, x.at)
+			}
 			if w.PID == 0 {
 				continue
 			}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -12,9 +13,10 @@ import (
 
 // reporting is how a bulsa inside a container sees itself for the one outside.
 type reporting struct {
-	daemon *Daemon
-	mu     sync.Mutex
-	number map[string]int // by worker's name: as the one outside knows it
+	daemon  *Daemon
+	program string // path of this bulsa
+	mu      sync.Mutex
+	number  map[string]int // by worker's name: as the one outside knows it
 }
 
 // reportOutside tells the bulsa outside, if there is one, how the workers are,
@@ -23,7 +25,8 @@ func (d *Daemon) reportOutside(ctx context.Context) {
 	if d.inside.Report == "" {
 		return
 	}
-	r := &reporting{daemon: d, number: map[string]int{}}
+	program, _ := os.Executable() // "" where nobody can tell: then nothing can be asked of it
+	r := &reporting{daemon: d, program: program, number: map[string]int{}}
 	events := make(chan api.Event, 64)
 	_, all := d.supervisor.Events(ctx, true)
 	go func() {
@@ -47,7 +50,7 @@ func (d *Daemon) reportOutside(ctx context.Context) {
 // look is the workers as they are. While one replaces another of the same name,
 // the better one stands for both.
 func (r *reporting) look() inner.Report {
-	report := inner.Report{Workers: []api.Worker{}}
+	report := inner.Report{Workers: []api.Worker{}, Program: r.program}
 	next := 0
 	for _, sv := range r.daemon.supervisor.Status().Services {
 		for _, w := range sv.Workers {

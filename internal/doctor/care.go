@@ -46,7 +46,7 @@ func memory(_ Project, s Service, w Worker) []Finding {
 		return nil
 	}
 	if s.Loops {
-		f.Remedy = append(f.Remedy, fmt.Sprintf("take two heap snapshots some minutes apart (bulsa profile %s --heap) and compare them in Chrome DevTools: what only grows is held by a cache without a limit, a listener, a closure", w.Name))
+		f.Remedy = append(f.Remedy, fmt.Sprintf("take two heap snapshots some minutes apart (%s) and compare them in Chrome DevTools: what only grows is held by a cache without a limit, a listener, a closure", profiler(s, w, " --heap")))
 	} else {
 		f.Remedy = append(f.Remedy, "look for what is kept for ever: caches without a limit, listeners, queues")
 	}

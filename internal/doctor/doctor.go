@@ -22,6 +22,7 @@ type Project struct {
 type Service struct {
 	Name     string
 	Loops    bool    // its workers are Node programs
+	Inside   bool    // its workers are inside of its containers, under a bulsa there
 	Pool     int     // UV_THREADPOOL_SIZE as its environment sets it; 0: it does not
 	Check    Check   // its health check
 	InFlight float64 // requests at the same time, on average lately
@@ -123,9 +124,11 @@ func Examine(p Project) []Finding {
 	var found []Finding
 	for _, s := range p.Services {
 		found = append(found, busy(p, s)...)
-		found = append(found, upstream(p, s)...)
-		found = append(found, check(s)...)
-		found = append(found, wrapper(s)...)
+		if !s.Inside { // where they are, the containers' own row has these
+			found = append(found, upstream(p, s)...)
+			found = append(found, check(s)...)
+			found = append(found, wrapper(s)...)
+		}
 		for _, w := range s.Workers {
 			for _, examine := range []func(Project, Service, Worker) []Finding{blocked, pool, memory, crashes, flood} {
 				found = append(found, examine(p, s, w)...)
@@ -143,7 +146,7 @@ func Examine(p Project) []Finding {
 func Busiest(p Project) string {
 	name, most := "", 0.5
 	for _, s := range p.Services {
-		if !s.Loops {
+		if !s.Loops || s.Inside {
 			continue
 		}
 		for _, w := range s.Workers {

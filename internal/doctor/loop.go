@@ -53,9 +53,17 @@ func blocked(p Project, s Service, w Worker) []Finding {
 	f.Evidence = append(f.Evidence, places(w.Blocks)...)
 	f.Evidence = append(f.Evidence, hot(w)...)
 	if w.Profile == nil {
-		f.Remedy = append(f.Remedy, fmt.Sprintf("bulsa profile %s names the functions", w.Name))
+		f.Remedy = append(f.Remedy, profiler(s, w, "")+" names the functions")
 	}
 	return []Finding{f}
+}
+
+// profiler is the command that profiles a worker, with flags.
+func profiler(s Service, w Worker, flags string) string {
+	if s.Inside {
+		return "bulsa profile" + flags + " in its container (docker exec CONTAINER bulsa ps has its name there)"
+	}
+	return "bulsa profile " + w.Name + flags
 }
 
 // tickLimit is how long an iteration of a healthy loop may take.
@@ -202,6 +210,8 @@ func busy(p Project, s Service) []Finding {
 	case p.Busy >= busyShare:
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s of the processor time of %s is in use", percent(p.Busy), cores(p.Cores)))
 		f.Remedy = []string{"the machine is full, more workers would not help: make requests cheaper, or use a larger machine"}
+	case n < p.Cores && s.Inside:
+		f.Remedy = []string{fmt.Sprintf("more of them in each container (x-bulsa.workers), or more containers (bulsa scale): the machine has %s", cores(p.Cores))}
 	case n < p.Cores:
 		f.Remedy = []string{fmt.Sprintf("bulsa scale %s=%d: the machine has %s", s.Name, min(p.Cores, n+max(1, n/2)), cores(p.Cores))}
 	default:

@@ -40,6 +40,7 @@ var errMalformed = errors.New("this is no report of a bulsa")
 type Report struct {
 	Workers []api.Worker `json:"workers"`
 	Events  []api.Event  `json:"events,omitempty"`
+	Program string       `json:"program,omitempty"` // path of the bulsa inside, which does what its own users may ask of it
 }
 
 // encode makes a line of a report.
@@ -104,6 +105,7 @@ func decode(line []byte) (*Report, error) {
 	if len(r.Workers) > maxWorkers || len(r.Events) > maxEvents {
 		return nil, fmt.Errorf("%w: %d workers and %d events", errMalformed, len(r.Workers), len(r.Events))
 	}
+	r.Program = path(r.Program)
 	seen := map[int]bool{}
 	for i := range r.Workers {
 		w := cleanWorker(r.Workers[i])
@@ -126,7 +128,7 @@ func decode(line []byte) (*Report, error) {
 // cleanWorker takes over what may be shown of a worker, and nothing else.
 func cleanWorker(w api.Worker) api.Worker {
 	out := api.Worker{
-		Number: w.Number, PID: max(w.PID, 0), State: word(w.State), Health: word(w.Health), Restarts: max(w.Restarts, 0),
+		Name: name(w.Name), Number: w.Number, PID: max(w.PID, 0), State: word(w.State), Health: word(w.Health), Restarts: max(w.Restarts, 0),
 		Cause: clean(w.Cause), Status: clean(w.Status), InFlight: max(w.InFlight, 0), Ports: []string{}, Engine: "inner", ID: "-",
 		RequestsPerSecond: figure(w.RequestsPerSecond), P99Seconds: figure(w.P99Seconds), CPUPercent: figure(w.CPUPercent),
 		MemoryBytes: count(w.MemoryBytes), EventLoop: cleanLoop(w.EventLoop),
@@ -185,6 +187,25 @@ func count[T int | int64](v *T) *T {
 	return v
 }
 
+// name is that of a worker as the bulsa inside knows it; "" for anything else.
+func name(text string) string {
+	odd := strings.ContainsFunc(text, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
+	})
+	if odd || len(text) > maxText || strings.HasPrefix(text, "-") {
+		return ""
+	}
+	return text
+}
+
+// path is an absolute one, of a program inside of the container.
+func path(text string) string {
+	if clean(text) != text || !strings.HasPrefix(text, "/") {
+		return ""
+	}
+	return text
+}
+
 // word keeps what a name of a state or a kind may have.
 func word(text string) string {
 	text = strings.Map(func(r rune) rune {
@@ -195,6 +216,9 @@ func word(text string) string {
 	}, text[:min(len(text), 32)])
 	return text
 }
+
+// Clean makes a line of what a program inside of a container has said.
+func Clean(text string) string { return clean(text) }
 
 // clean makes a line of text that does nothing to a terminal.
 func clean(text string) string {
@@ -224,6 +248,9 @@ func (r *Report) Named(service, worker string) []api.Worker {
 
 // Name is what a worker inside the container of another one is called.
 func Name(worker, number string) string { return worker + "/" + number }
+
+// IsName reports whether a worker of that name is inside the container of another one.
+func IsName(worker string) bool { return strings.Contains(worker, "/") }
 
 // Loop is what a request that goes to the container may expect: how late the
 // best of the ready workers runs a callback, and how long that one has not

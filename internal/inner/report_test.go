@@ -46,6 +46,24 @@ func TestAReportArrivesAsItWasSent(t *testing.T) {
 	}
 }
 
+func TestWhatIsAskedOfABulsaInsideIsNoFlagAndNoOtherProgram(t *testing.T) {
+	for _, c := range []struct{ name, program, wantName, wantProgram string }{
+		{"app.2", "/usr/local/bin/bulsa", "app.2", "/usr/local/bin/bulsa"},
+		{"--all", "bulsa", "", ""},
+		{"app.2; reboot", "/bin/bulsa\x1b[2J", "", ""},
+		{"../x", "/" + strings.Repeat("x", 5000), "", ""},
+	} {
+		line, err := Report{Workers: []api.Worker{{Number: 1, Name: c.name}}, Program: c.program}.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := decode(line)
+		if err != nil || r.Workers[0].Name != c.wantName || r.Program != c.wantProgram {
+			t.Errorf("%q and %q: %+v, %v", c.name, c.program, r, err)
+		}
+	}
+}
+
 func TestWhatANewerBulsaAddsIsIgnored(t *testing.T) {
 	r, err := decode([]byte(`{"workers":[{"worker":1,"state":"ready","mood":{"good":[1]}}],"weather":"fine"}`))
 	if err != nil || len(r.Workers) != 1 || r.Workers[0].State != "ready" {

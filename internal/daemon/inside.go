@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"bulsa/internal/admin"
+	"bulsa/internal/api"
+	"bulsa/internal/doctor"
+	"bulsa/internal/engine"
+	"bulsa/internal/inner"
+	"bulsa/internal/supervisor"
+)
+
+// What is asked of a bulsa inside a container: how long that may take, and how
+// much of its answer is read.
+const (
+	insideTime   = 20 * time.Second
+	insideAnswer = 4 << 10
+)
+
+// addInside notes one look at a worker inside of a container, as the bulsa there
+// has reported it.
+func (h *history) addInside(w api.Worker, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.workers[w.Name]
+	if t == nil || t.pid != w.PID {
+		h.workers[w.Name] = &track{pid: w.PID}
+		return
+	}
+	s := doctor.Sample{
+		At: now, CPU: figure(w.CPUPercent) / 100, Memory: number(w.MemoryBytes),
+		Answers: figure(w.RequestsPerSecond), Answer: figure(w.P99Seconds), InFlight: float64(w.InFlight),
+	}
+	l := w.EventLoop
+	if l == nil {
+		l = &api.EventLoop{}
+	}
+	s.Utilization, s.Frequency, s.Late = figure(l.Utilization), figure(l.TickFrequency), figure(l.LoopLatency)
+	s.Tick, s.TickMax, s.WorkWait = figure(l.TickDuration), figure(l.TickDurationMax), figure(l.WorkLatency)
+	s.Threads, s.Queued = number(l.Threads), number(l.Queued)
+	s.HeapUsed, s.HeapLimit = number(l.HeapUsed), number(l.HeapLimit)
+	if s.Blocked = l.Blocked; w.EventLoop == nil {
+		s.Blocked = math.NaN()
+	}
+	t.add(s)
+}
+
+func figure(v *float64) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return *v
+}
+
+func number[T int | int64](v *T) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return float64(*v)
+}
+
+// patientsInside is what is known of the workers inside of a service's containers; ok is
+// false where there are none.
+func (d *Daemon) patientsInside(sv supervisor.ServiceStatus) (s doctor.Service, ok bool) {
+	s = doctor.Service{Name: sv.Name, Inside: true, Pool: poolSize(sv.Service.Command.Env)}
+	for _, w := range sv.Workers {
+		for _, in := range w.Inner.Named(sv.Name, w.Name) {
+			one := doctor.Worker{
+				Name: in.Name, State: in.State, Cause: in.Cause, CheckCPU: math.NaN(), CheckWall: math.NaN(),
+				Samples: d.sampler.history.of(in.Name),
+			}
+			if in.StartedAt != nil {
+				one.Started = *in.StartedAt
+			}
+			s.Workers = append(s.Workers, one)
+			s.Loops = s.Loops || in.EventLoop != nil
+		}
+	}
+	return s, len(s.Workers) > 0
+}
+
+// killInside asks the bulsa in a container to send a signal to one of its
+// workers, as docker exec would. What the container has said of itself, the path
+// of that bulsa and the worker's name there, has effect in this container alone.
+func (d *Daemon) killInside(ctx context.Context, name, signal string) error {
+	holder, program, worker := d.findInside(name)
+	if holder == "" {
+		return admin.NotFound(d.Project().NoSuch("worker", name))
+	}
+	if program == "" || worker == "" {
+		return admin.Conflict(fmt.Sprintf("%s cannot be signalled from outside: the bulsa in its container is too old; use docker exec", name))
+	}
+	id, err := running(ctx, d.containers, holder)
+	if err != nil {
+		return err
+	}
+	result, err := d.containers.Exec(ctx, id, engine.Command{
+		Args: []string{program, "kill", "--signal", signal, "--", worker}, Timeout: insideTime, MaxOutput: insideAnswer,
+	})
+	switch {
+	case err != nil:
+		return admin.Conflict(err.Error())
+	case result.TimedOut:
+		return admin.Conflict(fmt.Sprintf("cannot signal %s: the bulsa in its container has not answered within %s", name, insideTime))
+	case result.ExitCode != 0:
+		return admin.Conflict(fmt.Sprintf("cannot signal %s: the bulsa in its container says: %s", name, inner.Clean(result.Output)))
+	}
+	return nil
+}
+
+// findInside returns whose container a worker is in, and what the bulsa there
+// has said of itself and calls that worker.
+func (d *Daemon) findInside(name string) (holder, program, worker string) {
+	for _, sv := range d.supervisor.Status().Services {
+		for _, w := range sv.Workers {
+			i := slices.IndexFunc(w.Inner.Named(sv.Name, w.Name), func(in api.Worker) bool { return in.Name == name })
+			if i >= 0 {
+				return w.Name, w.Inner.Program, w.Inner.Workers[i].Name
+			}
+		}
+	}
+	return "", "", ""
+}
