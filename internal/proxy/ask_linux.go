@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,16 +54,32 @@ func (l *loop) pushRequest(t *transaction) {
 		l.sentSome(t)
 		return
 	}
-	if t.sent < len(t.request) && !t.mute {
-		n, errno := send(k.fd, t.request[t.sent:])
-		if errno != 0 {
-			l.mute(t)
-			return
-		}
-		t.onePiece = t.sent == 0 && t.complete && n == len(t.request) && n <= onePiece
-		t.wrote = t.wrote || n > 0
-		t.sent += n
+	if t.sent == len(t.request) || t.mute {
+		l.pushRest(t)
+		return
 	}
+	if t.sent == 0 && t.complete && !k.greets && l.postpone(&k.sock, t.request) {
+		return // to be continued by sent
+	}
+	n, errno := send(k.fd, t.request[t.sent:])
+	l.pushed(t, n, errno)
+}
+
+// pushed goes on when the upstream has taken n more bytes of the request.
+func (l *loop) pushed(t *transaction, n int, errno syscall.Errno) {
+	if errno != 0 {
+		l.mute(t)
+		return
+	}
+	t.onePiece = t.sent == 0 && t.complete && n == len(t.request) && n <= onePiece
+	t.wrote = t.wrote || n > 0
+	t.sent += n
+	l.pushRest(t)
+}
+
+// pushRest sends what comes after the bytes in request.
+func (l *loop) pushRest(t *transaction) {
+	k := t.upstream
 	l.drainBody(t)
 	if !t.flushed() && !t.mute {
 		l.arm(&k.sock)

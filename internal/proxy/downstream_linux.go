@@ -32,11 +32,12 @@ type downstream struct {
 	fresh       bool // in has not been looked at
 	leaving     bool // its listener is gone: the request at hand is its last
 	linger      bool // what the client still sends is read before the end
+	deaf        bool // it takes nothing any more
 	seat        int  // in loop.waiting; none: -1
 
 	in   []byte // what has come and is not used yet
 	out  []byte // what the socket has not taken yet
-	sent int    // of out
+	told int    // of out
 	pipe *pipe  // of a long answer; what it holds comes after out
 
 	holdBy  int64 // when a new client's wait for the first worker ends
@@ -63,7 +64,7 @@ const (
 // 9112, section 9.6).
 const lingerTime = time.Second
 
-func (g *downstream) pending() bool { return g.sent < len(g.out) || !g.pipe.empty() }
+func (g *downstream) pending() bool { return g.told < len(g.out) || !g.pipe.empty() }
 
 // welcome makes a downstream of an accepted connection.
 func (l *loop) welcome(d *acceptor, fd int, peer netip.AddrPort) {
@@ -98,6 +99,10 @@ func (l *loop) welcome(d *acceptor, fd int, peer netip.AddrPort) {
 
 // readable reads until there is nothing more, or nothing more is wanted.
 func (g *downstream) readable(l *loop) {
+	if g.deaf {
+		l.lose(g)
+		return
+	}
 	for range turns {
 		if g.closed || !l.hear(g) {
 			return
@@ -394,22 +399,48 @@ func (l *loop) watch(g *downstream) {
 // tell sends b to the client, and keeps what the socket does not take; false when
 // the client is gone.
 func (l *loop) tell(g *downstream, b []byte) bool {
-	if !g.pending() {
-		n, errno := send(g.fd, b)
-		if errno != 0 {
-			return false
-		}
-		if n == len(b) {
-			return true
-		}
-		b = b[n:]
-		g.out, g.sent = g.out[:0], 0
-		g.writeBy, g.tookAt = l.after(g.patience()), l.clock
-		l.arm(&g.sock)
-		g.remind(l)
+	l.settle(&g.sock)
+	switch {
+	case g.deaf:
+		return false
+	case g.pending():
+		g.out = append(g.out, b...)
+		return true
+	case l.postponeCopy(&g.sock, b):
+		return true
 	}
-	g.out = append(g.out, b...)
+	n, errno := send(g.fd, b)
+	if errno != 0 {
+		return false
+	}
+	l.owe(g, b[n:])
 	return true
+}
+
+// owe keeps what the socket has not taken.
+func (l *loop) owe(g *downstream, b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	g.out, g.told = append(g.out[:0], b...), 0
+	g.writeBy, g.tookAt = l.after(g.patience()), l.clock
+	l.arm(&g.sock)
+	g.remind(l)
+}
+
+// listens: the head of a request, or more of it, is awaited.
+func (g *downstream) listens() bool {
+	awaits := g.state == downstreamIdle || g.state == downstreamHead || g.state == downstreamShort
+	return awaits && !g.fresh && !g.pending()
+}
+
+func (g *downstream) sent(l *loop, p []byte, n int, errno syscall.Errno) {
+	if errno != 0 {
+		g.deaf = true
+		l.queue(&g.sock)
+		return
+	}
+	l.owe(g, p[n:])
 }
 
 // settings are those of the request at hand, or of the connection.
@@ -438,7 +469,7 @@ func (l *loop) flush(g *downstream) bool {
 			g.writeBy, g.tookAt = l.after(g.patience()), l.clock
 		}
 	} else {
-		g.out, g.sent, g.writeBy = nil, 0, 0
+		g.out, g.told, g.writeBy = nil, 0, 0
 		if g.transaction == nil {
 			l.givePipe(g.pipe)
 			g.pipe = nil
@@ -451,11 +482,11 @@ func (l *loop) flush(g *downstream) bool {
 
 // push sends what is pending.
 func (g *downstream) push() (n int, errno syscall.Errno) {
-	if g.sent < len(g.out) {
-		n, errno = send(g.fd, g.out[g.sent:])
-		g.sent += n
+	if g.told < len(g.out) {
+		n, errno = send(g.fd, g.out[g.told:])
+		g.told += n
 	}
-	if errno == 0 && g.sent == len(g.out) && !g.pipe.empty() {
+	if errno == 0 && g.told == len(g.out) && !g.pipe.empty() {
 		var more int
 		more, errno = g.pipe.drain(g.fd, false)
 		n += more
@@ -486,6 +517,7 @@ func (l *loop) refuseUnread(g *downstream, route *target, r *refusal, request *h
 // end closes the connection when all is sent.
 func (l *loop) end(g *downstream, linger bool) {
 	g.state, g.linger, g.readBy, g.in, g.fresh = downstreamEnding, linger, 0, nil, false
+	l.settle(&g.sock)
 	if !g.pending() {
 		l.part(g)
 	}

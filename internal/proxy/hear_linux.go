@@ -17,7 +17,16 @@ import (
 // nothing to do before the next event.
 func (l *loop) hearWorker(k *upstream) bool {
 	t := k.transaction
-	if !k.ready || t != nil && t.downstream.pending() {
+	switch {
+	case !k.ready:
+		return false
+	case k.posted: // nobody has asked it yet
+		l.fail(t, unsent, "ended the connection before it was asked")
+		return false
+	case t != nil && t.state == transactionAnswering:
+		l.settle(&t.downstream.sock)
+	}
+	if t != nil && t.downstream.pending() {
 		return false
 	}
 	if t != nil && t.pipesAnswer() {

@@ -58,6 +58,7 @@ type loop struct {
 	socks   []*sock // by descriptor
 	lastGen int32
 	queued  []*sock // are read again before the next wait
+	batch   batch
 	wheel   wheel
 
 	acceptors       map[int]*acceptor      // by descriptor
@@ -99,6 +100,7 @@ func newLoop(s *Server) (*loop, error) {
 		idlePools: make(map[*balance.Endpoint]*idlePool),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.batch = newBatch(s.singleCalls)
 	l.look()
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -129,11 +131,23 @@ func (l *loop) run() {
 // round deals with the first n of events, and with what is due.
 func (l *loop) round(n int) {
 	l.look()
-	for i := range n {
-		l.dispatch(&l.events[i])
+	for from := 0; from < n; from += batchSize {
+		l.deal(l.events[from:min(from+batchSize, n)])
 	}
 	l.wheel.turn(l.clock, l.late)
 	l.readQueued()
+	l.sendAll()
+}
+
+// deal deals with as many events as fit into a batch.
+func (l *loop) deal(events []unix.EpollEvent) {
+	if l.batch.ring != nil {
+		l.readAhead(events)
+	}
+	for i := range events {
+		l.dispatch(&events[i])
+	}
+	l.keepEarly()
 }
 
 // look reads the clock, once in a round.
@@ -273,6 +287,9 @@ func (l *loop) closeOwn() {
 	l.mail.mu.Unlock()
 	_ = unix.Close(l.bell)
 	_ = unix.Close(l.epoll)
+	if l.batch.ring != nil {
+		l.batch.ring.close()
+	}
 }
 
 func (l *loop) control(op, fd int, gen int32, events uint32) error {

@@ -63,6 +63,10 @@ type Config struct {
 	// Goroutines has every client served by a goroutine, as on systems that have no
 	// event loops. Otherwise plain HTTP/1.1 is served by loops.
 	Goroutines bool
+
+	// SingleCalls has the loops make each receive and each send by a system call of its
+	// own, as where io_uring is forbidden. Otherwise one call makes many.
+	SingleCalls bool
 }
 
 // Server forwards the requests of any number of listeners.
@@ -78,6 +82,7 @@ type Server struct {
 	pools       upstreams
 	buffers     buffers
 	loops       loops
+	singleCalls bool
 	downstreams atomic.Int64 // clients on loops
 
 	mu        sync.Mutex
@@ -146,17 +151,18 @@ func New(c Config) *Server {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		log:       limitedLog{out: logger},
-		version:   c.Version,
-		divert:    c.Divert,
-		diverting: c.Diverting,
-		loops:     loops{off: c.Goroutines},
-		stopping:  make(chan struct{}),
-		clients:   make(map[*client]struct{}),
-		listeners: make(map[net.Listener]struct{}),
-		quics:     make(map[*http3.Server]struct{}),
-		quiet:     make(chan struct{}),
-		cutOff:    make(chan struct{}),
+		log:         limitedLog{out: logger},
+		version:     c.Version,
+		divert:      c.Divert,
+		diverting:   c.Diverting,
+		loops:       loops{off: c.Goroutines},
+		singleCalls: c.SingleCalls,
+		stopping:    make(chan struct{}),
+		clients:     make(map[*client]struct{}),
+		listeners:   make(map[net.Listener]struct{}),
+		quics:       make(map[*http3.Server]struct{}),
+		quiet:       make(chan struct{}),
+		cutOff:      make(chan struct{}),
 	}
 }
 

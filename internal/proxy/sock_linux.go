@@ -13,6 +13,10 @@ type owner interface {
 	readable(*loop)
 	writable(*loop)
 	late(*loop)
+	// listens says whether readable would receive at once.
+	listens() bool
+	// sent goes on after p was postponed: the socket has taken n bytes of it.
+	sent(l *loop, p []byte, n int, errno syscall.Errno)
 }
 
 // sock is a registered descriptor of a connection.
@@ -26,6 +30,9 @@ type sock struct {
 	armed  bool // epoll is to tell when it can be written to
 	queued bool
 	closed bool
+	posted bool // it is in batch.parcel
+	large  bool // its last piece would not have fitted into one of a batch
+	early  early
 	timer
 }
 
@@ -50,6 +57,7 @@ func (l *loop) register(s *sock, fd int, o owner) error {
 
 // unregister takes a connection out of the loop and leaves its descriptor open.
 func (l *loop) unregister(s *sock) {
+	l.settle(s)
 	_ = l.control(unix.EPOLL_CTL_DEL, s.fd, 0, 0)
 	l.forget(s)
 }
@@ -60,6 +68,7 @@ func (l *loop) close(s *sock) {
 	if s.closed {
 		return
 	}
+	l.settle(s)
 	l.forget(s)
 	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(s.fd), 0, 0)
 }
@@ -84,15 +93,23 @@ func (l *loop) disarm(s *sock) {
 }
 
 // receive reads into p. A read that was shorter than p has taken everything; a
-// further one would only be told so.
+// further one would only be told so. p has room for a piece of a batch.
 func (s *sock) receive(p []byte) (int, syscall.Errno) {
-	n, errno := recv(s.fd, p, 0)
+	var n int
+	var errno syscall.Errno
+	if s.early.there {
+		n, errno, p = copy(p, s.early.data), s.early.errno, p[:batchPiece]
+		s.early = early{}
+	} else {
+		n, errno = recv(s.fd, p, 0)
+	}
 	switch {
 	case errno == unix.EAGAIN:
 		s.ready = false
 	case n > 0 && n < len(p) && !s.ended:
 		s.ready = false
 	}
+	s.large = n >= batchPiece
 	return n, errno
 }
 
@@ -106,6 +123,9 @@ func (s *sock) quiet() bool {
 
 // silent says whether there is nothing to read and no end.
 func (s *sock) silent() bool {
+	if s.early.there {
+		return false
+	}
 	var b [1]byte
 	_, errno := recv(s.fd, b[:], unix.MSG_PEEK)
 	return errno == unix.EAGAIN

@@ -444,6 +444,7 @@ func (l *loop) release(t *transaction, ok bool) {
 // dropUpstream ends the connection of the attempt at hand.
 func (l *loop) dropUpstream(t *transaction) {
 	if k := t.upstream; k != nil {
+		l.takeBack(&k.sock)
 		k.transaction, t.upstream = nil, nil
 		l.close(&k.sock)
 	}

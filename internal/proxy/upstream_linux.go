@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -95,6 +96,16 @@ func (k *upstream) writable(l *loop) {
 	if t := k.transaction; t != nil {
 		l.pushRequest(t)
 	}
+}
+
+// listens: an answer is awaited, of which nothing has come.
+func (k *upstream) listens() bool {
+	t := k.transaction
+	return t != nil && t.state == transactionAsking && !k.posted && !t.downstream.pending()
+}
+
+func (k *upstream) sent(l *loop, _ []byte, n int, errno syscall.Errno) {
+	l.pushed(k.transaction, n, errno)
 }
 
 func (k *upstream) late(l *loop) {
