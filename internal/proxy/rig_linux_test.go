@@ -147,6 +147,7 @@ func (r *rig) mustBeClean() {
 	r.t.Helper()
 	r.hangUp()
 	r.workerEnds()
+	r.workerEnds() // one more may have been opened for a request behind another
 	l := r.loop
 	for fd, s := range l.socks {
 		if s != nil {
