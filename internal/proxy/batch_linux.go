@@ -57,6 +57,12 @@ func newBatch(single bool) batch {
 	return b
 }
 
+func (b *batch) close() {
+	if b.ring != nil {
+		b.ring.close()
+	}
+}
+
 // readAhead reads what the connections of some events have to say, if they will want
 // it in their turn. A connection whose last piece was a large one is left alone: that
 // is read into the loop's buffer, all at once.

@@ -287,9 +287,7 @@ func (l *loop) closeOwn() {
 	l.mail.mu.Unlock()
 	_ = unix.Close(l.bell)
 	_ = unix.Close(l.epoll)
-	if l.batch.ring != nil {
-		l.batch.ring.close()
-	}
+	l.batch.close()
 }
 
 func (l *loop) control(op, fd int, gen int32, events uint32) error {

@@ -73,7 +73,7 @@ func openOn(t *testing.T, ln net.Listener, s Settings, endpoints ...*balance.End
 	}
 	pool.Publish(endpoints)
 	h := &house{t: t, pool: pool, addr: ln.Addr().String(), log: new(lines)}
-	h.server = New(Config{Logger: slog.New(slog.NewTextHandler(h.log, nil)), Version: "test", Goroutines: goroutines})
+	h.server = New(Config{Logger: slog.New(slog.NewTextHandler(h.log, nil)), Version: "test", Goroutines: goroutines, SingleCalls: singleCalls})
 	h.server.SetTable(Table{"app:80": NewListener(Route{Service: "app", Port: "80", Pool: pool, Settings: s})})
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
