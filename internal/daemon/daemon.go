@@ -149,7 +149,10 @@ func build(o Options) (*Daemon, error) {
 		d.logs.Close()
 		return nil, err
 	}
-	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, Divert: d.ports.divert, Diverting: d.ports.diverting})
+	d.server = proxy.New(proxy.Config{
+		Logger: d.logger, Version: o.Version, Divert: d.ports.divert, Diverting: d.ports.diverting,
+		SingleCalls: os.Getenv("BULSA_IO_URING") == "off",
+	})
 	d.supervisor = supervisor.New(o.Project.Name, d.engines)
 	d.supervisor.DiagnoseWith(d.blocks)
 	d.ports.server, d.ports.supervisor = d.server, d.supervisor
