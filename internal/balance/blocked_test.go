@@ -35,9 +35,9 @@ type blockedLoad struct {
 
 var blockedLoads = []blockedLoad{
 	{name: "requests that block", blocks: 1.5, better: 2},
-	{name: "background jobs", background: true, better: 7},
+	{name: "background jobs", background: true, better: 6},
 	{name: "requests that block and many that wait", blocks: 1, waits: 10, better: 7},
-	{name: "requests that answer and block then", past: 1.5, better: 5},
+	{name: "requests that answer and block then", past: 1.5, better: 4},
 	{name: "one worker that is ill", sick: true, better: 50},
 }
 

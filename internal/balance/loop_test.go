@@ -24,20 +24,6 @@ func TestATickThatLastsWeighsAsRequests(t *testing.T) {
 	wantServed(t, p, Request{Now: start}, "app.1")
 }
 
-// What is in flight may be what blocks next, and that was not seen yet.
-func TestALoopThatWasLateIsBetterThanARequestInFlight(t *testing.T) {
-	es := names(2)
-	p := pool(t, "", es...)
-	es[0].SetLoop(Loop{Latency: 40 * time.Millisecond})
-	es[1].SetLoop(Loop{})
-	wantServed(t, p, Request{Now: start}, "app.2 app.2")
-	es[1].enter()
-	for _, e := range es {
-		e.succeed(start.UnixNano(), time.Millisecond)
-	}
-	wantServed(t, p, Request{Now: start}, "app.1 app.1")
-}
-
 // A tick that has begun ages with the clock, without another look.
 func TestATickAgesBetweenLooks(t *testing.T) {
 	es := names(2)

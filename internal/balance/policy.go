@@ -8,15 +8,12 @@ const lookAtAll = 8
 const (
 	// loopPenalty: a tick that has lasted this many ns weighs as much as one request
 	// in flight. A lower mean latency is noise, and a higher one weighs no more: a
-	// loop that turns now may be well. Of a tick that is under way
+	// loop that turns now is as good as it was bad. (A quarter of a request in its
+	// place is a fifth better in blocked_test.go and was four times worse in
+	// bench/mixed's S4, on a busy machine.) Of a tick that is under way
 	// loopNoise is noise: the loop's clock has milliseconds.
 	loopPenalty = 10e6
 	loopNoise   = 2e6
-	// lateOfLate is what such a mean weighs: enough to choose among idle workers,
-	// less than a request in flight, which may be the one that blocks next. With a
-	// whole request's weight those that were never late got so much that more
-	// requests sat in them when they did block (blocked_test.go).
-	lateOfLate = 0.25
 	// An answer time counts as slow from twice the reference on and as at most
 	// eight times slower, so that one odd answer cannot starve a worker.
 	slowFrom, slowMax = 2, 8
@@ -195,11 +192,11 @@ func (e *Endpoint) wait(now int64, ref uint32) float64 {
 
 // delay is what the event loop makes a request wait, in units of a request: how
 // long the tick at hand has lasted (one that has lasted long lasts long still, on
-// average), and a little where the loop has been late of late.
+// average), and one more where the loop has been late of late.
 func (e *Endpoint) delay(now, since int64) float64 {
 	delay := 0.0
 	if e.loop.Load() >= loopPenalty {
-		delay = lateOfLate
+		delay = 1
 	}
 	if tick := now - since; since != polling && tick > loopNoise {
 		delay += float64(tick) / loopPenalty
