@@ -117,30 +117,33 @@ func (l *loop) keepEarly() {
 // postpone has p sent with what else goes out in this round, and says whether it
 // will: p must stay as it is until then. What comes of it, sent is told.
 func (l *loop) postpone(s *sock, p []byte) bool {
-	b := &l.batch
-	if b.ring == nil || len(p) > batchPiece || s.posted {
+	if !l.mayPostpone(s, p) {
 		return false
 	}
-	if len(b.parcel) == batchSize {
-		l.sendAll()
-	}
 	s.posted = true
-	b.parcel = append(b.parcel, parcel{s, p})
+	l.batch.parcel = append(l.batch.parcel, parcel{s, p})
 	return true
 }
 
 // postponeCopy is postpone for a p that is about to change.
 func (l *loop) postponeCopy(s *sock, p []byte) bool {
-	b := &l.batch
-	if b.ring == nil || len(p) > batchPiece || s.posted {
+	if !l.mayPostpone(s, p) {
 		return false
 	}
-	if len(b.parcel) == batchSize {
+	n := len(l.batch.copies)
+	l.batch.copies = append(l.batch.copies, p...)
+	return l.postpone(s, l.batch.copies[n:])
+}
+
+// mayPostpone makes room for p, if it can wait at all.
+func (l *loop) mayPostpone(s *sock, p []byte) bool {
+	if l.batch.ring == nil || len(p) > batchPiece || s.posted {
+		return false
+	}
+	if len(l.batch.parcel) == batchSize {
 		l.sendAll()
 	}
-	n := len(b.copies)
-	b.copies = append(b.copies, p...)
-	return l.postpone(s, b.copies[n:])
+	return true
 }
 
 // takeBack has what was postponed not be sent.
