@@ -13,7 +13,7 @@ import (
 
 // ask sends the request over an upstream that is free.
 func (l *loop) ask(t *transaction, k *upstream, reused bool) {
-	t.state, t.upstream = transactionAsking, k
+	t.state, t.upstream, t.answerBy = transactionAsking, k, 0
 	k.transaction, k.reused = t, reused
 	t.sent, t.wrote, t.onePiece, t.mute, t.begun, t.interims = 0, false, false, false, false, 0
 	l.pushRequest(t)

@@ -117,6 +117,7 @@ func (l *loop) hear(g *downstream) bool {
 	case downstreamNew:
 		return l.meet(g)
 	case downstreamIdle, downstreamHead, downstreamShort:
+		l.settle(&g.sock) // of a client that asks again before it is answered
 		switch {
 		case g.pending(): // the last answer goes first
 			return false

@@ -102,3 +102,35 @@ func TestARequestIsTakenBackFromAWorkerThatHasLeft(t *testing.T) {
 	}
 	r.mustBeClean()
 }
+
+// A client that asks again before it has read its answers gets all of them, in order
+// and whole, although its socket is full and the last one is a refusal.
+func TestAnswersThatWaitKeepTheirOrder(t *testing.T) {
+	if goroutines {
+		return // it is about loops
+	}
+	r := newRig(t)
+	r.connect()
+	_ = unix.SetsockoptInt(r.client, unix.SOL_SOCKET, unix.SO_RCVBUF, 1) // the least that there is
+	const n = 500
+	body := strings.Repeat("x", 3000)
+	r.say(r.client, strings.Repeat("GET / HTTP/1.1\r\nHost: x\r\n\r\n", n)+"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n")
+	var all strings.Builder
+	for range 4 * n {
+		if asked, _ := r.heard(r.last()); asked != "" {
+			r.say(r.last(), "HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n"+body)
+		}
+		got, _ := r.heard(r.client)
+		all.WriteString(got)
+	}
+	answers := strings.Split(all.String(), "HTTP/1.1 ")[1:]
+	if len(answers) != n+1 || !strings.HasPrefix(answers[n], "400 ") {
+		t.Fatalf("%d answers, want %d and then a 400", len(answers), n)
+	}
+	for i, answer := range answers[:n] {
+		if !strings.HasPrefix(answer, "200 ") || !strings.HasSuffix(answer, body) {
+			t.Fatalf("answer %d is %q", i, answer[:min(len(answer), 100)])
+		}
+	}
+	r.mustBeClean()
+}
