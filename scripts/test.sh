@@ -11,7 +11,9 @@ failed=0
 
 run() {
 	echo "+ $*"
+	local from=$SECONDS
 	"$@" || failed=1
+	echo "took $((SECONDS - from)) s"
 }
 
 # Tests start processes and wait for facts: half of the cores for packages, the

@@ -20,9 +20,10 @@ type batch struct {
 	ring   *uring // nil: each receive and each send is a call of its own
 	fewest int    // for less, a call of its own is as good
 	early  []*sock
-	buffer []byte   // of early, a piece for each
 	parcel []parcel // waits to be sent
-	copies []byte   // what those hold that does not lie somewhere else
+	memory []byte   // what follows
+	buffer []byte   // of early, a piece for each
+	copies []byte   // what parcels hold that does not lie somewhere else
 }
 
 // parcel is what is to be sent to one connection.
@@ -47,19 +48,26 @@ func newBatch(single bool) batch {
 	if single {
 		return b
 	}
-	if ring, err := newUring(batchSize); err == nil {
-		b.ring = ring
-		b.early = make([]*sock, 0, batchSize)
-		b.buffer = make([]byte, batchSize*batchPiece)
-		b.parcel = make([]parcel, 0, batchSize)
-		b.copies = make([]byte, 0, batchSize*batchPiece)
+	ring, err := newUring(batchSize)
+	if err != nil {
+		return b
 	}
+	// Pages that no batch has reached cost nothing.
+	const size = batchSize * batchPiece
+	b.memory, err = unix.Mmap(-1, 0, 2*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		ring.close()
+		return b
+	}
+	b.ring, b.buffer, b.copies = ring, b.memory[:size], b.memory[size:size]
+	b.early, b.parcel = make([]*sock, 0, batchSize), make([]parcel, 0, batchSize)
 	return b
 }
 
 func (b *batch) close() {
 	if b.ring != nil {
 		b.ring.close()
+		_ = unix.Munmap(b.memory)
 	}
 }
 
