@@ -25,8 +25,10 @@ const (
 	// openPatience is how long JavaScript may take to notice that the inspector is
 	// asked for. It takes a millisecond or two, and more when the machine is full.
 	openPatience = 10 * time.Second
-	firstLook    = time.Millisecond
-	lastLook     = 50 * time.Millisecond
+	// askAgain is after how long it is asked for once more: see await.
+	askAgain  = 250 * time.Millisecond
+	firstLook = time.Millisecond
+	lastLook  = 50 * time.Millisecond
 	// closePatience is how long the inspector may take to close.
 	closePatience = 2 * time.Second
 )
@@ -85,23 +87,46 @@ func Open(ctx context.Context, pid int) (*Session, func(context.Context), error)
 	return nil, func(ctx context.Context) { p.closeLate(ctx, before) }, err
 }
 
-// await waits for the inspector to open and connects to it.
+// await waits for the inspector to open and connects to it. One that was asked for
+// while the last one was still being closed (see ending) may be closed with it, so
+// that it is asked for again.
 func (p *process) await(ctx context.Context, before map[uint64]listener) (*Session, error) {
 	waiting, cancel := context.WithTimeout(ctx, openPatience)
 	defer cancel()
-	at, err := p.opened(waiting, before, lastLook/10)
-	if err != nil {
-		return nil, p.silent(ctx)
-	}
-	if !at.address.Addr().IsLoopback() {
-		// It was checked that nothing asks for this; leave no door open in any case.
-		s, err := p.connect(ctx, listener{inode: at.inode, address: netip.AddrPortFrom(loopbackLike(at.address.Addr()), at.address.Port())})
-		if err == nil {
-			err = s.Close()
+	for patience := askAgain; ; patience *= 2 {
+		at, err := p.openedWithin(waiting, before, patience)
+		switch {
+		case err == nil && !at.address.Addr().IsLoopback():
+			return nil, p.shut(ctx, at)
+		case err == nil:
+			if s, err := p.connect(ctx, at); err == nil {
+				return s, nil
+			}
+			_ = wait(waiting, lastLook)
+		case !errors.Is(err, context.DeadlineExceeded): // not for want of time
+			return nil, p.silent(ctx)
 		}
-		return nil, errors.Join(fmt.Errorf("its inspector listened on %s, which is not loopback", at.address), err)
+		if waiting.Err() != nil || p.uninterruptible() == "" && p.signal() != nil {
+			return nil, p.silent(ctx)
+		}
 	}
-	return p.connect(ctx, at)
+}
+
+// shut closes an inspector that others can reach, and says so. It was checked that
+// nothing asks for this; no door is left open in any case.
+func (p *process) shut(ctx context.Context, at listener) error {
+	s, err := p.connect(ctx, listener{inode: at.inode, address: netip.AddrPortFrom(loopbackLike(at.address.Addr()), at.address.Port())})
+	if err == nil {
+		err = s.Close()
+	}
+	return errors.Join(fmt.Errorf("its inspector listened on %s, which is not loopback", at.address), err)
+}
+
+// openedWithin is opened for a while.
+func (p *process) openedWithin(ctx context.Context, before map[uint64]listener, while time.Duration) (listener, error) {
+	ctx, cancel := context.WithTimeout(ctx, while)
+	defer cancel()
+	return p.opened(ctx, before, lastLook/10)
 }
 
 // silent says why the inspector did not open.

@@ -209,6 +209,30 @@ func TestABlockedProgramTellsWhatBlocksIt(t *testing.T) {
 	}
 }
 
+// As the end of the last session may do.
+func TestAnInspectorThatIsClosedAtOnceIsAskedForAgain(t *testing.T) {
+	for version, node := range nodes(t) {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, node, anyPort+`
+const inspector = require('inspector');
+let closed = false;
+(function look() {
+  if (!closed && inspector.url()) {
+    closed = true;
+    inspector.close();
+  }
+  setImmediate(look);
+})();
+console.log('up');`)
+			s := p.open()
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestTheInspectorIsOnLoopbackAndClosedAfterwards(t *testing.T) {
 	for version, node := range nodes(t) {
 		t.Run(version, func(t *testing.T) {
