@@ -132,7 +132,23 @@ func Prepare(ctx context.Context, p spec.Project, rebuild bool, out io.Writer) (
 	return docker.Prepare(ctx, p, docker.Images{Build: rebuild, Out: out})
 }
 
+// singleCalls reads BULSA_IO_URING.
+func singleCalls() (bool, error) {
+	switch choice := os.Getenv("BULSA_IO_URING"); choice {
+	case "", "on":
+		return false, nil
+	case "off":
+		return true, nil
+	default:
+		return false, fmt.Errorf("BULSA_IO_URING is %q: write on or off, or leave it out", choice)
+	}
+}
+
 func build(o Options) (*Daemon, error) {
+	single, err := singleCalls()
+	if err != nil {
+		return nil, err
+	}
 	d := &Daemon{options: o, inside: Inside(), started: time.Now(), project: o.Project, down: make(chan struct{})}
 	stdout := o.Stdout
 	if stdout != nil {
@@ -141,7 +157,6 @@ func build(o Options) (*Daemon, error) {
 	d.console = newConsole(stdout, o.Stderr)
 	d.logger = slog.New(d.console.handler())
 	d.accessLogs = newAccessLogs(stdout, d.logger)
-	var err error
 	if d.logs, err = logs.Open(logDir(o.Project.Name), d.lostLines); err != nil {
 		return nil, fmt.Errorf("cannot keep logs: %w", err)
 	}
@@ -151,7 +166,7 @@ func build(o Options) (*Daemon, error) {
 	}
 	d.server = proxy.New(proxy.Config{
 		Logger: d.logger, Version: o.Version, Divert: d.ports.divert, Diverting: d.ports.diverting,
-		SingleCalls: os.Getenv("BULSA_IO_URING") == "off",
+		SingleCalls: single,
 	})
 	d.supervisor = supervisor.New(o.Project.Name, d.engines)
 	d.supervisor.DiagnoseWith(d.blocks)
