@@ -36,6 +36,11 @@ func (w *world) doctor(args ...string) report {
 func (w *world) finds(kind string, says ...string) {
 	w.t.Helper()
 	last := report{}
+	defer func() {
+		if w.t.Failed() {
+			w.t.Logf("the last report: %+v", last)
+		}
+	}()
 	eventually(w.t, fmt.Sprintf("the doctor finds %s with %q", kind, says), func() bool {
 		last = w.doctor()
 		for _, f := range last.Findings {
