@@ -52,7 +52,7 @@ func (l *lines) String() string {
 func settings() Settings {
 	return Settings{
 		HeaderTimeout: 5 * time.Second, IdleTimeout: 10 * time.Second, ConnectTimeout: time.Second,
-		AnswerTimeout: 5 * time.Second, Hold: 2 * time.Second, MaxBody: 10 << 20,
+		AnswerTimeout: 30 * time.Second, Hold: 2 * time.Second, MaxBody: 10 << 20,
 	}
 }
 
