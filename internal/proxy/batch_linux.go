@@ -128,8 +128,7 @@ func (l *loop) postpone(s *sock, p []byte) bool {
 	if !l.mayPostpone(s, p) {
 		return false
 	}
-	s.posted = true
-	l.batch.parcel = append(l.batch.parcel, parcel{s, p})
+	l.enqueue(s, p)
 	return true
 }
 
@@ -140,7 +139,13 @@ func (l *loop) postponeCopy(s *sock, p []byte) bool {
 	}
 	n := len(l.batch.copies)
 	l.batch.copies = append(l.batch.copies, p...)
-	return l.postpone(s, l.batch.copies[n:])
+	l.enqueue(s, l.batch.copies[n:])
+	return true
+}
+
+func (l *loop) enqueue(s *sock, p []byte) {
+	s.posted = true
+	l.batch.parcel = append(l.batch.parcel, parcel{s, p})
 }
 
 // mayPostpone makes room for p, if it can wait at all.
