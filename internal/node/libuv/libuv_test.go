@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"bulsa/internal/eventloop"
 )
 
@@ -199,6 +201,50 @@ func TestTasksThatWaitForTheThreadPoolAreCounted(t *testing.T) {
 			return pool.Threads == 4 && pool.Busy == 4 && pool.Counted && len(pool.Queue) == 8
 		})
 	})
+}
+
+func TestVariablesThatLieFarApartAreReadAlike(t *testing.T) {
+	eachNode(t, func(t *testing.T, binary string) {
+		p := start(t, binary, "-e", talkative)
+		p.line()
+		r := open(t, NewCatalog(""), p.pid)
+		p.say("pool")
+		p.line()
+		working := func() bool {
+			pool := mustLook(t, r).Pool
+			return pool.Threads == 4 && pool.Busy == 4 && pool.Counted && len(pool.Queue) == 8
+		}
+		eventually(t, "four threads work and eight tasks wait", working)
+		together := len(r.from)
+		r.prepare(0)
+		r.from[0].Base = uintptr(r.fields)
+		if apart := len(r.from); together != 2 || apart != 5 {
+			t.Errorf("%d pieces together, %d apart", together, apart)
+		}
+		eventually(t, "it is seen piece by piece", working)
+		before := mustLook(t, r)
+		answer := ask(p)
+		if err := Confirm(before, mustLook(t, r), answer); err != nil {
+			t.Errorf("%+v: %v", before, err)
+		}
+	})
+}
+
+func TestItsClockIsTheSystems(t *testing.T) {
+	c, err := newClock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		var before, after unix.Timespec
+		unix.ClockGettime(unix.CLOCK_MONOTONIC, &before)
+		read := c.now()
+		unix.ClockGettime(unix.CLOCK_MONOTONIC, &after)
+		// Between the two readings that set it something else may have run.
+		if read < time.Duration(before.Nano())-slack || read > time.Duration(after.Nano())+slack {
+			t.Errorf("%v, the system's says %v to %v", read, before.Nano(), after.Nano())
+		}
+	}
 }
 
 func TestOneLookAllocatesNothing(t *testing.T) {

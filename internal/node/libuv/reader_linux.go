@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -22,6 +23,9 @@ const (
 	// walkShare bounds what counting them costs: a walk is followed by a pause of so
 	// many times its length.
 	walkShare = 50
+	// near is how far apart variables may lie that are read in one piece: a piece
+	// costs more than some hundred bytes.
+	near = 0x800
 )
 
 // Reader reads the main loop of one process. One goroutine uses it.
@@ -30,12 +34,16 @@ type Reader struct {
 	layout layout
 	base   uint64 // where the program is loaded, on top of its addresses
 	fields uint64 // address of internal_fields
+	clock  clock
 
-	loop  [maxTime]byte
-	inner [sizeFields]byte
-	pool  [24]byte // threads, idle, the queue's next and prev
-	into  []unix.Iovec
-	from  []unix.RemoteIovec
+	loop    []byte // uv_loop_t up to its time
+	inner   []byte // internal_fields
+	threads []byte
+	idle    []byte
+	waiting []byte // the queue's next and prev
+	into    []unix.Iovec
+	from    []unix.RemoteIovec
+
 	queue []uint64
 	rest  time.Duration // when the next walk along the queue is due, CLOCK_MONOTONIC
 	step  [8]byte
@@ -56,39 +64,65 @@ func (c *Catalog) Open(pid int) (*Reader, error) {
 			return nil, err
 		}
 	}
-	r.prepare()
+	if r.clock, err = newClock(); err != nil {
+		return nil, unknown("%v", err)
+	}
+	r.prepare(near)
 	if r.fields, err = r.pointer(r.base + l.Loop + offInternal); err != nil {
 		return nil, unknown("%v", err)
 	}
 	if r.fields == 0 || r.fields%8 != 0 {
 		return nil, unknown("its loop is not set up")
 	}
-	r.from[1].Base = uintptr(r.fields)
+	r.from[0].Base = uintptr(r.fields)
 	if _, err := r.Look(); err != nil {
 		return nil, unknown("%v", err)
 	}
 	return r, nil
 }
 
-// prepare lists what one look reads, so that it is one system call.
-func (r *Reader) prepare() {
-	add := func(b []byte, address uint64) {
-		iov := unix.Iovec{Base: &b[0]}
-		iov.SetLen(len(b))
-		r.into = append(r.into, iov)
-		r.from = append(r.from, unix.RemoteIovec{Base: uintptr(address), Len: len(b)})
-	}
+// prepare lists what one look reads, so that it is one system call. Variables
+// that lie within a span of so many bytes are read in one piece.
+func (r *Reader) prepare(span uint64) {
 	l := r.layout
-	add(r.loop[:l.Time+8], r.base+l.Loop)
-	add(r.inner[:], 0)
-	if l.Queue != 0 {
-		add(r.pool[0:4], r.base+l.Threads)
-		add(r.pool[4:8], r.base+l.Idle)
-		add(r.pool[8:24], r.base+l.Queue)
-	}
-	r.one = []unix.Iovec{{Base: &r.step[0]}}
+	r.one, r.next = []unix.Iovec{{Base: &r.step[0]}}, []unix.RemoteIovec{{Len: len(r.step)}}
 	r.one[0].SetLen(len(r.step))
-	r.next = []unix.RemoteIovec{{Len: len(r.step)}}
+	r.into, r.from = nil, nil
+	r.inner = r.piece(0, sizeFields)
+	parts := []part{{&r.loop, l.Loop, l.Time + 8}}
+	if l.Queue != 0 {
+		parts = append(parts, part{&r.threads, l.Threads, 4}, part{&r.idle, l.Idle, 4}, part{&r.waiting, l.Queue, 16})
+	}
+	low, high := parts[0].address, uint64(0)
+	for _, p := range parts {
+		low, high = min(low, p.address), max(high, p.address+p.size)
+	}
+	if high-low > span {
+		for _, p := range parts {
+			*p.bytes = r.piece(r.base+p.address, p.size)
+		}
+		return
+	}
+	all := r.piece(r.base+low, high-low)
+	for _, p := range parts {
+		*p.bytes = all[p.address-low:][:p.size]
+	}
+}
+
+// part is a variable of the program, and where a look leaves its bytes.
+type part struct {
+	bytes         *[]byte
+	address, size uint64
+}
+
+// piece adds bytes at an address of the process to what a look reads.
+func (r *Reader) piece(address, size uint64) []byte {
+	b := make([]byte, size)
+	into := unix.Iovec{Base: &b[0]}
+	into.SetLen(len(b))
+	r.into = append(r.into, into)
+	r.from = append(r.from, unix.RemoteIovec{Base: uintptr(address), Len: len(b)})
+	return b
 }
 
 // Look reads the loop once: one system call, and now and then one more for each
@@ -98,10 +132,7 @@ func (r *Reader) Look() (eventloop.Reading, error) {
 	if err := r.fetch(r.into, r.from); err != nil {
 		return eventloop.Reading{}, err
 	}
-	now, err := monotonic()
-	if err != nil {
-		return eventloop.Reading{}, err
-	}
+	now := r.clock.now()
 	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
 	if u64(r.loop[offInternal:]) != r.fields {
 		return eventloop.Reading{}, errors.New("its loop has changed")
@@ -134,20 +165,19 @@ func (r *Reader) Look() (eventloop.Reading, error) {
 
 // lookAtPool reads the pool's state, and who waits for it unless it did so lately.
 func (r *Reader) lookAtPool(now time.Duration) eventloop.Pool {
-	threads, idle := binary.LittleEndian.Uint32(r.pool[0:]), binary.LittleEndian.Uint32(r.pool[4:])
+	threads, idle := binary.LittleEndian.Uint32(r.threads), binary.LittleEndian.Uint32(r.idle)
 	if threads == 0 || threads > 1024 || idle > threads { // 1024: libuv's MAX_THREADPOOL_SIZE
 		return eventloop.Pool{}
 	}
 	p := eventloop.Pool{Threads: int(threads), Busy: int(threads - idle)}
-	head, first := r.base+r.layout.Queue, binary.LittleEndian.Uint64(r.pool[8:])
+	head, first := r.base+r.layout.Queue, binary.LittleEndian.Uint64(r.waiting)
 	switch {
 	case first == head:
 		p.Counted = true
 	case now >= r.rest:
 		p.Queue, p.Counted = r.walk(head, first), true
-		if end, err := monotonic(); err == nil {
-			r.rest = end + walkShare*(end-now)
-		}
+		end := r.clock.now()
+		r.rest = end + walkShare*(end-now)
 	}
 	return p
 }
@@ -188,12 +218,31 @@ func (r *Reader) fetch(into []unix.Iovec, from []unix.RemoteIovec) error {
 	return nil
 }
 
-// monotonic is the clock that libuv uses, uv_hrtime.
-func monotonic() (time.Duration, error) {
-	var now unix.Timespec
-	err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	return time.Duration(now.Nano()), err
+// clock is the one that libuv uses, CLOCK_MONOTONIC. Go's time goes by it, too,
+// but has no system call for each reading.
+type clock struct {
+	then  time.Time
+	value time.Duration // at that time
 }
+
+// newClock sets it by the closest of some readings: between the two clocks of a
+// reading something else may run.
+func newClock() (c clock, err error) {
+	closest := time.Duration(math.MaxInt64)
+	for range 10 {
+		var now unix.Timespec
+		then := time.Now()
+		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+			return c, err
+		}
+		if apart := time.Since(then); apart < closest {
+			c, closest = clock{then, time.Duration(now.Nano())}, apart
+		}
+	}
+	return c, nil
+}
+
+func (c clock) now() time.Duration { return c.value + time.Since(c.then) }
 
 // loadedAt is where a position-independent program lies: the first mapping of
 // it, which is that of its beginning, proc_pid_maps(5).
