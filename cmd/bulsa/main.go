@@ -6,14 +6,11 @@ import (
 
 	"bulsa/internal/cli"
 	"bulsa/internal/daemon"
+	"bulsa/internal/shim"
 )
 
 func main() {
-	command := append(os.Args[1:], "")[0]
-	switch command {
-	case "__exec":
-		os.Exit(daemon.ExecShim(os.Args[2:]))
-	case "__guard":
+	if len(os.Args) > 1 && os.Args[1] == shim.GuardArgument {
 		os.Exit(daemon.Guard(os.Args[2:]))
 	}
 	os.Exit(cli.Main(os.Args[1:]))

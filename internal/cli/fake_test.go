@@ -14,14 +14,13 @@ import (
 	"bulsa/internal/admin"
 	"bulsa/internal/api"
 	"bulsa/internal/daemon"
+	"bulsa/internal/shim"
 )
 
 // TestMain makes this test binary stand in for bulsa where bulsa starts itself again.
 func TestMain(m *testing.M) {
 	switch append(os.Args[1:], "")[0] {
-	case "__exec":
-		os.Exit(daemon.ExecShim(os.Args[2:]))
-	case "__guard":
+	case shim.GuardArgument:
 		os.Exit(daemon.Guard(os.Args[2:]))
 	case daemonName:
 		os.Exit(Main(os.Args[1:]))

@@ -26,6 +26,7 @@ import (
 	"bulsa/internal/engine/process"
 	"bulsa/internal/logs"
 	"bulsa/internal/proxy"
+	"bulsa/internal/shim"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
 	"bulsa/internal/worker"
@@ -45,10 +46,6 @@ type Options struct {
 // drainAtExit is how long requests in flight may still take after the listeners are
 // closed, before the workers are asked to end.
 const drainAtExit = 30 * time.Second
-
-// ExecShim is the second half of starting a worker that may take a socket; see
-// process.ExecShim.
-func ExecShim(args []string) int { return process.ExecShim(args) }
 
 // Guard is the process that ends what is left when bulsa is killed; see process.Guard.
 func Guard(args []string) int { return process.Guard(args) }
@@ -182,7 +179,7 @@ func build(o Options) (*Daemon, error) {
 }
 
 func (d *Daemon) buildEngines() error {
-	guard := []string{"/proc/self/exe", "__guard"}
+	guard := []string{"/proc/self/exe", shim.GuardArgument}
 	if d.inside.First {
 		guard = nil // the kernel ends all others with the first process
 	}

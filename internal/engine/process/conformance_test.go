@@ -2,7 +2,6 @@ package process_test
 
 import (
 	"log/slog"
-	"os"
 	"slices"
 	"testing"
 
@@ -13,15 +12,7 @@ import (
 	"bulsa/internal/spec"
 )
 
-// shimArgument makes the test binary the exec shim.
-const shimArgument = "__exec"
-
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == shimArgument {
-		os.Exit(process.ExecShim(os.Args[2:]))
-	}
-	enginetest.Main(m)
-}
+func TestMain(m *testing.M) { enginetest.Main(m) }
 
 func TestEngineConforms(t *testing.T) {
 	enginetest.Run(t, func(t *testing.T) enginetest.Harness {

@@ -26,6 +26,7 @@ import (
 	"bulsa/internal/logs"
 	"bulsa/internal/node"
 	"bulsa/internal/node/libuv"
+	"bulsa/internal/shim"
 )
 
 // closeGrace is how long Close waits for killed workers and for the reader of facts.
@@ -41,7 +42,7 @@ type Config struct {
 	Logs       *logs.Store    // nil: output is dropped
 	Logger     *slog.Logger   // nil: silent
 	MasterID   string         // uuid that tells this bulsa from others; MASTER_ID questions are answered with it
-	Shim       []string       // argv prefix that leads to ExecShim; nil: /proc/self/exe __exec
+	Shim       []string       // argv prefix that leads to shim.Exec; nil: this program
 	CacheDir   string         // where layouts of Node binaries are kept; "": in memory alone
 	Guard      []string       // argv prefix that leads to Guard; nil: nobody ends what workers leave when bulsa is killed, until the next one starts
 }
@@ -82,7 +83,7 @@ var _ engine.Engine = (*Engine)(nil)
 // bulsa with the same runtime folder has left running.
 func New(c Config) (*Engine, error) {
 	if c.Shim == nil {
-		c.Shim = []string{"/proc/self/exe", "__exec"}
+		c.Shim = []string{"/proc/self/exe", shim.ExecArgument}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

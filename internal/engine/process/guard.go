@@ -8,6 +8,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"bulsa/internal/shim"
 )
 
 // guardPatience is how long the guard goes on killing what is left.
@@ -57,9 +59,9 @@ func (g *guard) dismiss() {
 func Guard(args []string) int {
 	if len(args) != 1 {
 		fmt.Fprintln(os.Stderr, "bulsa: the guard needs the id of a bulsa")
-		return notFound
+		return 2
 	}
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	shim.Wait() // it has, where the program began as a guard
 	mark := masterMark + args[0]
 	for end := time.Now().Add(guardPatience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		left := slices.DeleteFunc(listProcesses(), func(p processInfo) bool {

@@ -58,7 +58,6 @@ func newNodeBench(t testing.TB, d *doorman) bench {
 	}
 	return newBenchWith(t, func(c *process.Config) {
 		c.Sockets = d
-		c.Shim = []string{"/proc/self/exe", shimArgument}
 	})
 }
 

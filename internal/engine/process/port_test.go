@@ -14,7 +14,6 @@ import (
 
 	"bulsa/internal/engine"
 	"bulsa/internal/engine/enginetest"
-	"bulsa/internal/engine/process"
 	"bulsa/internal/spec"
 )
 
@@ -28,8 +27,6 @@ func (b bench) published(program string, number, target int) engine.Launch {
 	l.Release.Service.Ports = []spec.Port{{Published: 8080, Target: target}}
 	return l
 }
-
-func withShim(c *process.Config) { c.Shim = []string{"/proc/self/exe", shimArgument} }
 
 // ask sends one request through a connector.
 func ask(t testing.TB, connect any) string {
@@ -71,7 +68,7 @@ func freePort(t testing.TB) int {
 }
 
 func TestAProgramThatListensOnItsPortIsReached(t *testing.T) {
-	b := newBenchWith(t, withShim)
+	b := newBench(t)
 	seen := map[string]bool{}
 	for n := 1; n <= 2; n++ {
 		i := b.StartLaunch(b.published("http", n, 3000))
@@ -90,7 +87,7 @@ func TestAPythonServerIsReachedThroughPORT(t *testing.T) {
 	if _, err := exec.LookPath("python3"); err != nil {
 		t.Skip("no python3")
 	}
-	b := newBenchWith(t, withShim)
+	b := newBench(t)
 	l := b.published("", 1, 0)
 	l.Release.Service.Command.Args = []string{"/bin/sh", "-c", "exec python3 -m http.server --bind 127.0.0.1 $PORT"}
 	l.Release.Service.NodeMode = spec.NodeOff
@@ -102,7 +99,7 @@ func TestAPythonServerIsReachedThroughPORT(t *testing.T) {
 
 func TestAProgramThatTakesTheSocketIsReachedThroughIt(t *testing.T) {
 	linuxOnly(t)
-	b := newBenchWith(t, withShim)
+	b := newBench(t)
 	i := b.StartLaunch(b.published("socket", 1, 3000))
 	f := b.Await(i.ID, engine.Listening)
 	if got := ask(t, f.Connector); got != "worker 1 at "+f.Address {
@@ -117,7 +114,7 @@ func TestAProgramThatTakesTheSocketIsReachedThroughIt(t *testing.T) {
 
 func TestAFixedPortServesAWorkerThatIsAlone(t *testing.T) {
 	linuxOnly(t)
-	b := newBenchWith(t, withShim)
+	b := newBench(t)
 	port := freePort(t)
 	l := b.published("fixed "+strconv.Itoa(port), 1, 0)
 	l.Alone = true
@@ -134,7 +131,7 @@ func TestAFixedPortServesAWorkerThatIsAlone(t *testing.T) {
 
 func TestAFixedPortCannotServeSeveralWorkers(t *testing.T) {
 	linuxOnly(t)
-	b := newBenchWith(t, withShim)
+	b := newBench(t)
 	port := freePort(t)
 	program := "fixed " + strconv.Itoa(port)
 	first := b.StartLaunch(b.published(program, 1, 0))
@@ -150,7 +147,7 @@ func TestAFixedPortCannotServeSeveralWorkers(t *testing.T) {
 
 func TestPORTOfTheEnvironmentIsAFixedPort(t *testing.T) {
 	linuxOnly(t)
-	b := newBenchWith(t, withShim)
+	b := newBench(t)
 	port := strconv.Itoa(freePort(t))
 	l := b.published("http", 1, 0)
 	l.Release.Service.Command.Env = append(l.Release.Service.Command.Env, "PORT="+port)
@@ -169,7 +166,7 @@ func TestPORTOfTheEnvironmentIsAFixedPort(t *testing.T) {
 }
 
 func TestAMissingProgramBehindTheShimIsToldBeforeItStarts(t *testing.T) {
-	b := newBenchWith(t, withShim)
+	b := newBench(t)
 	l := b.published("", 1, 0)
 	l.Release.Service.Command.Args = []string{"no-such-server"}
 	if _, err := b.Engine.Start(t.Context(), l); err == nil || !strings.Contains(err.Error(), "command not found: no-such-server") {
