@@ -33,6 +33,7 @@ func TestModes(t *testing.T) {
 		{"off", false, false, false},
 	} {
 		t.Run(c.mode, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			port := freePort(t)
 			args := []string{"--node", c.mode, "-w", "2"}
@@ -62,6 +63,7 @@ func TestModes(t *testing.T) {
 		})
 	}
 	t.Run("shared cannot change the port", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		r := w.do("run", "-d", "--name", "app", "--admin", "off", "--node", "shared", "-p", "127.0.0.1:"+freePort(t)+":3000", app(t, "whoami.js"))
 		w.do("down", "-p", "app")
@@ -70,6 +72,7 @@ func TestModes(t *testing.T) {
 		}
 	})
 	t.Run("auto goes on to whole connections", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		port := freePort(t)
 		w.set("LISTEN", port)
@@ -88,6 +91,7 @@ func TestModes(t *testing.T) {
 		}
 	})
 	t.Run("in the file", func(t *testing.T) {
+		t.Parallel()
 		w := newWorld(t)
 		port := freePort(t)
 		w.write("bulsa.yaml", fmt.Sprintf(`

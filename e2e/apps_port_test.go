@@ -5,20 +5,30 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// build compiles a Go program and returns its path.
+// build compiles the Go program in a folder once, and returns its path.
 func build(t *testing.T, folder string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), filepath.Base(folder))
-	cmd := exec.Command("go", "build", "-o", path, ".")
-	cmd.Dir = folder
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build %s: %v\n%s", folder, err, out)
+	path := filepath.Join(programs, filepath.Base(folder))
+	once, _ := built.LoadOrStore(folder, sync.OnceValue(func() error {
+		cmd := exec.Command("go", "build", "-o", path, ".")
+		cmd.Dir = folder
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot build %s: %w\n%s", folder, err, out)
+		}
+		return nil
+	}))
+	if err := once.(func() error)(); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
+
+// built has a func() error for each folder that was built.
+var built sync.Map
 
 func python(t *testing.T) string {
 	t.Helper()

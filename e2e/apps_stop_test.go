@@ -115,6 +115,7 @@ func slowRequest(address string, sent chan<- struct{}) error {
 
 // TestASecondSignalStopsAtOnce whatever is still going on.
 func TestASecondSignalStopsAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	port := freePort(t)
 	w.set("LISTEN", port)
@@ -194,6 +195,7 @@ func TestABackgroundStartThatFails(t *testing.T) {
 func TestABackgroundStartThatCannotBegin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = plain // none of them gets as far as to serve
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,7 @@ func TestNodeVersions(t *testing.T) {
 	for _, node := range nodes(t) {
 		major, _ := version(t, node)
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.set("PATH", filepath.Dir(node)+":"+os.Getenv("PATH"))
 			t.Run("a worker like under Node's primary", func(t *testing.T) { w.as(t).cluster(major) })

@@ -53,6 +53,7 @@ func shares(n int, ask func() string) map[string]int {
 
 // TestRoundRobinGoesInTurn, over one connection and over many.
 func TestRoundRobinGoesInTurn(t *testing.T) {
+	t.Parallel()
 	_, address := turns(t, "balance: round_robin")
 	c := dial(t, address)
 	var order strings.Builder
@@ -71,6 +72,7 @@ func TestRoundRobinGoesInTurn(t *testing.T) {
 // TestLeastConnAvoidsBusyWorkers: three workers have long requests, so the
 // fourth gets all short ones.
 func TestLeastConnAvoidsBusyWorkers(t *testing.T) {
+	t.Parallel()
 	w, address := turns(t, "balance: least_conn")
 	for range 3 {
 		dial(t, address).ask("GET", "/?ms=60000")
@@ -121,6 +123,7 @@ func TestLeastLatencyAvoidsASlowWorker(t *testing.T) {
 // TestIPHashKeepsAClientOnItsWorker while that lives; when it dies, only its
 // clients move, and they return with it. An X-Forwarded-For of theirs changes nothing.
 func TestIPHashKeepsAClientOnItsWorker(t *testing.T) {
+	t.Parallel()
 	w, address := turns(t, "balance: ip_hash, restart: {delay: 2s, jitter: 0}")
 	var sources []string
 	for i := range 24 {
@@ -161,6 +164,7 @@ func TestIPHashKeepsAClientOnItsWorker(t *testing.T) {
 
 // TestAStickyCookieLeadsBack to the worker, or to its successor.
 func TestAStickyCookieLeadsBack(t *testing.T) {
+	t.Parallel()
 	w, address := turns(t, "balance: round_robin, sticky: {cookie: route}, restart: {delay: 2s, jitter: 0}")
 	c := dial(t, address)
 	c.ask("GET", "/")
@@ -234,6 +238,7 @@ func before(t *testing.T, extension string, servers ...string) (*world, string) 
 
 // TestWeights are shares, in nginx's smooth order: 5, 1 and 1 are aabacaa.
 func TestWeights(t *testing.T) {
+	t.Parallel()
 	a, b, c := external(t, "127.0.0.1:0", "a"), external(t, "127.0.0.1:0", "b"), external(t, "127.0.0.1:0", "c")
 	_, address := before(t, "balance: round_robin", "address: "+a.address+", weight: 5", "address: "+b.address, "address: "+c.address)
 	client := dial(t, address)
@@ -248,6 +253,7 @@ func TestWeights(t *testing.T) {
 
 // TestAServerThatFailsIsLeftOut after max_fails, and comes back after fail_timeout.
 func TestAServerThatFailsIsLeftOut(t *testing.T) {
+	t.Parallel()
 	a, b := external(t, "127.0.0.1:0", "a"), external(t, "127.0.0.1:0", "b")
 	_, address := before(t, "balance: round_robin", "address: "+a.address+", max_fails: 2, fail_timeout: 1s", "address: "+b.address)
 	c := dial(t, address)
@@ -266,6 +272,7 @@ func TestAServerThatFailsIsLeftOut(t *testing.T) {
 
 // TestABackupServesOnlyInNeed, and the last server is never left out.
 func TestABackupServesOnlyInNeed(t *testing.T) {
+	t.Parallel()
 	a, b := external(t, "127.0.0.1:0", "a"), external(t, "127.0.0.1:0", "b")
 	_, address := before(t, "balance: least_conn", "address: "+a.address+", fail_timeout: 1s", "address: "+b.address+", backup: true, fail_timeout: 1s")
 	c := dial(t, address)

@@ -232,6 +232,7 @@ func TestScaleUpAndDownToNothing(t *testing.T) {
 
 // TestNoRequestIsLostWhenAskedForChange: what people do all day, under load.
 func TestNoRequestIsLostWhenAskedForChange(t *testing.T) {
+	t.Parallel()
 	w, _, port := greets(t, "hello", 3)
 	l := startLoad("127.0.0.1:"+port, "/", 16, 5*time.Millisecond)
 	before := w.pidsOf("app")
@@ -519,6 +520,7 @@ func TestChangesOverTCPNeedTheToken(t *testing.T) {
 }
 
 func TestTheAdminServerTakesTheNextFreePort(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	addresses := map[string]bool{}
 	for _, name := range []string{"one", "two"} {

@@ -28,7 +28,7 @@ func failsWith(t *testing.T, r result, status int, texts ...string) {
 }
 
 // TestMistakesInTheFile: each is told in one line with its place and what to
-// change, and nothing is started.
+// change, and nothing is started. So there is nothing that could race.
 func TestMistakesInTheFile(t *testing.T) {
 	t.Parallel()
 	const good = "services:\n  app:\n    command: touch started\n"
@@ -69,6 +69,7 @@ func TestMistakesInTheFile(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
+			w.binary = plain
 			w.write("bulsa.yaml", c.file)
 			failsWith(t, w.do("up", "--admin", "off"), 2, c.says...)
 			untouched(t, w)
@@ -146,6 +147,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			w := newWorld(t)
+			w.binary = plain
 			failsWith(t, w.do(strings.Fields(c.args)...), 2, c.says)
 			untouched(t, w)
 		})

@@ -30,22 +30,26 @@ const patience = 60 * time.Second
 // stands for both.
 var binary, plain string
 
+// programs is the folder of the binaries that are built here.
+var programs string
+
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
 func run(m *testing.M) int {
 	defer removeDockerd()
-	binary = os.Getenv("BULSA_E2E_BINARY")
-	if plain = binary; binary != "" {
-		return m.Run()
-	}
 	dir, err := os.MkdirTemp("", "bulsa-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	programs = dir
+	binary = os.Getenv("BULSA_E2E_BINARY")
+	if plain = binary; binary != "" {
+		return m.Run()
+	}
 	binary, plain = filepath.Join(dir, "bulsa-race"), filepath.Join(dir, "bulsa")
 	for _, args := range [][]string{{"-race", "-o", binary}, {"-o", plain}} {
 		build := exec.Command("go", append(append([]string{"build"}, args...), "../cmd/bulsa")...)
@@ -77,7 +81,10 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(runtime) })
-	return &world{t: t, binary: binary, dir: t.TempDir(), env: append(os.Environ(), "BULSA_RUNTIME_DIR="+runtime, "GORACE=atexit_sleep_ms=0")}
+	w := &world{t: t, binary: binary, dir: t.TempDir(), env: os.Environ()}
+	w.set("BULSA_RUNTIME_DIR", runtime)
+	w.set("GORACE", "atexit_sleep_ms=0")
+	return w
 }
 
 // example is the folder of one of the examples.

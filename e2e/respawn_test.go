@@ -73,6 +73,7 @@ func (w *world) up(file string) *server {
 
 // TestADeadWorkerIsBackAtOnce measures from the kill to the next ready.
 func TestADeadWorkerIsBackAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.ready("run", "--name", "app", "-w", "2", "--admin", "off", "--", "sleep", "1000")
 	sibling := w.worker("app.2").PID
@@ -110,6 +111,7 @@ func TestADeadWorkerIsBackAtOnce(t *testing.T) {
 
 // TestTheDelayDoublesUpToItsLimit reads the delays from the events.
 func TestTheDelayDoublesUpToItsLimit(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.up(`
 services:

@@ -65,6 +65,7 @@ func once(client *http.Client, method, url string) (status int, body string, err
 // TestADeathInTheMiddleOfARequest: what may happen twice is asked of another
 // worker; what may not is answered with 502, once.
 func TestADeathInTheMiddleOfARequest(t *testing.T) {
+	t.Parallel()
 	_, l, address := ledgers(t, 2, "", "")
 	client := &http.Client{Timeout: patience}
 	for method, want := range map[string]struct{ status, begun int }{
@@ -87,6 +88,7 @@ func TestADeathInTheMiddleOfARequest(t *testing.T) {
 // when a request is on its way. The request has not been seen then, so even a
 // POST goes over another connection.
 func TestConnectionsThatEndWhileIdle(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ environment, path string }{
 		"after 1 ms":  {`KEEPALIVE: "1"`, "/"},
 		"after 20 ms": {`KEEPALIVE: "20"`, "/"},
@@ -123,6 +125,7 @@ func TestConnectionsThatEndWhileIdle(t *testing.T) {
 // TestAConnectionThatEndsAtItsSecondRequest: the worker has seen that request.
 // What may happen twice is asked again; a POST is lost, but not done twice.
 func TestAConnectionThatEndsAtItsSecondRequest(t *testing.T) {
+	t.Parallel()
 	_, l, address := ledgers(t, 2, "", "")
 	client := &http.Client{Timeout: patience}
 	lost := 0
@@ -146,6 +149,7 @@ func TestAConnectionThatEndsAtItsSecondRequest(t *testing.T) {
 // TestWhatADeafWorkerNeverBeganIsNotLost: many POSTs wait for a worker whose loop
 // is busy, over connections that it knows and over new ones; then it is killed.
 func TestWhatADeafWorkerNeverBeganIsNotLost(t *testing.T) {
+	t.Parallel()
 	const posts = 60
 	w, l, address := ledgers(t, 2, "", "balance: round_robin, timeouts: {connect: 60s}")
 	warm := &http.Client{Timeout: patience, Transport: &http.Transport{}}
