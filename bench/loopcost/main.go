@@ -1,175 +1,153 @@
 // Command loopcost measures what the watch over event loops costs: the same
-// service under two bulsas, one with event_loop.monitor on and one with it off,
-// loaded in turn with wrk. It prints the CPU time of workers and of bulsa for a
-// request, the ratio of each pair of rounds, and how often a worker wakes up
-// while nobody asks it anything.
+// service under bulsas with event_loop.monitor on, off, and off once more (the
+// control, which shows what chance alone makes of it). Processes differ from start
+// to start, by where they lie in memory and what their compilers decide, and no
+// number of rounds between the same processes removes that. So each block of
+// rounds has processes of its own, and loads its sides in turn and back again.
 //
 //	go build -o bulsa ./cmd/bulsa && go run ./bench/loopcost
+//
+// -add FILE keeps the blocks, so that several short runs make one result.
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"bulsa/bench/measure"
 )
 
-const app = `require('http').createServer((q, r) => r.end('ok')).listen(3000)`
-
-// side is one of the two bulsas.
-type side struct {
-	monitor string
-	address string
-	process *measure.Process
-
-	worker, bulsa []float64 // µs for a request, by round
-	failed        int       // requests, of all rounds
-	wakeups       int
+type options struct {
+	bulsa      string
+	blocks     int
+	warm, span time.Duration
+	idle       time.Duration
+	rate       int
+	pin        bool
+	add        string
 }
 
 func main() {
-	bulsa := flag.String("bulsa", "./bulsa", "the program under test")
-	rounds := flag.Int("rounds", 9, "rounds for each side, in turn")
-	span := flag.Duration("span", 4*time.Second, "length of a round")
-	idle := flag.Duration("idle", 10*time.Second, "how long wake-ups of an idle worker are counted")
+	var o options
+	flag.StringVar(&o.bulsa, "bulsa", "./bulsa", "the program under test")
+	flag.IntVar(&o.blocks, "blocks", 20, "blocks of rounds, each with processes of its own")
+	flag.DurationVar(&o.warm, "warm", time.Second, "load on each side before its first round")
+	flag.DurationVar(&o.span, "span", time.Second, "length of a round; a block has two for each side")
+	flag.DurationVar(&o.idle, "idle", 0, "in the first block, how long idle processes are watched")
+	flag.IntVar(&o.rate, "rate", 0, "requests a second; 0: as many as they answer")
+	flag.BoolVar(&o.pin, "pin", true, "give the workers the second processor and all else the first")
+	flag.StringVar(&o.add, "add", "", "file with the blocks of earlier runs, which these are added to")
 	flag.Parse()
-	if err := run(*bulsa, *rounds, *span, *idle); err != nil {
+	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "loopcost:", err)
 		os.Exit(1)
 	}
 }
 
-func run(bulsa string, rounds int, span, idle time.Duration) error {
-	bulsa, err := filepath.Abs(bulsa)
-	if err != nil {
+func run(o options) (err error) {
+	if o.bulsa, err = filepath.Abs(o.bulsa); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "loopcost")
+	blocks, err := earlier(o.add)
 	if err != nil {
 		return err
-	}
-	defer os.RemoveAll(dir)
-	sides := []*side{{monitor: "on"}, {monitor: "off"}}
-	for _, s := range sides {
-		if err := s.start(bulsa, filepath.Join(dir, s.monitor)); err != nil {
-			return err
-		}
-		defer s.process.Stop()
 	}
 	load := measure.LoadAverage()
-	time.Sleep(3 * time.Second) // the loops are found and confirmed
-	if err := countWakeups(sides, idle); err != nil {
-		return err
-	}
-	for round := range rounds {
-		for i := range sides {
-			if err := sides[(i+round)%len(sides)].load(span); err != nil {
+	for i := range o.blocks {
+		b, err := o.block(len(blocks), i == 0)
+		if err != nil {
+			return err
+		}
+		if blocks = append(blocks, b); o.add != "" {
+			if err := keep(o.add, b); err != nil {
 				return err
 			}
 		}
 	}
-	fmt.Printf("%s. %s. Load average at the start %s.\n\n", time.Now().Format("2006-01-02"), measure.Machine(), load)
-	fmt.Println("| event_loop.monitor | µs of workers for a request | µs of bulsa for a request | failed requests | wake-ups of an idle worker in " + idle.String() + " |\n|---|---|---|---|---|")
-	for _, s := range sides {
-		fmt.Printf("| %s | %.1f | %.1f | %d | %d |\n", s.monitor, measure.Median(s.worker), measure.Median(s.bulsa), s.failed, s.wakeups)
-	}
-	fmt.Printf("\non / off, median (quartiles) of %d pairs of rounds: workers %s, bulsa %s\n", rounds,
-		ratio(sides[0].worker, sides[1].worker), ratio(sides[0].bulsa, sides[1].bulsa))
+	fmt.Printf("%s. %s. Load average at the start %s.\n\n%s", time.Now().Format("2006-01-02"), measure.Machine(), load, report(blocks))
 	return nil
 }
 
-// start runs two workers of the app.
-func (s *side) start(bulsa, dir string) error {
-	address, err := measure.FreeAddress()
+// block is what one set of processes used, by side.
+type block map[string]*used
+
+// sides are in the order of an even block; the others have it reversed.
+var sides = [...]string{"on", "off", "control"}
+
+// block starts all sides anew, warms them up, and loads them in turn and back.
+func (o options) block(number int, first bool) (block, error) {
+	dir, err := os.MkdirTemp("", "loopcost")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	order := make([]*side, len(sides))
+	for i := range order {
+		order[i] = &side{options: o, name: sides[(i+number)%len(sides)]}
+		if err := order[i].start(filepath.Join(dir, order[i].name)); err != nil {
+			return nil, err
+		}
+		defer order[i].process.Stop()
+	}
+	time.Sleep(2 * time.Second) // the loops are found and confirmed
+	if first && o.idle > 0 {
+		if err := watchIdle(order, o.idle); err != nil {
+			return nil, err
+		}
+	}
+	b := block{}
+	for _, s := range order {
+		if _, err := s.load(o.warm); err != nil {
+			return nil, err
+		}
+		b[s.name] = &used{}
+	}
+	for i := range 2 * len(order) {
+		s := order[min(i, 2*len(order)-1-i)]
+		u, err := s.load(o.span)
+		if err != nil {
+			return nil, err
+		}
+		b[s.name].add(u)
+	}
+	return b, nil
+}
+
+// earlier reads the blocks that were kept, one on each line.
+func earlier(file string) (blocks []block, err error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for d := json.NewDecoder(f); ; {
+		var b block
+		if err := d.Decode(&b); errors.Is(err, io.EOF) {
+			return blocks, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		blocks = append(blocks, b)
+	}
+}
+
+func keep(file string, b block) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
-	s.address = address
-	file := fmt.Sprintf("services:\n  app:\n    command: node app.js\n    ports: [\"%s:3000\"]\n    deploy: {replicas: 2}\n    x-bulsa: {event_loop: {monitor: %s}}\n",
-		address, s.monitor)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	for name, content := range map[string]string{"app.js": app, "bulsa.yaml": file} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			return err
-		}
-	}
-	s.process, err = measure.Start("bulsa", address, []string{"BULSA_RUNTIME_DIR=" + dir},
-		bulsa, "up", "-f", filepath.Join(dir, "bulsa.yaml"), "--admin", "off")
-	return err
-}
-
-// workers are the Node processes below bulsa.
-func (s *side) workers() (pids []int) {
-	for _, pid := range measure.Children(s.process.PID()) {
-		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && filepath.Base(exe) == "node" {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-func (s *side) load(span time.Duration) error {
-	workers, own := s.workers(), []int{s.process.PID()}
-	w, b := measure.CPUTime(workers), measure.CPUTime(own)
-	requests, failed, err := measure.Wrk{URL: "http://" + s.address + "/", Connections: 16}.Run(span)
-	if err != nil {
-		return err
-	}
-	if requests == 0 {
-		return fmt.Errorf("monitor %s: no request was answered", s.monitor)
-	}
-	s.failed += failed
-	perRequest := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(requests) }
-	s.worker = append(s.worker, perRequest(measure.CPUTime(workers)-w))
-	s.bulsa = append(s.bulsa, perRequest(measure.CPUTime(own)-b))
-	return nil
-}
-
-// countWakeups counts how often the main thread of one worker of each side goes
-// to sleep of its own accord, which is how often it was woken.
-func countWakeups(sides []*side, span time.Duration) error {
-	before := make([]int, len(sides))
-	pids := make([]int, len(sides))
-	for i, s := range sides {
-		workers := s.workers()
-		if len(workers) == 0 {
-			return fmt.Errorf("monitor %s: no worker runs", s.monitor)
-		}
-		pids[i] = workers[0]
-		before[i] = voluntarySwitches(pids[i])
-	}
-	time.Sleep(span)
-	for i, s := range sides {
-		s.wakeups = voluntarySwitches(pids[i]) - before[i]
-	}
-	return nil
-}
-
-// voluntarySwitches reads proc_pid_status(5).
-func voluntarySwitches(pid int) int {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", pid, pid)) // a worker that has ended counts 0
-	for line := range strings.Lines(string(b)) {
-		if value, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
-			n, _ := strconv.Atoi(strings.TrimSpace(value))
-			return n
-		}
-	}
-	return 0
-}
-
-func ratio(a, b []float64) string {
-	var all []float64
-	for i := range a {
-		all = append(all, a[i]/b[i])
-	}
-	slices.Sort(all)
-	return fmt.Sprintf("%.3f (%.3f to %.3f)", measure.Median(all), all[len(all)/4], all[len(all)*3/4])
+	err = json.NewEncoder(f).Encode(b)
+	return errors.Join(err, f.Close())
 }

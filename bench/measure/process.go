@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const patience = 30 * time.Second
@@ -83,14 +85,10 @@ func FreeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// ticksPerSecond is USER_HZ of proc(5).
-const ticksPerSecond = 100
-
 // stat is what is read of /proc/PID/stat.
 type stat struct {
 	pid, parent int
 	zombie      bool
-	cpu         time.Duration // user and system
 }
 
 func readStat(pid int) (stat, bool) {
@@ -99,12 +97,11 @@ func readStat(pid int) (stat, bool) {
 		return stat{}, false
 	}
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // fields[0] is field 3, the state
-	if len(fields) < 13 {
+	if len(fields) < 2 {
 		return stat{}, false
 	}
-	number := func(i int) int { n, _ := strconv.Atoi(fields[i-3]); return n }
-	ticks := time.Duration(number(14) + number(15))
-	return stat{pid: pid, parent: number(4), zombie: fields[0] == "Z", cpu: ticks * time.Second / ticksPerSecond}, true
+	parent, err := strconv.Atoi(fields[1])
+	return stat{pid: pid, parent: parent, zombie: fields[0] == "Z"}, err == nil
 }
 
 // Children lists the living processes that pid has started.
@@ -142,12 +139,16 @@ func all() []stat {
 	return out
 }
 
-// CPUTime is what the processes have used so far, user and system.
+// CPUTime is what the living ones of the processes have used so far, user and
+// system, to the nanosecond: their clocks of clock_getcpuclockid(3).
 func CPUTime(pids []int) time.Duration {
 	total := time.Duration(0)
 	for _, pid := range pids {
-		s, _ := readStat(pid)
-		total += s.cpu
+		const ofProcess = 2 // CPUCLOCK_SCHED of include/linux/posix-timers_types.h
+		var used unix.Timespec
+		if unix.ClockGettime(int32(^pid<<3|ofProcess), &used) == nil {
+			total += time.Duration(used.Nano())
+		}
 	}
 	return total
 }
