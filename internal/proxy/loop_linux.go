@@ -128,13 +128,16 @@ func (l *loop) run() {
 	l.closeOwn()
 }
 
-// round deals with the first n of events, and with what is due.
+// round deals with the first n of events, and with what was due when it asked for
+// them: of a loop that was itself held up (a machine that stood still, SIGSTOP), what
+// came in time may be among the next.
 func (l *loop) round(n int) {
+	asked := l.clock
 	l.look()
 	for from := 0; from < n; from += batchSize {
 		l.deal(l.events[from:min(from+batchSize, n)])
 	}
-	l.wheel.turn(l.clock, l.late)
+	l.wheel.turn(asked, l.late)
 	l.readQueued()
 	l.sendAll()
 }

@@ -91,6 +91,12 @@ func (r *rig) settle() {
 	r.t.Fatal("the loop does not come to rest")
 }
 
+// pass lets time pass while the loop waits.
+func (r *rig) pass(d time.Duration) {
+	r.loop.started = r.loop.started.Add(-d)
+	r.loop.look()
+}
+
 func (r *rig) say(fd int, text string) {
 	for len(text) > 0 && fd >= 0 {
 		n, errno := send(fd, []byte(text))
@@ -276,6 +282,29 @@ func TestEitherSideMayEndAtAnyByte(t *testing.T) {
 	}
 }
 
+// TestALoopThatWasHeldUpBlamesNobody: the answer came in time, but the loop did not
+// look for longer than it waits for one.
+func TestALoopThatWasHeldUpBlamesNobody(t *testing.T) {
+	if goroutines {
+		return // it is about loops
+	}
+	const answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+	r := newRig(t)
+	r.connect()
+	r.say(r.client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	n, errno := epollWait(syscall.RawSyscall6, r.loop.epoll, r.loop.events, 0)
+	if _, failed := send(r.last(), []byte(answer)); failed != 0 {
+		t.Fatal(failed)
+	}
+	r.loop.started = r.loop.started.Add(-settings().AnswerTimeout - time.Second)
+	r.loop.round(eventsOf(n, errno))
+	r.settle()
+	if got, _ := r.heard(r.client); !strings.HasPrefix(got, "HTTP/1.1 200 OK") {
+		t.Errorf("%q", got)
+	}
+	r.mustBeClean()
+}
+
 // FuzzLoop plays clients and workers who say and do anything in any order. The
 // loop must neither panic nor forget anything.
 func FuzzLoop(f *testing.F) {
@@ -310,7 +339,7 @@ func FuzzLoop(f *testing.F) {
 					r.settle()
 				}
 			case 7:
-				r.loop.started = r.loop.started.Add(-time.Duration(n) * time.Second / 4) // time passes
+				r.pass(time.Duration(n) * time.Second / 4)
 				r.settle()
 			}
 		}
