@@ -55,7 +55,7 @@ const http = require('http')
 setInterval(() => console.log('x'.repeat(900)), 1)
 http.createServer((q, s) => { s.end(Buffer.alloc(q.url === '/big' ? 32 << 20 : 2)) }).listen(3000)
 `)
-	bulsa := exec.Command(binary, "run", "--name", "app", "-w", "3", "-p", "127.0.0.1:"+port, "--admin", "off",
+	bulsa := exec.Command(raced, "run", "--name", "app", "-w", "3", "-p", "127.0.0.1:"+port, "--admin", "off",
 		"--health-http", "/", "--health-interval", "50ms", "--health-timeout", "100ms", "--health-retries", "1000", "app.js")
 	bulsa.Dir, bulsa.Env = w.dir, w.env
 	// Its terminal takes nothing: pipes that nobody reads.
@@ -105,7 +105,7 @@ http.createServer((q, s) => { s.end(Buffer.alloc(q.url === '/big' ? 32 << 20 : 2
 		fmt.Fprint(conn, "GET /big HTTP/1.1\r\nHost: x\r\nX-N: "+strconv.Itoa(i)+"\r\n\r\n") // and reads nothing of it
 	}
 	for _, command := range []string{"logs", "events"} {
-		reader := exec.Command(binary, command, "-f")
+		reader := exec.Command(plain, command, "-f")
 		reader.Dir, reader.Env = w.dir, w.env
 		out, err := reader.StdoutPipe() // not read
 		if err != nil {

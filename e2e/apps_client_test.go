@@ -84,6 +84,7 @@ func TestWebSocketsPassThroughTheBalancer(t *testing.T) {
 	t.Parallel()
 	needsPackages(t, app(t, "."))
 	w := newWorld(t)
+	w.binary = raced
 	port := freePort(t)
 	w.set("LISTEN", port)
 	w.run("-w", "2", app(t, "websocket.js"))

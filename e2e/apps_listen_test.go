@@ -72,6 +72,7 @@ func TestPortZero(t *testing.T) {
 func TestAUnixSocket(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	path := filepath.Join(t.TempDir(), "app.sock")
 	stale, err := net.Listen("unix", path)
 	if err != nil {
@@ -145,6 +146,7 @@ func TestIPv6(t *testing.T) {
 func TestTwoPorts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	one, two := freePort(t), freePort(t)
 	w.set("LISTEN", "["+one+","+two+"]")
 	w.run("-w", "2", app(t, "ports.js"))
@@ -246,6 +248,7 @@ func TestHTTP2OfTheApp(t *testing.T) {
 	for _, protocol := range []string{"http2", "h2c"} {
 		t.Run(protocol, func(t *testing.T) {
 			w := newWorld(t)
+			w.binary = raced
 			port := freePort(t)
 			roots := w.certificate()
 			w.set("LISTEN", port)
@@ -284,6 +287,7 @@ func TestHTTP2OfTheApp(t *testing.T) {
 func TestUDP(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	probe, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,7 @@ func TestModes(t *testing.T) {
 		t.Run(c.mode, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			w.binary = raced
 			port := freePort(t)
 			args := []string{"--node", c.mode, "-w", "2"}
 			if c.worker {
@@ -144,6 +145,7 @@ func TestReusePort(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("%d", major), func(t *testing.T) {
 			w := newWorld(t)
+			w.binary = raced
 			port := freePort(t)
 			w.set("PATH", filepath.Dir(node)+":"+os.Getenv("PATH"))
 			w.set("LISTEN", fmt.Sprintf(`{"port": %s, "reusePort": true}`, port))

@@ -56,6 +56,7 @@ func TestAnyProgramThroughPORT(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			args := command(t)
 			w := newWorld(t)
+			w.binary = raced
 			port := freePort(t)
 			w.run(append([]string{"-w", "2", "-p", "127.0.0.1:" + port}, args...)...)
 			answers(t, "http://127.0.0.1:"+port, "Hello from worker 1", "Hello from worker 2")
@@ -75,6 +76,7 @@ func TestAnyProgramThroughPORT(t *testing.T) {
 func TestAProgramTakesItsSocket(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	port := freePort(t)
 	s := w.run("-w", "2", "-p", "127.0.0.1:"+port, build(t, example(t, "go-listenfds")))
 	answers(t, "http://127.0.0.1:"+port, "Hello from worker 1", "Hello from worker 2")

@@ -57,6 +57,7 @@ func TestASignalStopsGracefully(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
 			w := newWorld(t)
+			w.binary = raced
 			port := freePort(t)
 			w.set("LISTEN", port)
 			s := w.run("-w", "2", app(t, "family.js"))

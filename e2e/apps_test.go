@@ -268,6 +268,7 @@ func TestWaysToStart(t *testing.T) {
 		{"TypeScript by npx tsx", nil, []string{"npx", "--prefix", apps, "tsx", app(t, "typed.ts")}, "TypeScript"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			for name, content := range c.files {
 				path := w.write(name, content)

@@ -67,6 +67,7 @@ func (p *porter) client(number int) {
 		id := fmt.Sprintf("%s-%s-%d-%d-%d", method, framing, size, number, i)
 		err, begun := p.carry(client, method, id, size, framing)
 		p.note(method, id, err, begun)
+		time.Sleep(rand.N(20 * time.Millisecond)) // workers have to boot beside it; long bodies are under way nearly always
 	}
 }
 

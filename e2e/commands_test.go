@@ -104,7 +104,7 @@ func (w *world) onTerminal(width int, args ...string) string {
 	if err := unix.IoctlSetWinsize(int(screen.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 25, Col: uint16(width)}); err != nil {
 		w.t.Fatal(err)
 	}
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(plain, args...)
 	cmd.Dir, cmd.Env, cmd.Stdout = w.dir, w.env, screen
 	if err := cmd.Run(); err != nil {
 		w.t.Fatalf("bulsa %v: %v", args, err)
@@ -440,6 +440,7 @@ func TestNoValueOfTheEnvironmentIsShown(t *testing.T) {
 func TestMetricsAreWhatPrometheusReads(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	w.write("greet.js", greeter)
 	port, admin := freePort(t), freePort(t)
 	w.ready("run", "--name", "app", "-w", "2", "-p", "127.0.0.1:"+port, "--admin", admin, "-e", "GREETING=hello", "--health-cmd", "true", "--health-interval", "100ms", "greet.js")

@@ -67,7 +67,7 @@ func newTopology(t *testing.T) (w *world, docker *client.Client, address string)
 	if err := os.RemoveAll(filepath.Join(folder, "bulsa")); err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile(w.binary)
+	program, err := os.ReadFile(plain)
 	if err != nil {
 		t.Fatal(err)
 	}

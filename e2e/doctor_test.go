@@ -188,6 +188,7 @@ func TestDoctorFindsWhatIsIll(t *testing.T) {
 func TestABlockedLoopIsExplained(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	port := freePort(t)
 	w.set("LISTEN", port)
 	w.run("-w", "1", "-p", port, w.write("app.js", hanging)) // a worker of a service with ports is replaced

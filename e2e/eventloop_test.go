@@ -107,6 +107,7 @@ services:
 func TestFiguresFollowTheLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	w.write("app.js", loopApp)
 	port := freePort(t)
 	w.ready("run", "-w", "1", "-p", port+":3000", "--name", "figures", "--admin", "off", "app.js")

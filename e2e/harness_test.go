@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,10 +24,10 @@ import (
 // patience bounds every wait for a fact. It is long: these machines are shared.
 const patience = 60 * time.Second
 
-// binary is the bulsa under test, built with the race detector, and plain the
-// one that users have, for tests in which its speed matters. $BULSA_E2E_BINARY
-// stands for both.
-var binary, plain string
+// The bulsa under test: plain is the one that users have, raced is built with the
+// race detector; world.program says which of them runs. $BULSA_E2E_BINARY stands
+// for both.
+var plain, raced string
 
 // programs is the folder of the binaries that are built here.
 var programs string
@@ -46,12 +45,12 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	programs = dir
-	binary = os.Getenv("BULSA_E2E_BINARY")
-	if plain = binary; binary != "" {
+	plain = os.Getenv("BULSA_E2E_BINARY")
+	if raced = plain; plain != "" {
 		return m.Run()
 	}
-	binary, plain = filepath.Join(dir, "bulsa-race"), filepath.Join(dir, "bulsa")
-	for _, args := range [][]string{{"-race", "-o", binary}, {"-o", plain}} {
+	plain, raced = filepath.Join(dir, "bulsa"), filepath.Join(dir, "bulsa-race")
+	for _, args := range [][]string{{"-race", "-o", raced}, {"-o", plain}} {
 		build := exec.Command("go", append(append([]string{"build"}, args...), "../cmd/bulsa")...)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if args[0] != "-race" {
@@ -69,9 +68,9 @@ func run(m *testing.M) int {
 // other tests are not seen.
 type world struct {
 	t      *testing.T
-	binary string
 	dir    string // working folder of the commands
 	env    []string
+	binary string // plain or raced, where a test has a reason; see program
 }
 
 func newWorld(t *testing.T) *world {
@@ -81,7 +80,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(runtime) })
-	w := &world{t: t, binary: binary, dir: t.TempDir(), env: os.Environ()}
+	w := &world{t: t, dir: t.TempDir(), env: os.Environ()}
 	w.set("BULSA_RUNTIME_DIR", runtime)
 	w.set("GORACE", "atexit_sleep_ms=0")
 	return w
@@ -121,11 +120,7 @@ func (w *world) do(args ...string) result {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
-	binary := w.binary
-	if onlyAsks(args) {
-		binary = plain
-	}
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, w.program(args), args...)
 	cmd.Dir, cmd.Env = w.dir, w.env
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -137,15 +132,21 @@ func (w *world) do(args ...string) result {
 	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 }
 
-// onlyAsks reports whether a command asks something of a running project and
-// ends. There are hundreds of them, and most of what each costs is its start,
-// with the race detector three times as much; the project that answers has it,
-// and so have the tests of the room cli.
-func onlyAsks(args []string) bool {
-	return len(args) > 0 && slices.Contains([]string{
-		"ps", "inspect", "events", "logs", "doctor", "version", "help", "config",
-		"scale", "start", "stop", "restart", "kill", "down",
-	}, args[0])
+// program is the binary for a command. `run` and `up` start the same daemon, of
+// which the race detector makes three quarters of all work: `up` has it, and
+// where only `run` reaches something, a test sets raced. Where its speed matters,
+// or nothing begins to serve, a test sets plain. All other commands ask something
+// of a running project, and most of what each costs is its start.
+func (w *world) program(args []string) string {
+	switch {
+	case len(args) == 0 || args[0] != "run" && args[0] != "up":
+		return plain
+	case w.binary != "":
+		return w.binary
+	case args[0] == "up":
+		return raced
+	}
+	return plain
 }
 
 // must runs one command that has to succeed.
@@ -171,7 +172,7 @@ type server struct {
 func (w *world) start(args ...string) *server {
 	w.t.Helper()
 	s := &server{w: w, stdout: &transcript{}, stderr: &transcript{}, exited: make(chan struct{})}
-	s.cmd = exec.Command(w.binary, args...)
+	s.cmd = exec.Command(w.program(args), args...)
 	s.cmd.Dir, s.cmd.Env = w.dir, w.env
 	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.stderr
 	s.cmd.WaitDelay = 5 * time.Second

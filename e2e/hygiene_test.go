@@ -144,6 +144,7 @@ func commandLine(pid int) string {
 func TestNoZombieStays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	w.write("worker.sh", "i=0; while [ $i -lt 50 ]; do (setsid sh -c 'sleep 0.05 & exit 0' &); i=$((i+1)); done; touch done; exec sleep 1000\n")
 	s := w.start("run", "--name", "app", "--admin", "off", "--health-cmd", "sleep 0.01 & exit 0", "--health-interval", "50ms", "--", "sh", "worker.sh")
 	eventually(t, "the worker has left its orphans", func() bool {
@@ -257,6 +258,7 @@ exit 0
 // ps answers, and the files stay within their caps.
 func TestAFloodHoldsUpNobody(t *testing.T) {
 	w := newWorld(t)
+	w.binary = plain
 	w.write("flood.sh", "yes $(head -c 1000 /dev/zero | tr '\\0' x) | head -c 100000000; touch flooded; exec sleep 1000\n")
 	w.up(`
 name: flood
@@ -301,6 +303,7 @@ func (w *world) runtime() string {
 func TestLogsFollowOverARespawn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	w.ready("run", "--name", "app", "--admin", "off", "--", "sh", "-c", "echo run of $$; exec sleep 1000")
 	follower := w.start("logs", "-f", "app")
 	first := w.worker("app.1").PID

@@ -12,7 +12,6 @@ import (
 // command fails when one of them is not so.
 func TestTheLabShowsWhatItClaims(t *testing.T) {
 	w := newWorld(t)
-	w.binary = plain
 	r := w.do("lab", "ticks", "pool", "fib", "--measure", "3s", "-o", "report.html")
 	for tries := 1; r.status != 0 && tries < 3; tries++ { // something else on the machine shows in all figures
 		t.Logf("once more: %s", r.stderr)

@@ -30,7 +30,6 @@ const (
 // four runs four workers of a script and returns their address.
 func four(w *world, script string) string {
 	w.t.Helper()
-	w.binary = plain
 	address := "127.0.0.1:" + freePort(w.t)
 	w.ready("run", "--name", "app", "-w", "4", "-p", address, "--admin", "off", script)
 	return address

@@ -121,6 +121,7 @@ func TestProfileNamesTheFunctionThatBlocksAWorker(t *testing.T) {
 func TestTheInspectorIsOpenOnLoopbackAloneAndOnlyMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.binary = raced
 	port := freePort(t)
 	w.set("LISTEN", port)
 	w.run("-w", "1", w.write("app.js", hanging))
