@@ -149,7 +149,6 @@ func TestAConnectionThatEndsAtItsSecondRequest(t *testing.T) {
 // TestWhatADeafWorkerNeverBeganIsNotLost: many POSTs wait for a worker whose loop
 // is busy, over connections that it knows and over new ones; then it is killed.
 func TestWhatADeafWorkerNeverBeganIsNotLost(t *testing.T) {
-	t.Parallel()
 	const posts = 60
 	w, l, address := ledgers(t, 2, "", "balance: round_robin, timeouts: {connect: 60s}")
 	warm := &http.Client{Timeout: patience, Transport: &http.Transport{}}
