@@ -24,13 +24,14 @@ import (
 )
 
 type options struct {
-	bulsa      string
-	blocks     int
-	warm, span time.Duration
-	idle       time.Duration
-	rate       int
-	pin        bool
-	add        string
+	bulsa       string
+	blocks      int
+	warm, span  time.Duration
+	idle        time.Duration
+	rate        int
+	connections int
+	pin         bool
+	add         string
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	flag.DurationVar(&o.span, "span", time.Second, "length of a round; a block has two for each side")
 	flag.DurationVar(&o.idle, "idle", 0, "in the first block, how long idle processes are watched")
 	flag.IntVar(&o.rate, "rate", 0, "requests a second; 0: as many as they answer")
+	flag.IntVar(&o.connections, "connections", 1, "of the load; with more, a worker answers several requests in one iteration at times, and chance makes more of it")
 	flag.BoolVar(&o.pin, "pin", true, "give the workers the second processor and all else the first")
 	flag.StringVar(&o.add, "add", "", "file with the blocks of earlier runs, which these are added to")
 	flag.Parse()

@@ -19,8 +19,6 @@ import (
 
 const app = `require('http').createServer((q, r) => r.end('ok')).listen(3000)`
 
-const connections = 16
-
 // Where -pin puts the workers, and bulsa with the load.
 const workersAt, othersAt = 1, 0
 
@@ -121,9 +119,9 @@ func (s *side) load(span time.Duration) (u used, err error) {
 	workers, bulsa := measure.CPUTime(s.workers), measure.CPUTime(own)
 	url := "http://" + s.address + "/"
 	if s.options.rate > 0 {
-		u.Requests, u.Failed = slowly(url, s.options.rate, span)
+		u.Requests, u.Failed = slowly(url, s.options.rate, s.options.connections, span)
 	} else {
-		u.Requests, u.Failed, err = measure.Wrk{URL: url, Connections: connections, Pin: s.pinned()}.Run(span)
+		u.Requests, u.Failed, err = measure.Wrk{URL: url, Connections: s.options.connections, Pin: s.pinned()}.Run(span)
 	}
 	if err != nil {
 		return u, err
@@ -136,7 +134,7 @@ func (s *side) load(span time.Duration) (u used, err error) {
 }
 
 // slowly sends so many requests a second, each when it is due.
-func slowly(url string, rate int, span time.Duration) (requests, failed int) {
+func slowly(url string, rate, connections int, span time.Duration) (requests, failed int) {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: connections}}
 	defer client.CloseIdleConnections()
 	var under sync.WaitGroup

@@ -27,7 +27,12 @@ func sessionUsage(leaders map[int]bool) map[int]usage {
 	}
 	page := int64(unix.Getpagesize())
 	for _, e := range entries {
-		if _, err := strconv.Atoi(e.Name()); err != nil {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		// To ask for the session costs a tenth of reading the file, and most are others'.
+		if session, err := unix.Getsid(pid); err == nil && !leaders[session] {
 			continue
 		}
 		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")

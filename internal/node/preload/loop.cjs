@@ -1,23 +1,19 @@
 'use strict';
 // Answering what bulsa asks about the event loop. Nothing runs here unless it
-// asks: no timer, no hook on requests. The garbage collector's pauses are
-// counted from the first question on.
+// asks: no timer, no hook on requests. pauses.cjs watches the garbage collector
+// from the first question on.
 
-const { performance, PerformanceObserver } = require('perf_hooks');
+const { performance } = require('perf_hooks');
+const pauses = require('./pauses.cjs');
 
 // install answers over the channel. The application may replace process.send.
 exports.install = function install() {
   const send = process.send;
-  const pauses = {};
-  let counting = false;
   process.prependListener('internalMessage', (message) => {
     if (!message || message.cmd !== 'NODE_BULSA' || message.act !== 'ask') return;
     const answer = { cmd: 'NODE_BULSA', act: 'answer', seq: message.seq };
     if (message.all) {
-      if (!counting) countPauses(pauses);
-      counting = true;
-      for (const part of [clock, loop, heap, activity, debugging]) tryInto(answer, part);
-      answer.gc = pauses;
+      for (const part of [clock, loop, heap, activity, debugging, collections]) tryInto(answer, part);
     }
     Reflect.apply(send, process, [answer, undefined, undefined, () => {}]);
   });
@@ -61,17 +57,6 @@ function debugging() {
   return { inspected: asked || !!require('inspector').url() };
 }
 
-// countPauses: by kind [how many, ms, longest ms]. A kind is V8's number.
-function countPauses(pauses) {
-  const add = ({ duration, detail }) => {
-    const sum = pauses[detail.kind] || (pauses[detail.kind] = [0, 0, 0]);
-    sum[0]++;
-    sum[1] += duration;
-    sum[2] = Math.max(sum[2], duration);
-  };
-  try {
-    new PerformanceObserver((list) => list.getEntries().forEach(add)).observe({ entryTypes: ['gc'] });
-  } catch {
-    // No pauses are told then.
-  }
+function collections() {
+  return { gc: pauses.told(performance.now()) };
 }
