@@ -51,7 +51,7 @@ type Endpoint struct {
 	perWeight float64       // 1 / Weight
 	slowUntil int64         // unix ns; 0: no slow start
 	answers   atomic.Uint64 // smoothed answer time, see answerTime
-	loop      atomic.Int64  // reported event-loop latency, ns
+	looked    atomic.Int64  // unix ns until which a tick of its event loop is believed to last; odd: the loop was late of late
 	running   atomic.Int64  // unix ns since when its event loop has not turned, or polling, or unwatched
 	key       uint64        // of the worker's name: stays the same over respawns
 
@@ -162,6 +162,7 @@ func (e *Endpoint) Ejected(now time.Time) bool {
 // Loop is the state of a worker's event loop.
 type Loop struct {
 	Latency time.Duration // how long a request that arrives waits before the worker looks at it, on average
+	At      time.Time     // of the look; zero: it holds until the next one
 	Since   time.Time     // since when the loop has not turned; zero: it waits for events
 	Silent  bool          // it has not turned for so long that nothing should be sent there
 }
@@ -170,7 +171,14 @@ type Loop struct {
 // request while any other worker can take it, but for those of its own clients
 // (Request.Sticky): they would not find their session elsewhere.
 func (e *Endpoint) SetLoop(l Loop) {
-	e.loop.Store(int64(max(l.Latency, 0)))
+	believed := int64(math.MaxInt64)
+	if !l.At.IsZero() {
+		believed = l.At.UnixNano() + loopTrust
+	}
+	if believed &^= 1; l.Latency >= loopPenalty {
+		believed |= 1
+	}
+	e.looked.Store(believed)
 	since := polling
 	if !l.Since.IsZero() {
 		since = l.Since.UnixNano()

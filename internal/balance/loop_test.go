@@ -170,3 +170,23 @@ func TestALoopThatWaitsForEventsIsNotBlocked(t *testing.T) {
 		t.Errorf("it waits for events, and is blocked for %s", d)
 	}
 }
+
+func TestALateLookSaysLittleAboutNow(t *testing.T) {
+	es := names(2)
+	p := pool(t, "least_latency", es...)
+	es[0].SetLoop(Loop{At: start, Since: start.Add(-3 * time.Millisecond)}) // it turned then, as loops do
+	es[1].SetLoop(Loop{At: start})
+	for _, later := range []time.Duration{10 * time.Millisecond, 150 * time.Millisecond} {
+		now := start.Add(later)
+		busy := p.Pick(Request{Now: now})
+		if busy != es[1] {
+			t.Fatal("the one whose loop ran at the last look is preferred")
+		}
+		if next := p.Pick(Request{Now: now}); next != es[0] {
+			t.Errorf("%v after the look one with a request is preferred to one whose loop ran then", later)
+		} else {
+			next.Release(now, true, 0)
+		}
+		busy.Release(now, true, 0)
+	}
+}

@@ -14,6 +14,11 @@ const (
 	// loopNoise is noise: the loop's clock has milliseconds.
 	loopPenalty = 10e6
 	loopNoise   = 2e6
+	// A tick that was under way is believed to last for loopTrust after the look, which
+	// is when the next look is due. On a full machine looks are late: every loop that
+	// happened to turn at the last one would seem to hang, and the one that does not,
+	// because a request has blocked it since, would be preferred.
+	loopTrust = 5e6
 	// An answer time counts as slow from twice the reference on and as at most
 	// eight times slower, so that one odd answer cannot starve a worker.
 	slowFrom, slowMax = 2, 8
@@ -194,11 +199,9 @@ func (e *Endpoint) wait(now int64, ref uint32) float64 {
 // long the tick at hand has lasted (one that has lasted long lasts long still, on
 // average), and one more where the loop has been late of late.
 func (e *Endpoint) delay(now, since int64) float64 {
-	delay := 0.0
-	if e.loop.Load() >= loopPenalty {
-		delay = 1
-	}
-	if tick := now - since; since != polling && tick > loopNoise {
+	looked := e.looked.Load()
+	delay := float64(looked & 1)
+	if tick := min(now, looked) - since; since != polling && tick > loopNoise {
 		delay += float64(tick) / loopPenalty
 	}
 	return delay

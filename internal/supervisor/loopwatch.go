@@ -207,7 +207,7 @@ func (w *loopWatch) judge(now time.Time) {
 			continue
 		}
 		x.state.Silent, pool = pool[0].Silent, pool[1:]
-		l := balance.Loop{Latency: x.state.Latency, Silent: x.state.Silent}
+		l := balance.Loop{At: now, Latency: x.state.Latency, Silent: x.state.Silent}
 		if x.running > 0 && (x.state.Silent || w.arriving(now)) {
 			l.Since = now.Add(-x.running)
 		}
