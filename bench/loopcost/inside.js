@@ -1,16 +1,18 @@
 'use strict';
 // What the watch costs inside a worker, part by part, each within one process, so
 // that only the part differs: the processor time of a question for all and of a
-// short one, with more and more connections open, and what the observer of the
-// garbage collector adds to a pause. Answers go over a real channel.
+// short one, with more and more connections open; or of a request while the
+// worker is asked once a second and while it is not. Answers go over a real channel.
 //
 //	node bench/loopcost/inside.js
+//	node bench/loopcost/inside.js loaded
 
-const { fork } = require('node:child_process');
+const { fork, spawn } = require('node:child_process');
 const net = require('node:net');
 const path = require('node:path');
 
-const MEBIBYTE = 1 << 20;
+const PAIRS = 9;
+const SPAN = 5; // s
 const preload = path.join(__dirname, '../../internal/node/preload/loop.cjs');
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 const used = () => {
@@ -20,11 +22,32 @@ const used = () => {
 
 // The worker: an HTTP server that tells what it has used when it is told to.
 function worker() {
+  const hooks = require('node:perf_hooks');
+  const observers = new Map(); // and whether they observe, to be stopped without the preload's knowledge
+  hooks.PerformanceObserver = class extends hooks.PerformanceObserver {
+    observe(wanted) {
+      observers.set(this, wanted);
+      super.observe(wanted);
+    }
+    disconnect() {
+      observers.delete(this);
+      super.disconnect();
+    }
+    rest() {
+      super.disconnect();
+    }
+  };
   require(preload).install();
-  const server = require('node:http').createServer((q, r) => r.end('ok'));
+  let requests = 0;
+  const server = require('node:http').createServer((q, r) => {
+    requests++;
+    r.end('ok');
+  });
   server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }));
   process.on('message', (what) => {
-    if (what === 'used') process.send({ used: used() });
+    if (what === 'unwatched') for (const o of observers.keys()) o.rest();
+    if (what === 'watched') for (const [o, wanted] of observers) o.observe(wanted);
+    process.send({ used: used(), requests });
   });
 }
 
@@ -71,37 +94,41 @@ async function asked() {
   child.kill();
 }
 
-// paused compares the same garbage with and without the observer, in turn.
-async function paused() {
-  const { PerformanceObserver } = require('node:perf_hooks');
-  let pauses = 0;
-  const observer = new PerformanceObserver((list) => (pauses += list.getEntries().length));
-  const idle = () => new Promise((resolve) => setTimeout(resolve, 1));
-  const litter = async () => {
-    const before = used();
-    for (let i = 0; i < 60; i++) {
-      for (let kept = [], bytes = 0; bytes < 4 * MEBIBYTE; bytes += 1024) kept[bytes & 63] = new Array(125).fill(i);
-      await idle(); // entries are handed over between the callbacks
-    }
-    return used() - before;
+// loaded compares the same worker, under load, while it is asked once a second
+// and while it is not. Its observer of the garbage collector is at rest then.
+async function loaded() {
+  const child = fork(__filename, ['worker']);
+  const next = () => new Promise((resolve) => child.once('message', resolve));
+  const { port } = await next();
+  const tell = async (what) => {
+    const answer = next();
+    child.send(what);
+    return answer;
   };
-  const differences = [];
-  for (let i = 0; i < 22; i++) {
-    const first = i % 2 === 0;
-    const cost = {};
-    for (const watched of [first, !first]) {
-      if (watched) observer.observe({ entryTypes: ['gc'] });
-      pauses = 0;
-      cost[watched] = await litter();
-      if (watched) cost.pauses = pauses;
-      observer.disconnect();
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const load = spawn('wrk', ['-t', '1', '-c', '16', '-d', '1h', `http://127.0.0.1:${port}/`], { stdio: 'ignore' });
+  await sleep(3000);
+  let seq = 0;
+  const span = async (watched) => {
+    const before = await tell(watched ? 'watched' : 'unwatched');
+    for (let i = 0; i < SPAN; i++) {
+      if (watched) child.send({ cmd: 'NODE_BULSA', act: 'ask', seq: ++seq, all: true });
+      await sleep(1000);
     }
-    if (i > 1) differences.push((cost.true - cost.false) / cost.pauses);
+    const after = await tell('used');
+    return (after.used - before.used) / (after.requests - before.requests);
+  };
+  const [on, off] = [[], []];
+  for (let i = 0; i < PAIRS; i++) {
+    for (const watched of i % 2 === 0 ? [true, false] : [false, true]) (watched ? on : off).push(await span(watched));
   }
-  differences.sort((a, b) => a - b);
-  const q = (part) => differences[Math.floor(differences.length * part)].toFixed(0);
-  console.log(`a pause of the garbage collector: ${q(0.5)} µs more when it is counted (quartiles ${q(0.25)} to ${q(0.75)})`);
+  load.kill();
+  child.kill();
+  const ratios = on.map((v, i) => v / off[i]).sort((a, b) => a - b);
+  const all = ratios.map((v) => v.toFixed(4)).join(', ');
+  console.log(`under load: ${median(on).toFixed(2)} µs for a request while it is asked, ${median(off).toFixed(2)} while not; ${PAIRS} pairs of ${SPAN} s, ratios ${all}`);
 }
 
 if (process.argv[2] === 'worker') worker();
-else asked().then(paused);
+else if (process.argv[2] === 'loaded') loaded();
+else asked();
