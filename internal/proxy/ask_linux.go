@@ -34,7 +34,7 @@ func (t *transaction) wantsBody() bool {
 // owedWord: the worker will say that it has begun the request, and has not yet. Until
 // then all of the request is kept, so that another can be given it.
 func (t *transaction) owedWord() bool {
-	return t.state == transactionAsking && !t.idempotent && !t.begun && !t.forgotten && t.upstream.willTell()
+	return t.state == transactionAsking && t.wordDue && !t.begun && !t.forgotten && t.upstream.willTell()
 }
 
 // withheld: no more of the body is read before that word, which comes as soon as the

@@ -84,7 +84,7 @@ func (a *attempt) mayRepeatAtOnce() bool {
 
 // overIdle is unsent when there is no idle connection.
 func (a *attempt) overIdle() (r result, ok bool) {
-	if a.up = a.idle.take(a.began, !idempotent(a.req.Method)); a.up == nil {
+	if a.up = a.idle.take(a.began, a.wordDue()); a.up == nil {
 		return unsent, false
 	}
 	a.tries++
@@ -93,7 +93,7 @@ func (a *attempt) overIdle() (r result, ok bool) {
 		a.idle.worker.reuse.spoil(time.Now())
 	}
 	if r == unanswered {
-		a.failed(a.ep, "closed the connection before it answered")
+		a.failed(a.ep, died(a.begun))
 	}
 	return r, ok
 }
@@ -112,7 +112,7 @@ func (a *attempt) overNew() (result, bool) {
 	r, ok := a.run()
 	switch r {
 	case unsent, unanswered:
-		a.failed(a.ep, "closed the connection before it answered")
+		a.failed(a.ep, died(a.begun))
 	}
 	return r, ok
 }
@@ -189,13 +189,19 @@ func (a *attempt) clientsFault() (r result, ends bool) {
 // willTell says whether the worker is to say that it has begun the request, as it
 // did on the last connection if this one is new. Until then all of the body is kept.
 func (a *attempt) willTell() bool {
-	return !idempotent(a.req.Method) && a.upgrade == "" && (a.up.tells() || !a.up.reused && a.idle.greeted.Load())
+	return a.wordDue() && (a.up.tells() || !a.up.reused && a.idle.greeted.Load())
+}
+
+// wordDue: a worker that tells what it begins tells of this request.
+func (a *attempt) wordDue() bool {
+	length := a.req.ContentLength
+	return a.upgrade == "" && (!idempotent(a.req.Method) || length < 0 || length > untold)
 }
 
 // neverBegun: the worker has read some or all of the request, but ended before
 // its application got it, or before it could say that it would tell.
 func (a *attempt) neverBegun(err error) bool {
-	return (a.up.tells() || a.willTell() && a.up.leftUnread(err)) && !a.begun && !idempotent(a.req.Method) && a.upgrade == ""
+	return (a.up.tells() || a.willTell() && a.up.leftUnread(err)) && !a.begun && a.wordDue()
 }
 
 // send writes the head, and with it or in a goroutine the body.

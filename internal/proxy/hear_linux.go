@@ -255,7 +255,7 @@ func (l *loop) upstreamEnded(k *upstream, err syscall.Errno) {
 	case t == nil:
 		l.dropIdle(k)
 	case t.state == transactionAsking:
-		l.fail(t, t.judge(end), "closed the connection before it answered")
+		l.fail(t, t.judge(end), died(t.begun))
 	case t.from != h1.UntilClose || err != 0 || k.cutOff():
 		l.breakOff(t, end)
 	case t.to == h1.ByChunks && !l.tell(t.downstream, lastChunk()):

@@ -23,6 +23,7 @@ type transaction struct {
 	head       bool   // HEAD: the answer has no body
 	http10     bool
 	idempotent bool
+	wordDue    bool // a worker that tells what it begins tells of it
 	keep       bool // the client's connection may carry another request
 	address    netip.Addr
 	sticky     string
@@ -113,6 +114,7 @@ func (l *loop) newTransaction(g *downstream, route *target) *transaction {
 	t.head, t.http10, t.idempotent = r.IsHead(), r.HTTP10, r.Idempotent()
 	t.keep = r.KeepAlive && !g.leaving && !l.server.closing.Load()
 	t.body, t.left, t.complete = r.Body, r.Length, r.Body == h1.NoBody
+	t.wordDue = !t.idempotent || t.body == h1.ByChunks || t.left > untold
 	if t.body == h1.ByChunks {
 		t.chunks.Reset()
 	}
@@ -372,7 +374,7 @@ func (l *loop) attempt(t *transaction, ep *balance.Endpoint) {
 	t.tries, t.lastWorker = t.tries+1, ep.Config().Worker
 	t.ep, t.tryClock, t.took = ep, l.clock, 0
 	t.idlePool = l.idlePool(ep, t.route.counters)
-	if k := t.idlePool.take(l, !t.idempotent); k != nil {
+	if k := t.idlePool.take(l, t.wordDue); k != nil {
 		l.ask(t, k, true)
 		return
 	}
@@ -390,7 +392,7 @@ func (l *loop) fail(t *transaction, r result, reason string) {
 	}
 	if reused && (r == unsent && !t.forgotten || r == unanswered && l.mayRepeatAtOnce(t)) {
 		if r == unanswered {
-			t.failed("closed the connection before it answered")
+			t.failed(died(t.begun))
 		}
 		t.route.counters.retries.Add(1)
 		t.tries++
@@ -468,7 +470,7 @@ func (t *transaction) judge(end error) result {
 	}
 	t.unanswered += doubt(t.ep)
 	told := k.tells || k.willTell() && k.leftUnread(end) // it died before it could greet
-	if told && !t.begun && !t.idempotent {
+	if told && !t.begun && t.wordDue {
 		return unsent
 	}
 	return unanswered

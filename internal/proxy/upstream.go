@@ -125,7 +125,7 @@ type idleConns struct {
 }
 
 // take returns an idle connection that is still good, or nil. once: for a request
-// that must not happen twice.
+// that must not happen twice, or may not be there for a second time.
 func (i *idleConns) take(now time.Time, once bool) *upstreamConn {
 	for {
 		c := i.pop()

@@ -133,7 +133,7 @@ func (l *loop) idlePool(ep *balance.Endpoint, s *service) *idlePool {
 }
 
 // take returns an upstream that is still good, or nil. once: for a request that must
-// not happen twice.
+// not happen twice, or may not be there for a second time.
 func (s *idlePool) take(l *loop, once bool) *upstream {
 	for n := len(s.idle); n > 0; n = len(s.idle) {
 		k := s.idle[n-1]

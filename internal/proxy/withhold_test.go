@@ -16,7 +16,7 @@ import (
 const longUpload = 4 << 20 // far more than is remembered
 
 // upload sends a long body, by length or in chunks, and listens at the same time.
-func upload(t *testing.T, h *house, framing string) (status int, answer string) {
+func upload(t *testing.T, h *house, method, framing string) (status int, answer string) {
 	t.Helper()
 	c := h.dial()
 	go func() { // what is answered early is not read whole
@@ -24,7 +24,7 @@ func upload(t *testing.T, h *house, framing string) (status int, answer string) 
 		if framing == "chunks" {
 			body, head = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", longUpload, body), "Transfer-Encoding: chunked\r\n\r\n"
 		}
-		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+head+body)
+		_, _ = io.WriteString(c, method+" / HTTP/1.1\r\nHost: a\r\n"+head+body)
 	}()
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -44,11 +44,14 @@ func takeUpload(c net.Conn, br *bufio.Reader) {
 func TestALongBodyIsKeptUntilTheWorkerHasBegun(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		framing string
-		begins  bool
-		want    int
-	}{{"length", false, 200}, {"chunks", false, 200}, {"length", true, 502}, {"chunks", true, 502}} {
-		t.Run(fmt.Sprintf("%s, begun: %t", c.framing, c.begins), func(t *testing.T) {
+		method, framing string
+		begins          bool
+		want            int
+	}{
+		{"POST", "length", false, 200}, {"POST", "chunks", false, 200}, {"POST", "length", true, 502}, {"POST", "chunks", true, 502},
+		{"PUT", "length", false, 200}, {"DELETE", "chunks", false, 200}, {"PUT", "length", true, 502}, {"PUT", "chunks", true, 502},
+	} {
+		t.Run(fmt.Sprintf("%s, %s, begun: %t", c.method, c.framing, c.begins), func(t *testing.T) {
 			worker := wire(t, "app.1", func(n int, conn net.Conn, br *bufio.Reader) {
 				if n > 1 {
 					takeUpload(conn, br)
@@ -66,7 +69,7 @@ func TestALongBodyIsKeptUntilTheWorkerHasBegun(t *testing.T) {
 				}
 			})
 			h := open(t, settings(), endpoint("app.1", telling{worker.Config().Connector.(dialer)}))
-			if status, answer := upload(t, h, c.framing); status != c.want {
+			if status, answer := upload(t, h, c.method, c.framing); status != c.want || status == 502 && !strings.Contains(answer, "began the request") {
 				t.Errorf("%d %s", status, answer)
 			}
 		})
@@ -82,7 +85,7 @@ func TestAWorkerThatNeverBeginsALongBodyIs504(t *testing.T) {
 	s.AnswerTimeout = 200 * time.Millisecond
 	worker := wire(t, "app.1", func(_ int, _ net.Conn, br *bufio.Reader) { _, _ = io.Copy(io.Discard, br) })
 	h := open(t, s, endpoint("app.1", telling{worker.Config().Connector.(dialer)}))
-	if status, answer := upload(t, h, "chunks"); status != http.StatusGatewayTimeout {
+	if status, answer := upload(t, h, "POST", "chunks"); status != http.StatusGatewayTimeout {
 		t.Errorf("%d %s", status, answer)
 	}
 }
@@ -95,7 +98,7 @@ func TestALongBodyGoesToAWorkerThatAnswersWithoutAWord(t *testing.T) {
 		_, _ = io.Copy(io.Discard, br)
 	})
 	h := open(t, settings(), endpoint("app.1", telling{worker.Config().Connector.(dialer)}))
-	if status, answer := upload(t, h, "length"); status != 413 || answer != "no!" {
+	if status, answer := upload(t, h, "PUT", "length"); status != 413 || answer != "no!" {
 		t.Errorf("%d %s", status, answer)
 	}
 }

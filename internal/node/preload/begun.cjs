@@ -1,14 +1,16 @@
 'use strict';
 // Telling bulsa that the application now gets a request, by an interim answer
 // that bulsa keeps for itself. When the worker dies, a request that must not
-// happen twice can then be given to another if this one had not begun it.
+// happen twice, or is too long to be kept whole once it has begun, can then be
+// given to another if this one had not begun it.
 
 const diagnostics = require('diagnostics_channel');
 
 const GREETING = 'bulsa: tells\n'; // the first bytes of a connection on which it is told
 const BEGUN = 'HTTP/1.1 102 Processing\r\nBulsa: begun\r\n\r\n';
 
-// What may happen twice (RFC 9110, section 9.2.2) need not be told of.
+// What may happen twice (RFC 9110, section 9.2.2) and is short need not be told of.
+const UNTOLD = 32 * 1024;
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 // install returns what begins to tell of the requests on a new connection. The
@@ -16,7 +18,7 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 exports.install = function install() {
   const telling = new WeakSet();
   diagnostics.subscribe('http.server.request.start', ({ request, socket }) => {
-    if (!IDEMPOTENT.has(request.method) && telling.has(socket) && socket.writable) socket.write(BEGUN);
+    if (isDue(request) && telling.has(socket) && socket.writable) socket.write(BEGUN);
   });
   return (socket) => {
     if (!SPEAKS || !socket.parser || !socket.writable || socket.bytesWritten > 0) return;
@@ -24,6 +26,10 @@ exports.install = function install() {
     socket.write(GREETING);
   };
 };
+
+function isDue({ method, headers }) {
+  return !IDEMPOTENT.has(method) || 'transfer-encoding' in headers || headers['content-length'] > UNTOLD;
+}
 
 // Node has the channel since 18.8 and 16.18.
 const [MAJOR, MINOR] = process.versions.node.split('.').map(Number);
