@@ -166,6 +166,9 @@ func (r *run) newWatcher(publish bool) *watcher {
 
 func (r *run) keepWatching(w *watcher, before map[uint64]address) {
 	pause := firstLook
+	if r.othersAsk() {
+		pause = lastLook // so will this one before it is looked at: a look reads the whole process table
+	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
@@ -182,8 +185,12 @@ func (r *run) keepWatching(w *watcher, before map[uint64]address) {
 		online, asked := r.online, r.asked
 		r.mu.Unlock()
 		w.nodeRuns = !w.publish && !online && r.plan.command.Kind == node.KindWrapper && r.runsNode()
-		w.patient = r.cluster != nil && r.cluster.asks.Load()
-		v := w.decide(time.Now(), r.look(before), online, asked)
+		w.patient = r.othersAsk()
+		var s sighting
+		if !asked {
+			s = r.look(before)
+		}
+		v := w.decide(time.Now(), s, online, asked)
 		r.tell(v)
 		if v.done {
 			return
@@ -192,6 +199,9 @@ func (r *run) keepWatching(w *watcher, before map[uint64]address) {
 		timer.Reset(pause)
 	}
 }
+
+// othersAsk reports whether a worker of this service has asked for a port.
+func (r *run) othersAsk() bool { return r.cluster != nil && r.cluster.asks.Load() }
 
 func (r *run) tell(v verdict) {
 	switch {
