@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All tests with the race detector: the rooms, then the built binary from end to
-# end, then every fuzz target with some new inputs. `make test` checks and vets first.
+# end (with the detector where world.program in e2e says so), then every fuzz
+# target with some new inputs. `make test` checks and vets first.
 set -u
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=1 # the race detector needs it
