@@ -307,9 +307,13 @@ func TestNativeCodeThatBlocksIsNamedAndTheInspectorThatOpensLateIsClosed(t *test
 					console.log('on');
 				}, 1);
 				setInterval(() => {}, 10);`, pipe))
-			eventually(t, "its child runs, which is a copy of Node at first", func() bool {
+			eventually(t, "its child runs, which is a copy of Node at first, and it no longer reads whether it could be started", func() bool {
 				found, err := find(p.pid())
-				return err == nil && slices.Contains(found.children(), "cat")
+				if err != nil || !slices.Contains(found.children(), "cat") {
+					return false
+				}
+				call, waits := found.systemCall()
+				return waits && call == syscall.SYS_EPOLL_PWAIT
 			})
 			ctx, cancel := context.WithTimeout(context.Background(), 250*time.Millisecond)
 			defer cancel()
