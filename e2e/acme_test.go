@@ -82,7 +82,6 @@ func newPebble(t *testing.T, httpPort, tlsPort string) *pebble {
 // TestCertificatesByACME: a domain is all that a user writes. Each way to prove
 // that it is the user's is taken alone; a restart asks for nothing.
 func TestCertificatesByACME(t *testing.T) {
-	t.Parallel()
 	for _, way := range []string{"HTTP-01", "TLS-ALPN-01"} {
 		t.Run(way, func(t *testing.T) {
 			w, u := newWorld(t), newUpstream(t, "site")

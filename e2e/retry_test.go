@@ -180,8 +180,9 @@ func TestAConnectionThatEndsAtItsSecondRequest(t *testing.T) {
 // TestWhatADeafWorkerNeverBeganIsNotLost: many POSTs wait for a worker whose loop
 // is busy, over connections that it knows and over new ones; then it is killed.
 func TestWhatADeafWorkerNeverBeganIsNotLost(t *testing.T) {
+	t.Parallel()
 	const posts = 60
-	w, l, address := ledgers(t, 2, "", "balance: round_robin, timeouts: {connect: 60s}")
+	w, l, address := ledgers(t, 2, "", "balance: round_robin, timeouts: {connect: 60s}, "+unwatched)
 	blocked := deafen(t, l, address)
 
 	var clients sync.WaitGroup
@@ -221,6 +222,10 @@ func TestWhatADeafWorkerNeverBeganIsNotLost(t *testing.T) {
 	}
 }
 
+// unwatched has requests go to a deaf worker, however slowly they come: else it is
+// spared once it has been silent for a while.
+const unwatched = "event_loop: {monitor: off}"
+
 // deafen has one of the workers, which all have spoken, hear nothing any more. The
 // request that does it is never answered.
 func deafen(t *testing.T, l ledger, address string) *talk {
@@ -242,7 +247,7 @@ func deafen(t *testing.T, l ledger, address string) *talk {
 func TestALongUploadThatADeafWorkerNeverBeganIsNotLost(t *testing.T) {
 	t.Parallel()
 	const size = 256 << 10
-	w, l, address := ledgers(t, 2, "", "balance: round_robin")
+	w, l, address := ledgers(t, 2, "", "balance: round_robin, "+unwatched)
 	blocked := deafen(t, l, address)
 	var clients sync.WaitGroup
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
