@@ -279,6 +279,13 @@ func TestWaysToStart(t *testing.T) {
 			port := freePort(t)
 			w.set("LISTEN", port)
 			s := w.run(append([]string{"-w", "2"}, c.args...)...)
+			eventually(t, "a worker listens, which one that compiles first does long after it is said to run", func() bool {
+				conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+				if err == nil {
+					conn.Close()
+				}
+				return err == nil
+			})
 			answers(t, "http://127.0.0.1:"+port, c.want+" 1", c.want+" 2")
 			if status := s.stop(); status != 0 {
 				t.Errorf("exit status %d after Ctrl-C", status)

@@ -16,6 +16,7 @@ import (
 // report is what the tests read of bulsa doctor --format json.
 type report struct {
 	Profiled string
+	Notes    []string
 	Findings []struct {
 		Kind, Service, Worker, Summary string
 		Evidence, Remedy               []string

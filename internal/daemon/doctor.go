@@ -4,12 +4,12 @@ import (
 	"context"
 	"math"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
 	"bulsa/internal/api"
+	"bulsa/internal/compose"
 	"bulsa/internal/doctor"
 	"bulsa/internal/node/inspector"
 	"bulsa/internal/supervisor"
@@ -90,7 +90,7 @@ func where(f inspector.Frame) string {
 
 // examination is the table of all that the doctor goes by.
 func (d *Daemon) examination(now time.Time, service string) doctor.Project {
-	p := doctor.Project{Cores: runtime.GOMAXPROCS(0), Busy: d.sampler.machineBusy()}
+	p := doctor.Project{Cores: compose.CPUs(), Busy: d.sampler.machineBusy()}
 	for _, sv := range d.supervisor.Status().Services {
 		if service != "" && sv.Name != service {
 			continue

@@ -21,6 +21,9 @@ type loops struct {
 	running sync.WaitGroup
 }
 
+// processors is how many there are for the program, before loops have it use one more.
+var processors = runtime.GOMAXPROCS(0)
+
 // begin returns the loops, which it starts if need be; nil when there are none.
 func (ls *loops) begin(s *Server) []*loop {
 	ls.mu.Lock()
@@ -28,8 +31,7 @@ func (ls *loops) begin(s *Server) []*loop {
 	if ls.off || len(ls.all) > 0 {
 		return ls.all
 	}
-	n := runtime.GOMAXPROCS(0)
-	for range n {
+	for range processors {
 		l, err := newLoop(s)
 		if err != nil {
 			s.log.warn("serving clients on goroutines instead of event loops", "error", err)
@@ -46,7 +48,7 @@ func (ls *loops) begin(s *Server) []*loop {
 		ls.running.Go(l.run)
 	}
 	// A loop that waits for events keeps its P for a while: the others need one, too.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), n+1))
+	runtime.GOMAXPROCS(processors + 1)
 	return ls.all
 }
 
