@@ -122,7 +122,7 @@ func (p *process) shut(ctx context.Context, at listener) error {
 	return errors.Join(fmt.Errorf("its inspector listened on %s, which is not loopback", at.address), err)
 }
 
-// openedWithin is opened for a while.
+// openedWithin is opened for a while, whose end is context.DeadlineExceeded.
 func (p *process) openedWithin(ctx context.Context, before map[uint64]listener, while time.Duration) (listener, error) {
 	ctx, cancel := context.WithTimeout(ctx, while)
 	defer cancel()
@@ -196,15 +196,19 @@ func loopbackOf(a netip.Addr) netip.Addr {
 	return a
 }
 
-// closeLate closes an inspector that opens after all.
+// closeLate closes an inspector that opens after all. One that opens and is closed at
+// once, with the last one, may go unseen: then it is asked for again, because nothing
+// else would end the wait.
 func (p *process) closeLate(ctx context.Context, before map[uint64]listener) {
-	for ctx.Err() == nil && p.alive() {
-		at, err := p.opened(ctx, before, lastLook)
-		if err != nil {
-			return
+	for patience := openPatience / 10; ctx.Err() == nil && p.alive(); patience *= 2 {
+		at, err := p.openedWithin(ctx, before, patience)
+		if err == nil {
+			if s, err := p.connect(ctx, at); err == nil && s.Close() == nil {
+				return
+			}
+			continue
 		}
-		s, err := p.connect(ctx, at)
-		if err == nil && s.Close() == nil {
+		if !errors.Is(err, context.DeadlineExceeded) || p.uninterruptible() == "" && p.signal() != nil {
 			return
 		}
 	}

@@ -448,3 +448,35 @@ func TestWhatWouldDieOfTheSignalIsLeftAlone(t *testing.T) {
 	// A listener that was added and removed leaves the signal deadly.
 	refused(start(t, node, "const f = () => {}; process.on('SIGUSR1', f); process.off('SIGUSR1', f);"+up).pid(), "would die")
 }
+
+// TestALateInspectorThatNobodySawIsNotWaitedForInVain: the program closes it itself
+// before anybody sees it, as the last turns of an earlier look do.
+func TestALateInspectorThatNobodySawIsNotWaitedForInVain(t *testing.T) {
+	for version, node := range nodes(t) {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, node, anyPort+`
+				const closes = setInterval(() => process._debugEnd(), 1);
+				setTimeout(() => clearInterval(closes), 2000);
+				setInterval(() => {}, 1000);
+				console.log('up');`)
+			p.prints("up")
+			before, err := (&process{pid: p.pid()}).listening()
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, err := find(p.pid())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := deadline(t)
+			found.closeLate(ctx, before) // nobody has asked for one
+			if ctx.Err() != nil {
+				t.Error("it waits in vain")
+			}
+			if open := p.listening(); len(open) > 0 {
+				t.Errorf("it listens at %v", open)
+			}
+		})
+	}
+}
