@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -142,12 +143,13 @@ func TestAWebSocketWhoseWorkerDiesIsToldToComeAgain(t *testing.T) {
 	t.Parallel()
 	needsPackages(t, app(t, "."))
 	w, port := newWorld(t), freePort(t)
-	w.ready("run", "--name", "app", "--admin", "off", "-e", "LISTEN=3000", "-p", "127.0.0.1:"+port+":3000", app(t, "websocket.js"))
+	w.ready("run", "--name", "app", "--admin", "off", "-e", "LISTEN=3000", "-w", "1", "-p", "127.0.0.1:"+port+":3000", app(t, "websocket.js"))
 	conn, _, err := websocket.DefaultDialer.Dial("ws://127.0.0.1:"+port+"/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, _, err := conn.ReadMessage(); err != nil {
 		t.Fatal(err)
 	}
