@@ -199,7 +199,7 @@ func TestServiceThatSpeaksNoHTTPIsWaitedFor(t *testing.T) {
     depends_on: {cache: {condition: service_healthy}}
   cache:
     image: `+baseImage+`
-    command: node -e "setTimeout(() => require('net').createServer(c => c.end('+PONG')).listen(6379), 1000)"
+    command: node -e "setTimeout(() => require('net').createServer(c => c.on('error', () => {}).end('+PONG')).listen(6379), 1000)"
     expose: ["6379"]
     stop_grace_period: 1s
     volumes: ["state:/data"]
