@@ -25,8 +25,6 @@ const (
 	// busyWait is how long a loop waits for events without giving its P back to the
 	// runtime, which is the cheapest way. See docs/adr/0009-event-loops.md.
 	busyWait = 20 * time.Millisecond
-	// forever is a wait without a limit.
-	forever = time.Duration(-1)
 	// turns is how often one connection is read before the others have their turn.
 	turns = 8
 )
@@ -42,7 +40,6 @@ type loop struct {
 	server  *Server
 	epoll   int
 	bell    int // eventfd: rung when something is posted
-	ticker  ticker
 	mail    mailbox
 	ctx     context.Context // ends the goroutines that will post
 	cancel  context.CancelFunc
@@ -113,16 +110,9 @@ func newLoop(s *Server) (*loop, error) {
 		_ = unix.Close(l.epoll)
 		return nil, fmt.Errorf("cannot make an event loop: eventfd: %w", err)
 	}
-	if l.ticker, err = newTicker(); err != nil {
-		_ = unix.Close(l.epoll)
-		_ = unix.Close(l.bell)
-		return nil, fmt.Errorf("cannot make an event loop: %w", err)
-	}
-	for _, fd := range []int{l.bell, l.ticker.fd} {
-		if err := l.control(unix.EPOLL_CTL_ADD, fd, 0, unix.EPOLLIN|unix.EPOLLET); err != nil {
-			l.closeOwn()
-			return nil, fmt.Errorf("cannot make an event loop: epoll_ctl: %w", err)
-		}
+	if err := l.control(unix.EPOLL_CTL_ADD, l.bell, 0, unix.EPOLLIN|unix.EPOLLET); err != nil {
+		l.closeOwn()
+		return nil, fmt.Errorf("cannot make an event loop: epoll_ctl: %w", err)
 	}
 	return l, nil
 }
@@ -175,22 +165,14 @@ func (l *loop) in(d time.Duration) int64 { return l.clock + int64(d) }
 func (l *loop) wait() int {
 	if l.quiet {
 		n, errno := epollWait(syscall.Syscall6, l.epoll, l.events, l.patience(time.Hour))
-		if n > 0 {
-			l.quiet = l.ticker.alone(l.events[:n])
-			l.ticker.run(!l.quiet)
-		}
+		l.quiet = n == 0
 		return eventsOf(n, errno)
 	}
 	most := l.patience(busyWait)
-	if most == busyWait && l.ticker.running {
-		most = forever
-	}
 	n, errno := epollWait(syscall.RawSyscall6, l.epoll, l.events, most)
 	if n == 0 || errno != 0 {
 		l.quiet = errno == unix.EINTR || most == busyWait
 		runtime.Gosched() // the interruption may have been a wish to stop the world
-	} else {
-		l.quiet = l.ticker.alone(l.events[:n])
 	}
 	return eventsOf(n, errno)
 }
@@ -212,9 +194,6 @@ func (l *loop) patience(most time.Duration) time.Duration {
 
 func epollWait(call func(trap, a1, a2, a3, a4, a5, a6 uintptr) (uintptr, uintptr, syscall.Errno), epoll int, events []unix.EpollEvent, d time.Duration) (int, syscall.Errno) {
 	ms := (d + time.Millisecond - 1) / time.Millisecond
-	if d == forever {
-		ms = -1
-	}
 	n, _, errno := call(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(ms), 0, 0)
 	return int(n), errno
 }
@@ -229,15 +208,10 @@ func (l *loop) dispatch(e *unix.EpollEvent) {
 			return
 		}
 	}
-	switch fd {
-	case l.bell:
+	if fd == l.bell {
 		l.readMail()
-	case l.ticker.fd:
-		l.ticker.ticked()
-	default:
-		if d := l.acceptors[fd]; d != nil {
-			l.accept(d)
-		}
+	} else if d := l.acceptors[fd]; d != nil {
+		l.accept(d)
 	}
 }
 
@@ -315,7 +289,6 @@ func (l *loop) closeOwn() {
 	l.mail.shut = true
 	l.mail.mu.Unlock()
 	_ = unix.Close(l.bell)
-	_ = unix.Close(l.ticker.fd)
 	_ = unix.Close(l.epoll)
 	l.batch.close()
 }

@@ -9,8 +9,6 @@ import (
 	"runtime"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // repeats is a worker that answers whatever it reads with the same answer, and
@@ -118,32 +116,5 @@ func TestACollectionDoesNotWaitForIdleLoops(t *testing.T) {
 	}
 	if shortest >= busyWait/2 {
 		t.Errorf("in 20 collections the world was stopped for %v at least", shortest)
-	}
-}
-
-func TestTicksStopWhenNothingElseComes(t *testing.T) {
-	if goroutines {
-		return // it is about loops
-	}
-	r := newRig(t)
-	l := r.loop
-	defer l.closeOwn()
-	l.quiet = true
-	l.post(func() {})
-	if l.round(l.wait()); l.quiet || !l.ticker.running {
-		t.Fatal("a loop that has something to do does not tick")
-	}
-	for waits := 0; l.ticker.running; waits++ {
-		if waits > 1000 {
-			t.Fatal("1000 waits, and the ticks go on")
-		}
-		l.round(l.wait())
-	}
-	if !l.quiet {
-		t.Error("the ticks have stopped, but the loop does not wait like any other goroutine")
-	}
-	var left unix.ItimerSpec
-	if err := unix.TimerfdGettime(l.ticker.fd, &left); err != nil || left.Value.Nano() != 0 {
-		t.Errorf("the next tick comes in %v: %v", left.Value, err)
 	}
 }
