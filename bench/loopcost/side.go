@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -143,30 +141,13 @@ func slowly(url string, rate, connections int, span time.Duration) (requests, fa
 	for start := time.Now(); time.Duration(requests)*pause < span; requests++ {
 		time.Sleep(time.Until(start.Add(time.Duration(requests) * pause)))
 		under.Go(func() {
-			if err := get(client, url); err != nil {
+			if err := measure.Get(client, url); err != nil {
 				bad.Add(1)
 			}
 		})
 	}
 	under.Wait()
 	return requests, int(bad.Load())
-}
-
-func get(client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", res.StatusCode)
-	}
-	_, err = io.Copy(io.Discard, res.Body)
-	return err
 }
 
 // watchIdle prints what processes use that nobody asks anything: how often a

@@ -1,14 +1,14 @@
 package main
 
 import (
-	"context"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"bulsa/bench/measure"
 )
 
 // stream is requests of one kind at random times (a Poisson process).
@@ -102,7 +102,7 @@ func drive(address string, plan []due) result {
 	for _, d := range plan {
 		time.Sleep(time.Until(start.Add(d.at)))
 		under.Go(func() {
-			err := get(client, "http://"+address+d.path)
+			err := measure.Get(client, "http://"+address+d.path)
 			took := time.Since(start.Add(d.at))
 			mu.Lock()
 			defer mu.Unlock()
@@ -117,27 +117,4 @@ func drive(address string, plan []due) result {
 	under.Wait()
 	slices.Sort(r.took)
 	return r
-}
-
-type badStatus int
-
-func (s badStatus) Error() string { return http.StatusText(int(s)) }
-
-func get(client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return badStatus(res.StatusCode)
-	}
-	return nil
 }
