@@ -198,6 +198,19 @@ func (a *attempt) wordDue() bool {
 	return a.upgrade == "" && (!idempotent(a.req.Method) || length < 0 || length > untold)
 }
 
+// untold is the longest body with which a worker may begin what may happen twice and
+// not tell of it: a request with more may be too long to be kept for another worker,
+// once it goes out as it comes. Preload/begun.cjs knows it, too.
+const untold = 32 << 10
+
+// died is how a worker ended an attempt before its answer.
+func died(begun bool) string {
+	if begun {
+		return "began the request and closed the connection before it answered"
+	}
+	return "closed the connection before it answered"
+}
+
 // neverBegun: the worker has read some or all of the request, but ended before
 // its application got it, or before it could say that it would tell.
 func (a *attempt) neverBegun(err error) bool {

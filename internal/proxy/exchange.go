@@ -85,19 +85,6 @@ func doubt(ep *balance.Endpoint) int {
 	return 1
 }
 
-// untold is the longest body with which a worker may begin what may happen twice and
-// not tell of it: a request with more may be too long to be kept for another worker,
-// once it goes out as it comes. Preload/begun.cjs knows it, too.
-const untold = 32 << 10
-
-// died is how a worker ended an attempt before its answer.
-func died(begun bool) string {
-	if begun {
-		return "began the request and closed the connection before it answered"
-	}
-	return "closed the connection before it answered"
-}
-
 // behindHead is how long a short body may lag behind its head and still be sent
 // with it: most clients write the two one right after the other.
 const behindHead = 20 * time.Millisecond
