@@ -106,7 +106,7 @@ func (p *process) await(ctx context.Context, before map[uint64]listener) (*Sessi
 		case !errors.Is(err, context.DeadlineExceeded): // not for want of time
 			return nil, p.silent(ctx)
 		}
-		if waiting.Err() != nil || p.uninterruptible() == "" && p.signal() != nil {
+		if waiting.Err() != nil || p.signalAgain() != nil {
 			return nil, p.silent(ctx)
 		}
 	}
@@ -208,7 +208,7 @@ func (p *process) closeLate(ctx context.Context, before map[uint64]listener) {
 			}
 			continue
 		}
-		if !errors.Is(err, context.DeadlineExceeded) || p.uninterruptible() == "" && p.signal() != nil {
+		if !errors.Is(err, context.DeadlineExceeded) || p.signalAgain() != nil {
 			return
 		}
 	}
@@ -317,6 +317,18 @@ func (p *process) check() error {
 		return errors.New(why)
 	}
 	return p.waitsForSignal()
+}
+
+// signalAgain is signal for a process that may have changed meanwhile. One that cannot
+// be interrupted is left alone.
+func (p *process) signalAgain() error {
+	if p.uninterruptible() != "" {
+		return nil
+	}
+	if err := p.waitsForSignal(); err != nil {
+		return err
+	}
+	return p.signal()
 }
 
 // signal asks Node for its inspector.
