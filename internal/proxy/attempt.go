@@ -129,7 +129,9 @@ func (a *attempt) run() (r result, ok bool) {
 	a.send()
 	resp, err := a.awaitAnswer()
 	if err == nil {
-		a.idle.greeted.Store(a.up.tells())
+		if !a.up.reused {
+			a.idle.worker.spoke(a.ep, a.up.tells())
+		}
 		a.hasBegun()
 		reusable, ok = a.answerOver1(resp)
 		r = finished
@@ -189,7 +191,7 @@ func (a *attempt) clientsFault() (r result, ends bool) {
 // willTell says whether the worker is to say that it has begun the request, as it
 // did on the last connection if this one is new. Until then all of the body is kept.
 func (a *attempt) willTell() bool {
-	return a.wordDue() && (a.up.tells() || !a.up.reused && a.idle.greeted.Load())
+	return a.wordDue() && (a.up.tells() || !a.up.reused && a.idle.worker.greets(a.ep))
 }
 
 // wordDue: a worker that tells what it begins tells of this request.

@@ -21,8 +21,10 @@ import (
 type rig struct {
 	t      testing.TB
 	loop   *loop
+	pool   *balance.Pool
 	ep     *balance.Endpoint
-	client int // -1: closed
+	client int  // -1: closed
+	greets bool // the worker may greet
 
 	mu     sync.Mutex // a downstream that was handed over connects on a goroutine
 	worker []int      // the connections that were opened, the last one last
@@ -42,8 +44,20 @@ func (r *rig) Connect(context.Context) (net.Conn, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.worker = append(r.worker, fd)
+	if r.greets {
+		return greeter{ours}, nil
+	}
 	return ours, nil
 }
+
+// greeter is a connection whose worker may say first that it tells what it begins.
+type greeter struct{ *net.UnixConn }
+
+const hello1 = "hello, I tell\n"
+
+func (greeter) Greeting() string          { return hello1 }
+func (greeter) CutOff() bool              { return false }
+func (greeter) LeftUnread(err error) bool { return errors.Is(err, unix.ECONNRESET) }
 
 func init() { fewestJoined = 1 } // one of a rig's connections alone goes by the ring, too
 
@@ -52,7 +66,7 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, client: -1}
+	r := &rig{t: t, pool: pool, client: -1}
 	r.ep = endpoint("app.1", r)
 	pool.Publish([]*balance.Endpoint{r.ep})
 	s := settings()

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"bulsa/internal/balance"
 )
 
 // Stats is a copy of the counters. They only grow, but for the numbers that say
@@ -147,7 +149,20 @@ type worker struct {
 	requests, errors atomic.Uint64
 	answerTime       histogram
 	reuse            reuse
+	greeted          atomic.Pointer[balance.Endpoint] // its process, if the last connection that spoke began with observed.Greeting
 }
+
+// spoke notes whether the first bytes of a connection were the greeting.
+func (w *worker) spoke(ep *balance.Endpoint, greeted bool) {
+	if greeted {
+		w.greeted.Store(ep)
+	} else {
+		w.greeted.CompareAndSwap(ep, nil)
+	}
+}
+
+// greets says whether a new connection will begin so, as far as is known from the others.
+func (w *worker) greets(ep *balance.Endpoint) bool { return w.greeted.Load() == ep }
 
 func (s *service) worker(name string) *worker {
 	if w, ok := s.workers.Load(name); ok {

@@ -117,11 +117,10 @@ type idleConns struct {
 	endpoint *balance.Endpoint
 	worker   *worker
 
-	mu      sync.Mutex
-	conns   []*upstreamConn // the youngest last
-	http2   *http.Transport // of a worker that speaks HTTP/2
-	greeted atomic.Bool     // the last connection that gave an answer was one on which the worker tells
-	ended   bool            // the endpoint has left: nothing is kept
+	mu    sync.Mutex
+	conns []*upstreamConn // the youngest last
+	http2 *http.Transport // of a worker that speaks HTTP/2
+	ended bool            // the endpoint has left: nothing is kept
 }
 
 // take returns an idle connection that is still good, or nil. once: for a request

@@ -44,7 +44,9 @@ func (k *upstream) mayTell() bool { return k.greets || k.tells }
 
 // willTell says whether it does: it has greeted, or it will, because its worker has
 // greeted on all connections so far.
-func (k *upstream) willTell() bool { return k.tells || k.greets && k.idlePool.greeted }
+func (k *upstream) willTell() bool {
+	return k.tells || k.greets && k.idlePool.worker.greets(k.idlePool.endpoint)
+}
 
 func (k *upstream) leftUnread(err error) bool {
 	c, ok := k.conn.(leftUnread)
@@ -71,7 +73,7 @@ func (k *upstream) greeting(data []byte) (cut int, known bool) {
 	}
 	k.greets = false
 	k.tells = bytes.HasPrefix(data, []byte(g))
-	k.idlePool.greeted = k.tells
+	k.idlePool.worker.spoke(k.idlePool.endpoint, k.tells)
 	if k.tells {
 		cut = len(g)
 	}
@@ -119,7 +121,6 @@ type idlePool struct {
 	endpoint *balance.Endpoint
 	worker   *worker
 	idle     []*upstream // the youngest last
-	greeted  bool        // the last connection that spoke began with observed.Greeting
 	ended    bool        // the endpoint has left: nothing is kept
 }
 
