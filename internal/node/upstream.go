@@ -25,6 +25,7 @@ type upstream struct {
 	opened  bool   // the first bytes have been looked at
 	first   []byte // of them, what was not given out yet
 	tells   bool
+	will    bool
 }
 
 // greeting are the first bytes of a connection on which the worker tells of what
@@ -35,6 +36,10 @@ const greeting = "bulsa: tells\n"
 // request that must not happen twice, but for upgrades, right before its
 // application gets it. It is known once the worker may have read anything.
 func (u *upstream) Tells() bool { return u.tells }
+
+// WillTell is what the worker said of its server when it began to listen: that Tells
+// will be true.
+func (u *upstream) WillTell() bool { return u.will }
 
 // Greeting and CutOff are what Read knows, for those who read the descriptor
 // themselves: the first bytes, if they are these, mean that Tells is true.

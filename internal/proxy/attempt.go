@@ -189,9 +189,10 @@ func (a *attempt) clientsFault() (r result, ends bool) {
 }
 
 // willTell says whether the worker is to say that it has begun the request, as it
-// did on the last connection if this one is new. Until then all of the body is kept.
+// promised or did on the last connection if this one is new. Until then all of the
+// body is kept.
 func (a *attempt) willTell() bool {
-	return a.wordDue() && (a.up.tells() || !a.up.reused && a.idle.worker.greets(a.ep))
+	return a.wordDue() && (a.up.tells() || !a.up.reused && a.idle.worker.greets(a.ep, a.up.promised()))
 }
 
 // wordDue: a worker that tells what it begins tells of this request.

@@ -23,8 +23,9 @@ type rig struct {
 	loop   *loop
 	pool   *balance.Pool
 	ep     *balance.Endpoint
-	client int  // -1: closed
-	greets bool // the worker may greet
+	client int // -1: closed
+
+	greets, promises bool // the worker may greet, and says that it will
 
 	mu     sync.Mutex // a downstream that was handed over connects on a goroutine
 	worker []int      // the connections that were opened, the last one last
@@ -45,18 +46,22 @@ func (r *rig) Connect(context.Context) (net.Conn, error) {
 	defer r.mu.Unlock()
 	r.worker = append(r.worker, fd)
 	if r.greets {
-		return greeter{ours}, nil
+		return greeter{ours, r.promises}, nil
 	}
 	return ours, nil
 }
 
 // greeter is a connection whose worker may say first that it tells what it begins.
-type greeter struct{ *net.UnixConn }
+type greeter struct {
+	*net.UnixConn
+	promised bool
+}
 
 const hello1 = "hello, I tell\n"
 
 func (greeter) Greeting() string          { return hello1 }
 func (greeter) CutOff() bool              { return false }
+func (g greeter) WillTell() bool          { return g.promised }
 func (greeter) LeftUnread(err error) bool { return errors.Is(err, unix.ECONNRESET) }
 
 func init() { fewestJoined = 1 } // one of a rig's connections alone goes by the ring, too

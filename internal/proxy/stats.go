@@ -149,20 +149,25 @@ type worker struct {
 	requests, errors atomic.Uint64
 	answerTime       histogram
 	reuse            reuse
-	greeted          atomic.Pointer[balance.Endpoint] // its process, if the last connection that spoke began with observed.Greeting
+	greeted, mute    atomic.Pointer[balance.Endpoint] // its process, as the last connection that spoke began: with observed.Greeting, or without
 }
 
 // spoke notes whether the first bytes of a connection were the greeting.
 func (w *worker) spoke(ep *balance.Endpoint, greeted bool) {
+	w.greeted.CompareAndSwap(ep, nil)
+	w.mute.CompareAndSwap(ep, nil)
 	if greeted {
 		w.greeted.Store(ep)
 	} else {
-		w.greeted.CompareAndSwap(ep, nil)
+		w.mute.Store(ep)
 	}
 }
 
-// greets says whether a new connection will begin so, as far as is known from the others.
-func (w *worker) greets(ep *balance.Endpoint) bool { return w.greeted.Load() == ep }
+// greets says whether a new connection will begin so, as it is promised or was seen
+// on another.
+func (w *worker) greets(ep *balance.Endpoint, promised bool) bool {
+	return w.greeted.Load() == ep || promised && w.mute.Load() != ep
+}
 
 func (s *service) worker(name string) *worker {
 	if w, ok := s.workers.Load(name); ok {

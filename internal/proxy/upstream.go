@@ -29,6 +29,10 @@ type leftUnread interface{ LeftUnread(error) bool }
 // teller is a connection that knows whether the worker gives balance.Begun.
 type teller interface{ Tells() bool }
 
+// promiser is a teller whose worker has said, when it began to listen, whether Tells
+// will be true of its connections.
+type promiser interface{ WillTell() bool }
+
 // upstreamConn is one connection to a worker. One request at a time uses it.
 type upstreamConn struct {
 	net.Conn
@@ -69,6 +73,11 @@ func (u *upstreamConn) knows() bool {
 func (u *upstreamConn) tells() bool {
 	c, ok := u.Conn.(teller)
 	return ok && c.Tells()
+}
+
+func (u *upstreamConn) promised() bool {
+	c, ok := u.Conn.(promiser)
+	return ok && c.WillTell()
 }
 
 // upstreams holds the idle connections, per endpoint.

@@ -25,6 +25,7 @@ type upstream struct {
 	since       int64        // when it became idle
 	reused      bool
 	greets      bool // the worker's first bytes may be observed.Greeting
+	promised    bool // and are, says the worker
 	tells       bool // the worker gives balance.Begun
 }
 
@@ -34,6 +35,7 @@ type observed interface {
 	// Greeting are first bytes that are not part of an answer. They may not come;
 	// if they do, Tells is true.
 	Greeting() string
+	promiser
 	// CutOff says, after the end of the stream, whether the worker died with the
 	// connection open: then what came is not all.
 	CutOff() bool
@@ -43,9 +45,9 @@ type observed interface {
 func (k *upstream) mayTell() bool { return k.greets || k.tells }
 
 // willTell says whether it does: it has greeted, or it will, because its worker has
-// greeted on all connections so far.
+// said so, or does on its other connections.
 func (k *upstream) willTell() bool {
-	return k.tells || k.greets && k.idlePool.worker.greets(k.idlePool.endpoint)
+	return k.tells || k.greets && k.idlePool.worker.greets(k.idlePool.endpoint, k.promised)
 }
 
 func (k *upstream) leftUnread(err error) bool {
@@ -261,7 +263,7 @@ func (l *loop) dialed(t *transaction, number uint64, s *idlePool, conn net.Conn,
 func (k *upstream) learn() {
 	switch c := k.conn.(type) {
 	case observed:
-		k.greets = true
+		k.greets, k.promised = true, c.WillTell()
 	case teller:
 		k.tells = c.Tells()
 	}

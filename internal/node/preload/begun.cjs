@@ -27,6 +27,23 @@ exports.install = function install() {
   };
 };
 
+// promise has bulsa know, before the first connection, of which servers it will be
+// told: Node repeats the options in its message to the primary.
+exports.promise = function promise() {
+  const cluster = require('cluster');
+  const { _getServer } = cluster;
+  if (!SPEAKS || typeof _getServer !== 'function') return;
+  cluster._getServer = function (server, options, callback) {
+    const told = isHTTP(server) ? { ...options, tells: true } : options;
+    return Reflect.apply(_getServer, this, [server, told, callback]);
+  };
+};
+
+// isHTTP loads no module that the application has not.
+function isHTTP(server) {
+  return 'maxHeadersCount' in server && server instanceof require('http').Server;
+}
+
 function isDue({ method, headers }) {
   return !IDEMPOTENT.has(method) || 'transfer-encoding' in headers || headers['content-length'] > UNTOLD;
 }

@@ -20,6 +20,7 @@ function main() {
   require('./inspect.cjs').install();
   if (process.connected) {
     join.endWhenIdle();
+    require('./begun.cjs').promise();
     if (loop) require('./loop.cjs').install();
     process.send({ cmd: 'NODE_BULSA', act: 'hello', pid: process.pid, loop: !!loop }, undefined, undefined, () => {});
   }
