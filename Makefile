@@ -26,7 +26,7 @@ test:
 	$(MAKE) --no-print-directory check
 	scripts/test.sh
 e2e:
-	$(GO) test -race -count=1 -parallel 4 -timeout 20m ./e2e
+	CGO_ENABLED=0 $(GO) test -count=1 -parallel 6 -timeout 20m ./e2e
 
 bench: build
 	$(GO) build -o .cache/ ./bench/...

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -450,7 +451,8 @@ func TestAFailingServerIsLeftOutForItsTime(t *testing.T) {
 	if answers["b"] != 40 {
 		t.Errorf("a is ill, and the answers are %v", answers)
 	}
-	if asked := a.asked.Load() - before; asked < 2 || asked > 3 && time.Since(began) < 2*time.Second {
+	// Once more over each idle connection (every loop may have one): that one ends says nothing.
+	if asked := a.asked.Load() - before; asked < 2 || asked > 2+int64(runtime.NumCPU()) && time.Since(began) < 2*time.Second {
 		t.Errorf("a was asked %d times, want max_fails", asked)
 	}
 	a.ill.Store(false)

@@ -53,9 +53,11 @@ func run(m *testing.M) int {
 	for _, args := range [][]string{{"-race", "-o", raced}, {"-o", plain}} {
 		build := exec.Command("go", append(append([]string{"build"}, args...), "../cmd/bulsa")...)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if args[0] != "-race" {
-			build.Env = append(os.Environ(), "CGO_ENABLED=0") // it runs in containers, too
+		cgo := "CGO_ENABLED=0" // it runs in containers, too
+		if args[0] == "-race" {
+			cgo = "CGO_ENABLED=1"
 		}
+		build.Env = append(os.Environ(), cgo)
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "cannot build bulsa:", err)
 			return 1
@@ -132,21 +134,35 @@ func (w *world) do(args ...string) result {
 	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 }
 
-// program is the binary for a command. `run` and `up` start the same daemon, of
-// which the race detector makes three quarters of all work: `up` has it, and
-// where only `run` reaches something, a test sets raced. Where its speed matters,
-// or nothing begins to serve, a test sets plain. All other commands ask something
-// of a running project, and most of what each costs is its start.
+// program is the binary for a command: only what serves may have the race detector,
+// which makes three quarters of all work then.
 func (w *world) program(args []string) string {
-	switch {
-	case len(args) == 0 || args[0] != "run" && args[0] != "up":
+	serves := len(args) > 0 && (args[0] == "run" || args[0] == "up")
+	switch test, _, _ := strings.Cut(w.t.Name(), "/"); {
+	case !serves:
 		return plain
 	case w.binary != "":
 		return w.binary
-	case args[0] == "up":
+	case detects(test):
 		return raced
 	}
 	return plain
+}
+
+// detects says which tests run a raced bulsa, beside those that set world.binary: for
+// each of its parts one in which it is changed while it serves. The rooms' own tests
+// all have the detector.
+func detects(test string) bool {
+	switch test {
+	case "TestUpAgainWithAChangeReplacesWorkersWithoutLoss", "TestUpAgainAddsAndRemovesServices", "TestDependenciesAreWaitedFor",
+		"TestNothingGrowsUnderMixedTrafficWithKills", "TestAnUnhealthyWorkerIsReplacedStartFirst", "TestNoRequestIsLostWhenAskedForChange",
+		"TestServicesShareAPort", "TestUpAgainWithOtherCertificatesLosesNothing", "TestHTTP3IsOfferedAndSpoken", "TestGRPCPassesBothWays",
+		"TestRequestsQueueWhileEveryWorkerIsFull", "TestTheAccessLogIsWrittenAndFollowsRotation", "TestBodiesStream",
+		"TestLeastLatencyAvoidsASlowWorker", "TestWhatADeafWorkerNeverBeganIsNotLost", "TestProcessesContainersAndServersFormOnePool",
+		"TestABrokenReleaseDoesNotTakeThePlaceOfAGoodOne", "TestThePageShowsTheWorkers", "TestMetricsAreWhatPrometheusReads":
+		return true
+	}
+	return false
 }
 
 // must runs one command that has to succeed.

@@ -27,11 +27,11 @@ const (
 	killPause   = 100 * time.Millisecond
 )
 
-// four runs four workers of a script and returns their address.
-func four(w *world, script string) string {
+// four runs four workers of a script or program and returns their address.
+func four(w *world, command string) string {
 	w.t.Helper()
 	address := "127.0.0.1:" + freePort(w.t)
-	w.ready("run", "--name", "app", "-w", "4", "-p", address, "--admin", "off", script)
+	w.ready("run", "--name", "app", "-w", "4", "-p", address, "--admin", "off", command)
 	return address
 }
 
@@ -77,26 +77,37 @@ func killRandomWorkers(t *testing.T, w *world, n int) {
 	}
 }
 
-// quick is an app that boots as fast as Node does, so that a thousand kills
-// take minutes, not a quarter of an hour.
+// quick is an app that boots as fast as Node does.
 const quick = `require('http').createServer((req, res) => res.end('Hello, World!')).listen(3000)`
 
 // TestNoRequestIsLostWhenRandomWorkersAreKilled runs under 64 keep-alive clients
-// that never retry.
+// that never retry: a thousand kills, most of them of a program that starts in a
+// twentieth of the time that Node takes. $BULSA_E2E_KILLS is for each.
 func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) {
-	w := newWorld(t)
-	address := four(w, w.write("quick.js", quick))
-	l := startLoad(address, "/", killClients, killPause)
-	killRandomWorkers(t, w, kills(1000))
-	l.end()
-	l.report(t)
-	if l.broken.Load() > 0 {
-		t.Errorf("%d answers were broken off", l.broken.Load())
-	}
-	for _, r := range w.ps("") {
-		if r.State == "failed" {
-			t.Errorf("%s counts as failed: %s", r.Name, r.Cause)
-		}
+	for _, c := range []struct {
+		name  string
+		kills int
+		start func(*world) string
+	}{
+		{"cluster workers", 300, func(w *world) string { return four(w, w.write("quick.js", quick)) }},
+		{"any program, over TCP", 700, func(w *world) string { return four(w, build(t, filepath.Join("testdata", "portserver"))) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			address := c.start(w)
+			l := startLoad(address, "/", killClients, killPause)
+			killRandomWorkers(t, w, kills(c.kills))
+			l.end()
+			l.report(t)
+			if l.broken.Load() > 0 {
+				t.Errorf("%d answers were broken off", l.broken.Load())
+			}
+			for _, r := range w.ps("") {
+				if r.State == "failed" {
+					t.Errorf("%s counts as failed: %s", r.Name, r.Cause)
+				}
+			}
+		})
 	}
 }
 
@@ -106,7 +117,7 @@ func TestNoRequestIsLostWhenClientsKillWorkers(t *testing.T) {
 	address := four(newWorld(t), filepath.Join(example(t, "zombie-server"), "cluster.js"))
 	l := startLoad(address, "/", killClients, killPause)
 	client := http.Client{Timeout: patience}
-	for range kills(200) {
+	for range kills(100) {
 		res, err := client.Get("http://" + address + "/workerKiller")
 		if err != nil {
 			t.Fatal(err)
@@ -144,7 +155,7 @@ func TestAnAnswerThatBreaksOffIsSeenAsBroken(t *testing.T) {
 		l.body = "01234567890123456789"
 		all = append(all, l)
 	}
-	killRandomWorkers(t, w, kills(100))
+	killRandomWorkers(t, w, kills(50))
 	for _, l := range all {
 		l.end()
 		l.report(t)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests with the race detector: the rooms, then the built binary from end to
+# All tests: the rooms with the race detector, then the built binary from end to
 # end (with the detector where world.program in e2e says so), then every fuzz
 # target with some new inputs. `make test` checks and vets first.
 set -u
@@ -21,7 +21,7 @@ run() {
 go build -race ./... # with all cores, so that the tests below need not wait for it
 # shellcheck disable=SC2046 # words on purpose
 run go test -race -timeout 20m $(go list ./... | grep -v /e2e)
-run go test -race -timeout 40m -count=1 -parallel 4 ./e2e # most of them wait for processes
+run env CGO_ENABLED=0 go test -timeout 40m -count=1 -parallel 6 ./e2e # most of them wait for processes
 
 # go test fuzzes one target of one package at a time. A number of inputs and not a
 # time: at the end of its time go test fails now and then with "context deadline
