@@ -124,7 +124,7 @@ func TestLeastLatencyAvoidsASlowWorker(t *testing.T) {
 // clients move, and they return with it. An X-Forwarded-For of theirs changes nothing.
 func TestIPHashKeepsAClientOnItsWorker(t *testing.T) {
 	t.Parallel()
-	w, address := turns(t, "balance: ip_hash, restart: {delay: 2s, jitter: 0}")
+	w, address := turns(t, "balance: ip_hash, restart: {delay: 6s, jitter: 0}")
 	var sources []string
 	for i := range 24 {
 		sources = append(sources, fmt.Sprintf("127.0.%d.1", i)) // a /24 stays together

@@ -36,6 +36,9 @@ const (
 	// lastWords is how long a channel that cannot be written to any more is
 	// still read: what the worker sent before it died is already there.
 	lastWords = time.Second
+	// unreadLook is how often a handle that must come alone is held back to see
+	// whether all before it has been read.
+	unreadLook = time.Millisecond
 )
 
 // Channel is the line to one worker.
@@ -46,6 +49,7 @@ type Channel struct {
 	handler Handler
 	pid     atomic.Int64
 	signal  atomic.Bool
+	alone   atomic.Bool // a handle must not be read together with what was written before it
 	loop    questions
 
 	wake    chan struct{} // something is queued
@@ -292,14 +296,15 @@ func (c *Channel) push(out *outgoing) error {
 func (c *Channel) write() {
 	defer close(c.written)
 	for {
-		out := c.next()
+		out, later := c.next()
 		if out == nil {
 			select {
 			case <-c.wake:
-				continue
+			case <-later:
 			case <-c.done:
 				return
 			}
+			continue
 		}
 		sent, err := writeFrame(c.conn, out.frame, out.fd)
 		if out.fd >= 0 {
@@ -319,17 +324,22 @@ func (c *Channel) write() {
 	}
 }
 
-func (c *Channel) next() *outgoing {
+// next is what is to be written now, or when to look again: a runtime that takes
+// handles alone gets one only when it has read all that came before.
+func (c *Channel) next() (out *outgoing, later <-chan time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.queue) == 0 {
-		return nil
+		return nil, nil
 	}
-	out := c.queue[0]
+	out = c.queue[0]
+	if out.fd >= 0 && c.alone.Load() && unread(c.conn) > 0 {
+		return nil, time.After(unreadLook)
+	}
 	c.queue[0] = nil
 	c.queue = c.queue[1:]
 	c.queued -= len(out.frame)
-	return out
+	return out, nil
 }
 
 // breakOff stops writing for good: what is queued has not been sent, so whoever

@@ -374,3 +374,36 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		t.Errorf("%d goroutines, %d before:\n%s", n, before, buf[:runtime.Stack(buf, true)])
 	}
 }
+
+func TestARuntimeThatTakesHandlesAloneReadsNothingElseWithThem(t *testing.T) {
+	c, _, w := attach(t)
+	w.say(`{"cmd":"NODE_BULSA","act":"hello","pid":1,"alone":true}`)
+	for !c.alone.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.Send(plain{"a": 1}); err != nil {
+		t.Fatal(err)
+	}
+	done := connectLater(within(t), c)
+	for sent := 0; sent == 0; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		sent = len(c.passed)
+		c.mu.Unlock()
+	}
+	all, oob := make([]byte, 1000), make([]byte, unix.CmsgSpace(4))
+	n, oobn, _, _, err := w.conn.ReadMsgUnix(all, oob)
+	if err != nil || oobn > 0 || string(all[:n]) != `{"a":1}`+"\n" {
+		t.Fatalf("read %q, %d bytes of handles, %v", all[:n], oobn, err)
+	}
+	m, fd := w.hear()
+	if m["act"] != "newconn" || fd < 0 {
+		t.Fatalf("then %v with %d", m, fd)
+	}
+	defer unix.Close(fd)
+	w.say(`{"cmd":"NODE_CLUSTER","ack":%v,"accepted":true}`, m["seq"])
+	r := <-done
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	r.conn.Close()
+}

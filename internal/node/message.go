@@ -35,6 +35,7 @@ type message struct {
 	Msg         json.RawMessage `json:"msg"`  // NODE_HANDLE: the message that carries the handle
 	PID         int             `json:"pid"`  // NODE_BULSA, hello
 	Loop        bool            `json:"loop"` // NODE_BULSA, hello: it answers questions
+	Alone       bool            `json:"alone"` // NODE_BULSA, hello: see Channel.alone
 }
 
 // command is the cmd of a frame, "" when it is no object or has none. It is

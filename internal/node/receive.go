@@ -86,6 +86,7 @@ func (c *Channel) online() {
 	c.settleAll(answer{err: ErrDown})
 	c.pid.Store(0)
 	c.signal.Store(false)
+	c.alone.Store(false)
 	c.handler.Online()
 }
 
@@ -193,6 +194,7 @@ func (c *Channel) receiveOwn(frame []byte) {
 	switch m.Act {
 	case "hello":
 		c.pid.Store(int64(m.PID))
+		c.alone.Store(m.Alone)
 		c.loop.begin(m.Loop)
 	case "answer":
 		c.loop.heard(time.Now(), m.Seq, frame)

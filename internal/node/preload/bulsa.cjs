@@ -22,7 +22,8 @@ function main() {
     join.endWhenIdle();
     require('./begun.cjs').promise();
     if (loop) require('./loop.cjs').install();
-    process.send({ cmd: 'NODE_BULSA', act: 'hello', pid: process.pid, loop: !!loop }, undefined, undefined, () => {});
+    const alone = 'deno' in process.versions; // it loses a handle that it reads together with a message before
+    process.send({ cmd: 'NODE_BULSA', act: 'hello', pid: process.pid, loop: !!loop, alone }, undefined, undefined, () => {});
   }
 }
 
