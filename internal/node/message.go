@@ -32,9 +32,9 @@ type message struct {
 	Flags       int             `json:"flags"`
 	Tells       bool            `json:"tells"` // preload/begun.cjs
 	Data        json.RawMessage `json:"data"`
-	Msg         json.RawMessage `json:"msg"`  // NODE_HANDLE: the message that carries the handle
-	PID         int             `json:"pid"`  // NODE_BULSA, hello
-	Loop        bool            `json:"loop"` // NODE_BULSA, hello: it answers questions
+	Msg         json.RawMessage `json:"msg"`   // NODE_HANDLE: the message that carries the handle
+	PID         int             `json:"pid"`   // NODE_BULSA, hello
+	Loop        bool            `json:"loop"`  // NODE_BULSA, hello: it answers questions
 	Alone       bool            `json:"alone"` // NODE_BULSA, hello: see Channel.alone
 }
 
