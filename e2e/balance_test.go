@@ -124,7 +124,7 @@ func TestLeastLatencyAvoidsASlowWorker(t *testing.T) {
 // clients move, and they return with it. An X-Forwarded-For of theirs changes nothing.
 func TestIPHashKeepsAClientOnItsWorker(t *testing.T) {
 	t.Parallel()
-	w, address := turns(t, "balance: ip_hash, restart: {delay: 6s, jitter: 0}")
+	w, address := turns(t, "balance: ip_hash", `    restart: "no"`)
 	var sources []string
 	for i := range 24 {
 		sources = append(sources, fmt.Sprintf("127.0.%d.1", i)) // a /24 stays together
@@ -154,10 +154,11 @@ func TestIPHashKeepsAClientOnItsWorker(t *testing.T) {
 			t.Errorf("while worker %s is dead, %s is on worker %s, before on %s", victim, s, n, before[s])
 		}
 	}
+	w.must("start", "app")
 	w.becomes("app."+victim, "ready")
 	for s, n := range homes() {
 		if n != before[s] {
-			t.Errorf("after the respawn %s is on worker %s, before on %s", s, n, before[s])
+			t.Errorf("after its return %s is on worker %s, before on %s", s, n, before[s])
 		}
 	}
 }

@@ -226,13 +226,21 @@ func (d *Daemon) Scale(_ context.Context, service string, n int) error {
 	return kind(d.supervisor.Scale(service, n))
 }
 
-// Start runs stopped services, and tries failed workers at once.
+// Start runs stopped services and workers that have ended, and tries failed ones at once.
 func (d *Daemon) Start(ctx context.Context, names []string, wait bool) error {
 	asked := time.Now()
 	if err := d.supervisor.Start(names); err != nil {
 		return kind(err)
 	}
-	return d.await(ctx, wait, names, asked, func(sv supervisor.ServiceStatus) bool { return !sv.Stopped && sv.Ready >= sv.Desired || sv.Completed })
+	return d.await(ctx, wait, names, asked, func(sv supervisor.ServiceStatus) bool {
+		there := sv.Ready
+		for _, w := range sv.Workers {
+			if w.Finished && w.Since.After(asked) { // its work is done already
+				there++
+			}
+		}
+		return !sv.Stopped && there >= sv.Desired || sv.Completed
+	})
 }
 
 // Stop ends services gracefully.

@@ -287,7 +287,7 @@ func (s *service) tell(key string, f worker.Fact) {
 	p := *m.picture
 	switch f.Kind {
 	case worker.Start:
-		p.status.State = worker.Starting
+		p.status.State, p.finished, p.status.Finished = worker.Starting, false, false
 	case worker.Drain, worker.Hurry:
 		if runs(p.status.State) {
 			p.status.State = worker.Draining

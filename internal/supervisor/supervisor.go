@@ -257,12 +257,15 @@ func (s *Supervisor) Scale(name string, n int) error {
 	return nil
 }
 
-// Start runs stopped services again, and tries failed workers at once.
+// Start runs stopped services again, and at once workers that failed, that wait, or
+// that ended where the restart policy wants no more of them. A service that has
+// completed stays so.
 func (s *Supervisor) Start(names []string) error {
 	return s.each(names, func(x *service) {
 		x.stopped = false
+		completed := x.status.Load().Completed
 		for key, m := range x.members {
-			if st := m.picture.status.State; st == worker.Failed || st == worker.Backoff {
+			if st := m.picture.status.State; st == worker.Failed || st == worker.Backoff || m.picture.finished && !completed {
 				x.tell(key, worker.Fact{Kind: worker.Start, Cause: "asked to start"})
 			}
 		}

@@ -419,6 +419,27 @@ func TestAJobThatCompletesLetsItsDependentsStart(t *testing.T) {
 	})
 }
 
+func TestStartRunsWorkersAgainThatEndedForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, job := aService("app", 2), aService("job", 1)
+		app.Restart.Condition, job.Restart.Condition = spec.RestartNever, spec.RestartNever
+		w := start(t, app, job)
+		defer w.finish()
+		w.engine.end(w.engine.instances("job.1")[0], engine.Exit{})
+		for _, exit := range []engine.Exit{{}, {Code: 1}, {Signal: "SIGKILL"}} {
+			w.engine.end(w.engine.instances("app.1")[0], exit)
+			synctest.Wait()
+			w.expect("app", "app.1 pending, app.2 ready")
+			if err := w.sup.Start(nil); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			w.expect("app", "app.1 ready, app.2 ready")
+		}
+		w.expect("job", "job.1 pending") // it has completed
+	})
+}
+
 func TestStopKeepsTheServiceKnownAndStartRunsItAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, aService("app", 2))
