@@ -196,7 +196,6 @@ func TestABackgroundStartThatFails(t *testing.T) {
 func TestABackgroundStartThatCannotBegin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.binary = plain // none of them gets as far as to serve
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,6 @@ func TestSlowClientsDoNotHarmOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.binary = plain
 			port := freePort(t)
 			w.up(fmt.Sprintf("name: app\nservices:\n  app:\n    ports: [\"127.0.0.1:%s:80\"]\n    x-bulsa: {engine: external, servers: [%q]}\n", port, l.Addr())).says("ready after")
 			address := "127.0.0.1:" + port

@@ -167,7 +167,6 @@ func isSmall(id string) bool {
 func TestBodiesUnderKills(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.binary = plain
 	l, address := bodies(w, "[node, "+strconv.Quote(app(t, "bodies.js"))+"]")
 	p := startPorter(address, l, 12)
 	killRandomWorkers(t, w, kills(40))
@@ -178,7 +177,6 @@ func TestBodiesUnderKills(t *testing.T) {
 func TestBodiesUnderKillsOverTCP(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.binary = plain
 	l, address := bodies(w, strconv.Quote(build(t, filepath.Join("testdata", "bodyserver"))))
 	p := startPorter(address, l, 12)
 	killRandomWorkers(t, w, kills(40))

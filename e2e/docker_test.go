@@ -51,7 +51,6 @@ func newDockerWorld(t *testing.T) (*world, *client.Client) {
 	}
 	t.Cleanup(func() { c.Close() })
 	w := newWorld(t)
-	w.binary = plain // the race detector is in the engine's own tests
 	w.env = append(w.env, "DOCKER_HOST="+d.Host, "DOCKER_CONTEXT=", "DOCKER_CONFIG="+t.TempDir())
 	return w, c
 }

@@ -69,7 +69,6 @@ func TestMistakesInTheFile(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.binary = plain
 			w.write("bulsa.yaml", c.file)
 			failsWith(t, w.do("up", "--admin", "off"), 2, c.says...)
 			untouched(t, w)
@@ -147,7 +146,6 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			w := newWorld(t)
-			w.binary = plain
 			failsWith(t, w.do(strings.Fields(c.args)...), 2, c.says)
 			untouched(t, w)
 		})

@@ -150,7 +150,6 @@ func TestFiguresFollowTheLoad(t *testing.T) {
 // is inside it is lost.
 func TestAHungWorkerIsAvoidedAndReplaced(t *testing.T) {
 	w := newWorld(t)
-	w.binary = plain
 	w.write("app.js", loopApp)
 	port := freePort(t)
 	w.write("bulsa.yaml", hasty("event_loop: {unhealthy_after: 2s}", 4, port, "node app.js"))

@@ -25,7 +25,7 @@ import (
 const patience = 60 * time.Second
 
 // The bulsa under test: plain is the one that users have, raced is built with the
-// race detector; world.program says which of them runs. $BULSA_E2E_BINARY stands
+// race detector; world.binary says which of them serves. $BULSA_E2E_BINARY stands
 // for both.
 var plain, raced string
 
@@ -72,7 +72,7 @@ type world struct {
 	t      *testing.T
 	dir    string // working folder of the commands
 	env    []string
-	binary string // plain or raced, where a test has a reason; see program
+	binary string // that serves: plain or raced
 }
 
 func newWorld(t *testing.T) *world {
@@ -82,7 +82,10 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(runtime) })
-	w := &world{t: t, dir: t.TempDir(), env: os.Environ()}
+	w := &world{t: t, dir: t.TempDir(), env: os.Environ(), binary: plain}
+	if test, _, _ := strings.Cut(t.Name(), "/"); detects(test) {
+		w.binary = raced
+	}
 	w.set("BULSA_RUNTIME_DIR", runtime)
 	w.set("GORACE", "atexit_sleep_ms=0")
 	return w
@@ -137,21 +140,15 @@ func (w *world) do(args ...string) result {
 // program is the binary for a command: only what serves may have the race detector,
 // which makes three quarters of all work then.
 func (w *world) program(args []string) string {
-	serves := len(args) > 0 && (args[0] == "run" || args[0] == "up")
-	switch test, _, _ := strings.Cut(w.t.Name(), "/"); {
-	case !serves:
-		return plain
-	case w.binary != "":
+	if len(args) > 0 && (args[0] == "run" || args[0] == "up") {
 		return w.binary
-	case detects(test):
-		return raced
 	}
 	return plain
 }
 
-// detects says which tests run a raced bulsa, beside those that set world.binary: for
-// each of its parts one in which it is changed while it serves. The rooms' own tests
-// all have the detector.
+// detects says which tests run a raced bulsa, beside those that set world.binary
+// themselves: for each of its parts one in which it is changed while it serves. The
+// rooms' own tests all have the detector.
 func detects(test string) bool {
 	switch test {
 	case "TestUpAgainWithAChangeReplacesWorkersWithoutLoss", "TestUpAgainAddsAndRemovesServices", "TestDependenciesAreWaitedFor",

@@ -203,8 +203,13 @@ services:
 		}
 		slow = slow || r.End.Sub(r.Start) > 200*time.Millisecond // on a full machine
 	}
-	if in.Health.CPUSecondsTotal <= 0 || len(in.Health.Warnings) > 0 && !slow && !strings.Contains(in.Health.Warnings[0], "CPU") {
-		t.Errorf("cost %f, warnings %q", in.Health.CPUSecondsTotal, in.Health.Warnings)
+	if in.Health.CPUSecondsTotal <= 0 {
+		t.Error("the checks cost nothing")
+	}
+	for _, warning := range in.Health.Warnings {
+		if !strings.Contains(warning, "CPU") && !(slow && strings.Contains(warning, "longer than its interval")) {
+			t.Errorf("a warning without a reason: %s", warning)
+		}
 	}
 }
 

@@ -258,7 +258,6 @@ exit 0
 // ps answers, and the files stay within their caps.
 func TestAFloodHoldsUpNobody(t *testing.T) {
 	w := newWorld(t)
-	w.binary = plain
 	w.write("flood.sh", "yes $(head -c 1000 /dev/zero | tr '\\0' x) | head -c 100000000; touch flooded; exec sleep 1000\n")
 	w.up(`
 name: flood

@@ -81,8 +81,8 @@ func killRandomWorkers(t *testing.T, w *world, n int) {
 const quick = `require('http').createServer((req, res) => res.end('Hello, World!')).listen(3000)`
 
 // TestNoRequestIsLostWhenRandomWorkersAreKilled runs under 64 keep-alive clients
-// that never retry: a thousand kills, most of them of a program that starts in a
-// twentieth of the time that Node takes. $BULSA_E2E_KILLS is for each.
+// that never retry: a thousand kills, most of them of a program that starts much
+// faster than Node does. $BULSA_E2E_KILLS is for each.
 func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) {
 	for _, c := range []struct {
 		name  string

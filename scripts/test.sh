@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests: the rooms with the race detector, then the built binary from end to
-# end (with the detector where world.program in e2e says so), then every fuzz
+# end (with the detector where its tests say so, world.binary), then every fuzz
 # target with some new inputs. `make test` checks and vets first.
 set -u
 cd "$(dirname "$0")/.."
