@@ -119,10 +119,15 @@ func (c *Channel) willTell(key string) bool {
 	return c.tells[key]
 }
 
+// setTells also forgets a server, by false.
 func (c *Channel) setTells(key string, tells bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tells[key] = tells
+	if tells {
+		c.tells[key] = true
+	} else {
+		delete(c.tells, key)
+	}
 }
 
 // Pass hands over a client's connection; see balance.Passer. fd is duplicated.

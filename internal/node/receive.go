@@ -60,8 +60,7 @@ func (c *Channel) receiveCluster(frame []byte) {
 		c.listening(&m)
 	case m.Act == "close":
 		if _, ok := c.held[m.Key]; ok {
-			delete(c.held, m.Key)
-			c.handler.Closed(m.Key)
+			c.forget(m.Key)
 		}
 	case m.Act == "exitedAfterDisconnect":
 		c.handler.Disconnecting()
@@ -80,14 +79,20 @@ func verdict(accepted bool) answer {
 // same channel: the wrapper's own copy of it kept it open.
 func (c *Channel) online() {
 	for key := range c.held {
-		delete(c.held, key)
-		c.handler.Closed(key)
+		c.forget(key)
 	}
 	c.settleAll(answer{err: ErrDown})
 	c.pid.Store(0)
 	c.signal.Store(false)
 	c.alone.Store(false)
 	c.handler.Online()
+}
+
+// forget is for a server that is closed.
+func (c *Channel) forget(key string) {
+	delete(c.held, key)
+	c.setTells(key, false)
+	c.handler.Closed(key)
 }
 
 // query answers a worker's wish to listen.
@@ -206,8 +211,7 @@ func (c *Channel) receiveOwn(frame []byte) {
 		c.handler.Listening(m.Key, a)
 	case "close":
 		if _, ok := c.held[m.Key]; ok {
-			delete(c.held, m.Key)
-			c.handler.Closed(m.Key)
+			c.forget(m.Key)
 		}
 	}
 }

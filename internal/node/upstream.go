@@ -25,7 +25,7 @@ type upstream struct {
 	opened  bool   // the first bytes have been looked at
 	first   []byte // of them, what was not given out yet
 	tells   bool
-	will    bool
+	will    bool // see WillTell
 }
 
 // greeting are the first bytes of a connection on which the worker tells of what

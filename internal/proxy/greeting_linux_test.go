@@ -41,9 +41,9 @@ func TestWhatAWorkerLeftUnreadBeforeItGreetedHasNotBegun(t *testing.T) {
 		first    string // what it said to another loop
 		repeated bool
 	}{
-		"nothing is known": {}, "it has not greeted": {first: ok}, "it has greeted": {first: hello1 + ok, repeated: true},
+		"nothing is known": {}, "it has not greeted": {first: ok}, "it has greeted": {first: greetingLine + ok, repeated: true},
 		"it promised": {promises: true, repeated: true}, "it promised, but has not greeted": {promises: true, first: ok},
-		"it promised, and has greeted": {promises: true, first: hello1 + ok, repeated: true},
+		"it promised, and has greeted": {promises: true, first: greetingLine + ok, repeated: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, second := newRig(t), &rig{t: t, client: -1}

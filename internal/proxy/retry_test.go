@@ -537,7 +537,7 @@ func TestNoGETIsLostWhileWorkersAreKilled(t *testing.T) {
 }
 
 // deaf is a worker that takes connections and requests, and closes them unread.
-type deaf struct{ knows bool }
+type deaf struct{ knows, promises bool }
 
 func (d deaf) Connect(context.Context) (net.Conn, error) {
 	ours, theirs, err := socketpair()
@@ -548,7 +548,10 @@ func (d deaf) Connect(context.Context) (net.Conn, error) {
 		_ = socketEar{rawConn(theirs)}.awaitSome()
 		_ = theirs.Close()
 	}()
-	if d.knows {
+	switch {
+	case d.promises:
+		return greeter{deafConn{ours}, true}, nil
+	case d.knows:
 		return deafConn{ours}, nil
 	}
 	return ours, nil
@@ -572,19 +575,38 @@ func socketpair() (a, b *net.UnixConn, err error) {
 	return conns[0], conns[1], nil
 }
 
+// deafConn is a connection whose end tells what was left unread.
 type deafConn struct{ *net.UnixConn }
 
 func (deafConn) LeftUnread(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
 
+// greeter is one whose worker may say first that it tells what it begins.
+type greeter struct {
+	deafConn
+	promised bool
+}
+
+const greetingLine = "hello, I tell\n"
+
+func (greeter) Greeting() string { return greetingLine }
+func (greeter) CutOff() bool     { return false }
+func (g greeter) WillTell() bool { return g.promised }
+
 func TestWhatAWorkerLeftUnreadGoesToAnotherWhateverTheMethod(t *testing.T) {
 	for _, c := range []struct {
-		knows bool
-		size  int
-		want  int
+		knows, promises bool
+		size            int
+		want            int
 	}{
-		{true, 10, 200}, {true, 0, 200}, {true, 40_000, 502}, {false, 10, 502}, // 40,000 are more than one piece
+		{true, false, 10, 200}, {true, false, 0, 200}, {true, false, 40_000, 502}, {false, false, 10, 502}, // 40,000 are more than one piece
+		{true, true, 40_000, 200}, {true, true, 4 << 20, 200},
 	} {
-		h := open(t, settings(), endpoint("app.1", deaf{c.knows}), app(t, "app.2", hello("app.2")))
+		takes := func(_ http.ResponseWriter, r *http.Request) {
+			if n, err := io.Copy(io.Discard, r.Body); err != nil || n != int64(c.size) {
+				t.Errorf("%+v: app.2 got %d bytes, %v", c, n, err)
+			}
+		}
+		h := open(t, settings(), endpoint("app.1", deaf{c.knows, c.promises}), app(t, "app.2", takes))
 		resp, err := browser().Post(h.url("/"), "text/plain", strings.NewReader(strings.Repeat("x", c.size)))
 		if err != nil {
 			t.Fatal(err)
@@ -596,7 +618,7 @@ func TestWhatAWorkerLeftUnreadGoesToAnotherWhateverTheMethod(t *testing.T) {
 }
 
 func TestAShortBodyRightBehindItsHeadIsSentWithIt(t *testing.T) {
-	h := open(t, settings(), endpoint("app.1", deaf{true}), app(t, "app.2", hello("app.2")))
+	h := open(t, settings(), endpoint("app.1", deaf{knows: true}), app(t, "app.2", hello("app.2")))
 	c, err := net.Dial("tcp", h.addr)
 	if err != nil {
 		t.Fatal(err)

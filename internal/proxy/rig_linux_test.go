@@ -46,23 +46,10 @@ func (r *rig) Connect(context.Context) (net.Conn, error) {
 	defer r.mu.Unlock()
 	r.worker = append(r.worker, fd)
 	if r.greets {
-		return greeter{ours, r.promises}, nil
+		return greeter{deafConn{ours}, r.promises}, nil
 	}
 	return ours, nil
 }
-
-// greeter is a connection whose worker may say first that it tells what it begins.
-type greeter struct {
-	*net.UnixConn
-	promised bool
-}
-
-const hello1 = "hello, I tell\n"
-
-func (greeter) Greeting() string          { return hello1 }
-func (greeter) CutOff() bool              { return false }
-func (g greeter) WillTell() bool          { return g.promised }
-func (greeter) LeftUnread(err error) bool { return errors.Is(err, unix.ECONNRESET) }
 
 func init() { fewestJoined = 1 } // one of a rig's connections alone goes by the ring, too
 

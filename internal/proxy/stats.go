@@ -149,24 +149,29 @@ type worker struct {
 	requests, errors atomic.Uint64
 	answerTime       histogram
 	reuse            reuse
-	greeted, mute    atomic.Pointer[balance.Endpoint] // its process, as the last connection that spoke began: with observed.Greeting, or without
+	first            atomic.Pointer[firstWords]
 }
 
-// spoke notes whether the first bytes of a connection were the greeting.
+// firstWords is whether the last connection of a worker's process that spoke began
+// with observed.Greeting.
+type firstWords struct {
+	process *balance.Endpoint
+	greeted bool
+}
+
 func (w *worker) spoke(ep *balance.Endpoint, greeted bool) {
-	w.greeted.CompareAndSwap(ep, nil)
-	w.mute.CompareAndSwap(ep, nil)
-	if greeted {
-		w.greeted.Store(ep)
-	} else {
-		w.mute.Store(ep)
+	if last := w.first.Load(); last == nil || *last != (firstWords{ep, greeted}) {
+		w.first.Store(&firstWords{ep, greeted})
 	}
 }
 
-// greets says whether a new connection will begin so, as it is promised or was seen
-// on another.
+// greets says whether a new connection will begin so, as far as another has shown it,
+// and else as it is promised.
 func (w *worker) greets(ep *balance.Endpoint, promised bool) bool {
-	return w.greeted.Load() == ep || promised && w.mute.Load() != ep
+	if last := w.first.Load(); last != nil && last.process == ep {
+		return last.greeted
+	}
+	return promised
 }
 
 func (s *service) worker(name string) *worker {
