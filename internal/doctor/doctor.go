@@ -181,7 +181,6 @@ func lately(all []Sample) []Sample {
 }
 
 func cpuOf(s Sample) float64         { return s.CPU }
-func memoryOf(s Sample) float64      { return s.Memory }
 func answerOf(s Sample) float64      { return s.Answer }
 func answersOf(s Sample) float64     { return s.Answers }
 func inFlightOf(s Sample) float64    { return s.InFlight }

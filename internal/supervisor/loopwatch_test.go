@@ -40,7 +40,6 @@ type fakeLoop struct {
 	mu        sync.Mutex
 	began     time.Time
 	blocked   time.Time // since when; zero: it is not
-	idle      time.Duration
 	turns     uint64
 	looks     int
 	asks      int
