@@ -90,12 +90,21 @@ func TestWhoWaitsTooLongIsTold(t *testing.T) {
 	s := settings()
 	s.Hold, s.Queue, s.QueueTimeout = 0, 10, 30*time.Millisecond
 	h := open(t, s, oneAtATime(t, answer))
-	go h.get("/first")
+	var first sync.WaitGroup
+	first.Go(func() {
+		resp, err := browser().Get(h.url("/first"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		resp.Body.Close()
+	})
 	eventually(t, "the worker is full", func() bool { return h.stats().InFlight == 1 })
 	if status, body := h.get("/second"); status != 503 || !strings.Contains(body, "all workers are busy") {
 		t.Errorf("%d %s", status, body)
 	}
 	close(answer)
+	first.Wait()
 }
 
 // Whoever leaves the line does not take the wake-up of the next one along.

@@ -82,16 +82,14 @@ func address(c container.InspectResponse, s spec.Service, number int, loopback b
 // bound is the address on the host that Docker leads to a port.
 func bound(ports network.PortMap, number int) string {
 	for p, bindings := range ports {
-		if p.Proto() != network.TCP || int(p.Num()) != number {
+		if p.Proto() != network.TCP || int(p.Num()) != number || len(bindings) == 0 {
 			continue
 		}
-		for _, b := range bindings {
-			host := b.HostIP
-			if !host.IsValid() || host.IsUnspecified() {
-				host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-			}
-			return net.JoinHostPort(host.String(), b.HostPort)
+		host := bindings[0].HostIP
+		if !host.IsValid() || host.IsUnspecified() {
+			host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 		}
+		return net.JoinHostPort(host.String(), bindings[0].HostPort)
 	}
 	return ""
 }
