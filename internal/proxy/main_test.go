@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -22,6 +23,9 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	code := m.Run()
+	if fuzz := flag.Lookup("test.fuzz").Value.String(); fuzz != "" && !strings.Contains(fuzz, "Loop") {
+		os.Exit(code) // the others fuzz functions
+	}
 	if code == 0 {
 		fmt.Println("on goroutines:")
 		goroutines = true
