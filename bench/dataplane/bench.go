@@ -51,7 +51,7 @@ type measurement struct {
 
 // measure lets the contenders of a row take turns.
 func (b *bench) measure(ctx context.Context, r row) (measurement, error) {
-	m := measurement{Began: time.Now().UTC(), Span: b.options.span, Runs: map[string][]figures{}, Versions: map[string]string{}}
+	m := measurement{Began: time.Now().UTC(), Span: b.span(r.work), Runs: map[string][]figures{}, Versions: map[string]string{}}
 	var all []*running
 	defer func() {
 		for _, p := range all {
@@ -163,7 +163,7 @@ func (b *bench) generator(ctx context.Context, w work, p *running) *exec.Cmd {
 	command := []string{filepath.Join(b.options.tools, "load"), "-p", number(p.port),
 		"-u", "/" + number(w.answer), "-l", number(w.answer), "-m", number(w.post),
 		"-c", number(w.connections), "-r", number(w.rate),
-		"-d", fmt.Sprint(b.options.span.Seconds()), "-w", fmt.Sprint(warmUp(b.options.span).Seconds()),
+		"-d", fmt.Sprint(b.span(w).Seconds()), "-w", fmt.Sprint(warmUp(b.options.span).Seconds()),
 		"-P", list(p.tree()), "-Q", list([]int{b.upstream.process.PID()})}
 	if w.browser {
 		command = append(command, "-f")
@@ -174,6 +174,9 @@ func (b *bench) generator(ctx context.Context, w work, p *running) *exec.Cmd {
 	command = b.loadCores.pin(command)
 	return exec.CommandContext(ctx, command[0], command[1:]...)
 }
+
+// span is the length of one run.
+func (b *bench) span(w work) time.Duration { return b.options.span * time.Duration(max(w.longer, 1)) }
 
 func warmUp(span time.Duration) time.Duration { return span / 4 }
 

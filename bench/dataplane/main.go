@@ -45,7 +45,7 @@ func main() {
 	flag.StringVar(&o.rows, "rows", "", "rows to measure, with commas between them; none: all")
 	flag.IntVar(&o.pairs, "pairs", 7, "runs of each contender")
 	flag.IntVar(&o.repeats, "repeats", 2, "of a run that was disturbed, at most")
-	flag.DurationVar(&o.span, "span", 2*time.Second, "length of one run")
+	flag.DurationVar(&o.span, "span", 2*time.Second, "length of one run; at a fixed rate it is longer")
 	flag.BoolVar(&o.quick, "quick", false, "two runs of half a second, and no report: to see that all works")
 	flag.BoolVar(&o.add, "add", false, "keep the rows measured earlier that this run does not measure")
 	flag.Parse()
