@@ -245,7 +245,7 @@ func ParseRoute(r Route) (Route, error) {
 	}
 	for segment := range strings.SplitSeq(r.Path[1:], "/") {
 		if segment == "." || segment == ".." || segment == "" && r.Path != "/" {
-			return r, fmt.Errorf("%q is not a path that a client asks for; leave out ., .. and empty segments", r.Path)
+			return r, fmt.Errorf("%q is not a path that a client asks for; leave out its empty, . and .. segments", r.Path)
 		}
 	}
 	if r.StripPrefix && r.Path == "/" {
