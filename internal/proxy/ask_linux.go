@@ -43,6 +43,10 @@ func (t *transaction) withheld() bool {
 	return len(t.request) >= replayLimit && !t.complete && t.owedWord()
 }
 
+// untouched: request is all of it, and the upstream has got nothing. Of one whose beginning
+// is forgotten, request is what the upstream had no room for yet.
+func (t *transaction) untouched() bool { return t.sent == 0 && t.complete && !t.forgotten }
+
 // flushed: the upstream has taken all that there is of the request.
 func (t *transaction) flushed() bool { return t.sent == len(t.request) && t.pipe.empty() }
 
@@ -58,7 +62,7 @@ func (l *loop) pushRequest(t *transaction) {
 		l.pushRest(t)
 		return
 	}
-	if t.sent == 0 && t.complete && !k.greets && l.postpone(&k.sock, t.request) {
+	if t.untouched() && !k.greets && l.postpone(&k.sock, t.request) {
 		return // to be continued by sent
 	}
 	n, errno := send(k.fd, t.request[t.sent:])
@@ -71,7 +75,7 @@ func (l *loop) pushed(t *transaction, n int, errno syscall.Errno) {
 		l.mute(t)
 		return
 	}
-	t.onePiece = t.sent == 0 && t.complete && n == len(t.request) && n <= onePiece
+	t.onePiece = t.untouched() && n == len(t.request) && n <= onePiece
 	t.wrote = t.wrote || n > 0
 	t.sent += n
 	l.pushRest(t)

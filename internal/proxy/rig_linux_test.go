@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -309,6 +310,68 @@ func TestALoopThatWasHeldUpBlamesNobody(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	r.mustBeClean()
+}
+
+// TestTheEndOfABodyIsNotTakenForARequest: what the worker's socket had no room for is
+// sent while the answer comes, in the same round. The worker has been asked by then. (A
+// client whose answer begins before its request has ended is told that the connection ends.)
+func TestTheEndOfABodyIsNotTakenForARequest(t *testing.T) {
+	if goroutines {
+		return // it is about loops
+	}
+	const head, ask, chunk, last = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 1000, "0\r\n\r\n"
+	piece := fmt.Sprintf("%x\r\n%s\r\n", chunk, strings.Repeat("b", chunk))
+	begin := func() (*rig, *transaction) {
+		r := newRig(t)
+		r.connect()
+		r.say(r.client, ask)
+		for _, s := range r.loop.socks {
+			if s != nil {
+				if g, is := s.owner.(*downstream); is {
+					return r, g.transaction
+				}
+			}
+		}
+		t.Fatal("no request is under way")
+		return nil, nil
+	}
+	fits := 0
+	for r, under := begin(); ; fits++ {
+		if r.say(r.client, piece); !under.flushed() {
+			r.mustBeClean()
+			break
+		}
+	}
+	for _, answering := range []bool{false, true} {
+		r, under := begin()
+		for range fits {
+			r.say(r.client, piece)
+		}
+		if answering {
+			r.say(r.last(), head)
+		}
+		r.say(r.client, piece+last)
+		if under.flushed() || !under.complete || !under.forgotten {
+			t.Fatalf("not in the state it is about: %+v", under)
+		}
+		got, buf := 0, make([]byte, 64<<10)
+		for n := 1; n > 0; got += n {
+			n, _ = recv(r.last(), buf, 0)
+		}
+		answer := "5\r\nhello\r\n0\r\n\r\n"
+		if !answering {
+			answer = head + answer
+		}
+		r.say(r.last(), answer)
+		rest, _ := r.heard(r.last())
+		if whole := len(piece)*(fits+1) + len(last); got+len(rest) < whole || !strings.HasSuffix(rest, last) {
+			t.Errorf("answering %v: the worker has %d bytes, %q the last", answering, got+len(rest), rest[max(len(rest)-20, 0):])
+		}
+		if got, ended := r.heard(r.client); ended != answering || !strings.HasPrefix(got, "HTTP/1.1 200 OK") || plain(got) != "hello" {
+			t.Errorf("answering %v: the client has %q (ended: %v)", answering, got, ended)
+		}
+		r.mustBeClean()
+	}
 }
 
 // FuzzLoop plays clients and workers who say and do anything in any order. The
