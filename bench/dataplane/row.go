@@ -32,8 +32,7 @@ type work struct {
 }
 
 // patient is how much longer a run at a fixed rate is. Of 8,000 requests the eighth slowest is
-// the 99.9th percentile: in a second one pause of the machine decides it, and the median of
-// ratios of such figures is above 1 for two contenders that do not differ.
+// the 99.9th percentile: in a second one pause of the machine decides it.
 const patient = 4
 
 // metric is a figure of a run. Less is better, except of the rate.

@@ -86,16 +86,20 @@ func (r *rig) connect() {
 
 // settle turns until there is nothing left to do but to wait.
 func (r *rig) settle() {
-	l := r.loop
 	for range 1000 {
-		l.working.Wait()
-		n, errno := epollWait(syscall.RawSyscall6, l.epoll, l.events, 0)
-		l.round(eventsOf(n, errno))
-		if n == 0 && len(l.queued) == 0 {
+		if n := r.turn(); n == 0 && len(r.loop.queued) == 0 {
 			return
 		}
 	}
 	r.t.Fatal("the loop does not come to rest")
+}
+
+// turn is one round, with so many events.
+func (r *rig) turn() int {
+	r.loop.working.Wait()
+	n, errno := epollWait(syscall.RawSyscall6, r.loop.epoll, r.loop.events, 0)
+	r.loop.round(eventsOf(n, errno))
+	return n
 }
 
 // pass lets time pass while the loop waits.
@@ -319,8 +323,13 @@ func TestTheEndOfABodyIsNotTakenForARequest(t *testing.T) {
 	if goroutines {
 		return // it is about loops
 	}
-	const head, ask, chunk, last = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 1000, "0\r\n\r\n"
-	piece := fmt.Sprintf("%x\r\n%s\r\n", chunk, strings.Repeat("b", chunk))
+	const (
+		ask  = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+		head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		size = 1000
+		last = "0\r\n\r\n"
+	)
+	piece := fmt.Sprintf("%x\r\n%s\r\n", size, strings.Repeat("b", size))
 	begin := func() (*rig, *transaction) {
 		r := newRig(t)
 		r.connect()
