@@ -12,11 +12,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"bulsa/bench/measure"
@@ -27,6 +29,7 @@ type options struct {
 
 	workers string
 	seeds   int
+	busy    int
 	span    time.Duration
 	only    string
 	chosen  string
@@ -40,6 +43,7 @@ func main() {
 	flag.StringVar(&o.results, "results", "bench/results", "folder for the report; empty: none is written")
 	flag.StringVar(&o.workers, "workers", "2,4", "numbers of workers")
 	flag.IntVar(&o.seeds, "seeds", 3, "runs with different random times, for each peer, scenario and number of workers")
+	flag.IntVar(&o.busy, "busy", 0, "processes that only compute beside everything, each in a session of its own")
 	flag.DurationVar(&o.span, "span", 8*time.Second, "length of one run")
 	flag.StringVar(&o.only, "peers", "", "only these, with commas: nginx-rr,nginx-least,pm2,bulsa,bulsa-recall")
 	flag.StringVar(&o.chosen, "scenarios", "", "only these, with commas: S1,S2,S3,S4")
@@ -59,6 +63,11 @@ func run(o options) error {
 		*path = absolute
 	}
 	r := report{began: time.Now(), options: o}
+	idle, err := keepBusy(o.busy)
+	if err != nil {
+		return err
+	}
+	defer idle()
 	for _, text := range strings.Split(o.workers, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
@@ -74,6 +83,29 @@ func run(o options) error {
 		return nil
 	}
 	return os.WriteFile(filepath.Join(o.results, r.began.Format("2006-01-02")+"-mixed.md"), []byte(text), 0o644)
+}
+
+// keepBusy starts n processes that only compute, until the returned function is
+// called. Each is a session of its own, as other programs on a machine are: the
+// kernel may share processors by sessions (autogroup in sched(7)).
+func keepBusy(n int) (idle func(), err error) {
+	var started []*exec.Cmd
+	idle = func() {
+		for _, c := range started {
+			_ = c.Process.Kill() // they do not end by themselves
+			_ = c.Wait()
+		}
+	}
+	for range n {
+		c := exec.Command("sh", "-c", "while :; do :; done")
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := c.Start(); err != nil {
+			idle()
+			return nil, fmt.Errorf("keep the machine busy: %w", err)
+		}
+		started = append(started, c)
+	}
+	return idle, nil
 }
 
 // measure runs all peers with n workers, in turn, each scenario with each seed.

@@ -54,6 +54,9 @@ func (r *report) text() string {
 	fmt.Fprintf(&b, "# Light requests beside blocked event loops\n\n%s. %s. Load average at the start %s.\n\n", r.began.Format("2006-01-02"), measure.Machine(), measure.LoadAverage())
 	fmt.Fprintf(&b, "%d light requests a second at random times (the same for all), %d runs of %s each, the peers in turn, after 3 s of light requests to warm up. Times of the light requests in ms from when they were due: p50 / p95 / p99,\n", lightRate, r.options.seeds, r.options.span)
 	fmt.Fprintf(&b, "medians over the runs, p99 with its range; then how many of all took %v or more, which met a blocked loop (a busy machine delays by less). Made by `make bench-mixed`.\n\n", lateFrom)
+	if r.options.busy > 0 {
+		fmt.Fprintf(&b, "Beside everything, %d processes only computed, each in a session of its own (`-busy %d`).\n\n", r.options.busy, r.options.busy)
+	}
 	for _, s := range scenarios() {
 		fmt.Fprintf(&b, "- %s: %s\n", s.name, s.title)
 	}
