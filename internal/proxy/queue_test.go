@@ -52,7 +52,8 @@ func TestRequestsWaitInOrderWhileEveryWorkerIsFull(t *testing.T) {
 	answer := make(chan struct{})
 	s := settings()
 	s.Queue, s.QueueTimeout = 3, 10*time.Second
-	h := open(t, s, oneAtATime(t, answer))
+	worker := oneAtATime(t, answer)
+	h := open(t, s, worker)
 	var mu sync.Mutex
 	var order []string
 	var clients sync.WaitGroup
@@ -63,7 +64,7 @@ func TestRequestsWaitInOrderWhileEveryWorkerIsFull(t *testing.T) {
 			defer mu.Unlock()
 			order = append(order, fmt.Sprint(status, " ", body))
 		})
-		eventually(t, "it is there", func() bool { st := h.stats(); return st.InFlight == int64(i+1) && st.Queued == int64(i) })
+		eventually(t, "it is there", func() bool { return worker.InFlight() == 1 && h.stats().Queued == int64(i) })
 	}
 	resp, err := browser().Get(h.url("/5"))
 	if err != nil {
@@ -89,7 +90,8 @@ func TestWhoWaitsTooLongIsTold(t *testing.T) {
 	answer := make(chan struct{})
 	s := settings()
 	s.Hold, s.Queue, s.QueueTimeout = 0, 10, 30*time.Millisecond
-	h := open(t, s, oneAtATime(t, answer))
+	worker := oneAtATime(t, answer)
+	h := open(t, s, worker)
 	var first sync.WaitGroup
 	first.Go(func() {
 		resp, err := browser().Get(h.url("/first"))
@@ -99,7 +101,7 @@ func TestWhoWaitsTooLongIsTold(t *testing.T) {
 		}
 		resp.Body.Close()
 	})
-	eventually(t, "the worker is full", func() bool { return h.stats().InFlight == 1 })
+	eventually(t, "the worker is full", func() bool { return worker.InFlight() == 1 })
 	if status, body := h.get("/second"); status != 503 || !strings.Contains(body, "all workers are busy") {
 		t.Errorf("%d %s", status, body)
 	}
