@@ -3,7 +3,7 @@ GO      ?= go
 EXAMPLE := examples/zombie-server
 PORT    ?= 3333
 
-.PHONY: build run run-docker run-docker-bulsa test e2e bench bench-mixed conformance lab check lint clean
+.PHONY: build run run-docker run-docker-bulsa test e2e fuzz bench bench-mixed conformance lab check lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bulsa ./cmd/bulsa
@@ -27,6 +27,9 @@ test:
 	scripts/test.sh
 e2e:
 	CGO_ENABLED=0 $(GO) test -count=1 -parallel 6 -timeout 20m ./e2e
+
+fuzz:
+	scripts/fuzz.sh
 
 bench: build
 	$(GO) build -o .cache/ ./bench/...
