@@ -1,9 +1,11 @@
 package internal_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -91,21 +93,28 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 // packages lists the packages of the module with what their non-test files import.
 func packages(t *testing.T) []goPackage {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	return list[goPackage](t, nil, "-json=ImportPath,Imports", "./...")
+}
+
+// list is what go list tells in JSON, in an environment with env.
+func list[T any](t *testing.T, env []string, args ...string) []T {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	var all []goPackage
-	dec := json.NewDecoder(strings.NewReader(string(out)))
-	for {
-		var p goPackage
-		err := dec.Decode(&p)
+	var all []T
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var one T
+		err := dec.Decode(&one)
 		if errors.Is(err, io.EOF) {
 			return all
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, p)
+		all = append(all, one)
 	}
 }
