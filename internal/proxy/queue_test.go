@@ -64,7 +64,10 @@ func TestRequestsWaitInOrderWhileEveryWorkerIsFull(t *testing.T) {
 			defer mu.Unlock()
 			order = append(order, fmt.Sprint(status, " ", body))
 		})
-		eventually(t, "it is there", func() bool { return worker.InFlight() == 1 && h.stats().Queued == int64(i) })
+		eventually(t, "it is there", func() bool {
+			st := h.stats()
+			return worker.InFlight() == 1 && st.InFlight == int64(i+1) && st.Queued == int64(i)
+		})
 	}
 	resp, err := browser().Get(h.url("/5"))
 	if err != nil {
