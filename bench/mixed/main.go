@@ -29,7 +29,7 @@ type options struct {
 
 	workers string
 	seeds   int
-	busy    int
+	busy    uint
 	span    time.Duration
 	only    string
 	chosen  string
@@ -43,7 +43,7 @@ func main() {
 	flag.StringVar(&o.results, "results", "bench/results", "folder for the report; empty: none is written")
 	flag.StringVar(&o.workers, "workers", "2,4", "numbers of workers")
 	flag.IntVar(&o.seeds, "seeds", 3, "runs with different random times, for each peer, scenario and number of workers")
-	flag.IntVar(&o.busy, "busy", 0, "processes that only compute beside everything, each in a session of its own")
+	flag.UintVar(&o.busy, "busy", 0, "processes that only compute beside everything, each in a session of its own")
 	flag.DurationVar(&o.span, "span", 8*time.Second, "length of one run")
 	flag.StringVar(&o.only, "peers", "", "only these, with commas: nginx-rr,nginx-least,pm2,bulsa,bulsa-recall")
 	flag.StringVar(&o.chosen, "scenarios", "", "only these, with commas: S1,S2,S3,S4")
@@ -85,19 +85,22 @@ func run(o options) error {
 	return os.WriteFile(filepath.Join(o.results, r.began.Format("2006-01-02")+"-mixed.md"), []byte(text), 0o644)
 }
 
+// compute computes until its parent is gone: Ctrl-C does not reach its session.
+const compute = `while kill -0 $PPID 2>/dev/null; do i=0; while [ $i -lt 1000000 ]; do i=$((i+1)); done; done`
+
 // keepBusy starts n processes that only compute, until the returned function is
 // called. Each is a session of its own, as other programs on a machine are: the
 // kernel may share processors by sessions (autogroup in sched(7)).
-func keepBusy(n int) (idle func(), err error) {
+func keepBusy(n uint) (idle func(), err error) {
 	var started []*exec.Cmd
 	idle = func() {
 		for _, c := range started {
-			_ = c.Process.Kill() // they do not end by themselves
+			_ = c.Process.Kill() // it runs: its parent does
 			_ = c.Wait()
 		}
 	}
 	for range n {
-		c := exec.Command("sh", "-c", "while :; do :; done")
+		c := exec.Command("sh", "-c", compute)
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := c.Start(); err != nil {
 			idle()
