@@ -15,14 +15,19 @@ import (
 const module = "bulsa/internal/"
 
 // room is one row of the table in ARCHITECTURE.md: what it may import of the
-// other rooms, and which packages it must never touch.
+// other rooms, which packages it must never touch, and which rooms it must not
+// reach, not even through others.
 type room struct {
 	may   []string
 	never []string
+	far   []string
 	why   string
 }
 
 var anything = []string{"*"}
+
+// outside are the rooms that show and serve what the supervisor publishes.
+var outside = []string{"proxy", "admin", "cli", "daemon", "engine/process", "engine/docker", "engine/external"}
 
 var pure = []string{"os", "os/exec", "net", "net/http", "sync", "sync/atomic", "syscall"}
 
@@ -31,7 +36,7 @@ var rooms = map[string]room{
 	"compose":           {may: []string{"spec"}, why: "it turns files into a spec and knows nothing that runs"},
 	"worker":            {may: []string{"spec"}, never: pure, why: "the life of a worker is decided, not done, here"},
 	"doctor":            {never: pure, why: "findings follow from a table of measurements, and from nothing else"},
-	"rollout":           {may: []string{"spec", "worker"}, never: pure, why: "plans are pure"},
+	"rollout":           {may: []string{"worker"}, never: pure, why: "plans are pure"},
 	"balance":           {never: []string{"os"}, why: "picking takes no lock and does no I/O"},
 	"eventloop":         {never: pure, why: "figures and verdicts follow from what others looked at"},
 	"engine":            {may: []string{"spec", "eventloop", "inner"}, why: "the contract depends on no engine"},
@@ -50,10 +55,10 @@ var rooms = map[string]room{
 	"logs":              {why: "logs stand alone"},
 	"inner":             {may: []string{"api"}, why: "what two bulsas say to each other depends on neither"},
 	"probe":             {may: []string{"spec", "worker", "engine"}, why: "a check is run once; when, is not its business"},
-	"supervisor":        {may: []string{"spec", "worker", "rollout", "balance", "engine", "eventloop", "inner", "probe", "node"}, why: "it knows the contract of engines, no engine, and not who shows what it publishes"},
+	"supervisor":        {may: []string{"spec", "worker", "rollout", "balance", "engine", "eventloop", "inner", "probe"}, far: outside, why: "it knows the contract of engines, no engine, and not who shows what it publishes"},
 	"proxy/h1":          {never: append([]string{"time"}, pure...), why: "a parser gets bytes and gives bytes"},
-	"proxy":             {may: []string{"balance", "listen", "proxy/h1"}, why: "the data path gets a table and gives counters"},
-	"admin":             {may: []string{"api", "supervisor", "proxy", "logs"}, why: "it shows and asks; it builds nothing"},
+	"proxy":             {may: []string{"balance", "proxy/h1"}, far: []string{"spec", "engine", "supervisor", "admin"}, why: "the data path gets a table and gives counters"},
+	"admin":             {may: []string{"api"}, far: []string{"engine", "cli", "daemon"}, why: "it shows and asks; it builds nothing"},
 	"daemon":            {may: anything, why: "the composition root"},
 	"lab":               {may: []string{"api"}, why: "experiments use bulsa as its users do"},
 	"cli":               {may: []string{"api", "spec", "compose", "daemon", "lab"}, why: "commands talk to the running project through its API"},
@@ -66,6 +71,7 @@ type goPackage struct {
 
 // TestRoomsImportOnlyWhatTheyMay keeps the house as ARCHITECTURE.md draws it.
 func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
+	reach := reached(packages(t))
 	for _, p := range packages(t) {
 		name, ok := strings.CutPrefix(p.ImportPath, module)
 		if !ok {
@@ -87,7 +93,40 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 				t.Errorf("%s imports daemon: only cli starts it", name)
 			}
 		}
+		for _, other := range r.may {
+			if other != "*" && !slices.Contains(p.Imports, module+other) {
+				t.Errorf("%s may import %s and does not: take the permission away, here and in ARCHITECTURE.md", name, other)
+			}
+		}
+		for _, other := range r.far {
+			if path := reach[module+name][module+other]; path != "" {
+				t.Errorf("%s reaches %s (%s), which it must not: %s", name, other, strings.ReplaceAll(path, module, ""), r.why)
+			}
+		}
 	}
+}
+
+// reached says for each package which others it imports, directly or through
+// others, and by which way.
+func reached(all []goPackage) map[string]map[string]string {
+	imports := map[string][]string{}
+	for _, p := range all {
+		imports[p.ImportPath] = p.Imports
+	}
+	reach := map[string]map[string]string{}
+	for _, p := range all {
+		ways := map[string]string{p.ImportPath: p.ImportPath}
+		for queue := []string{p.ImportPath}; len(queue) > 0; queue = queue[1:] {
+			for _, next := range imports[queue[0]] {
+				if _, ours := imports[next]; ours && ways[next] == "" {
+					ways[next] = ways[queue[0]] + " > " + next
+					queue = append(queue, next)
+				}
+			}
+		}
+		reach[p.ImportPath] = ways
+	}
+	return reach
 }
 
 // packages lists the packages of the module with what their non-test files import.
