@@ -41,6 +41,8 @@ type program struct {
 // globals are the flags that every command about a project has.
 type globals struct {
 	files    []string
+	envFiles []string
+	dir      string // the project's folder
 	project  string
 	profiles []string
 }
@@ -139,6 +141,8 @@ func (p *program) addProjectFlags(cmd *cobra.Command, fileShorthand string) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&p.global.files, "file", fileShorthand, nil, "configuration `FILE`; may be given several times")
 	f.StringVarP(&p.global.project, "project-name", "p", "", "project `NAME`")
+	f.StringArrayVar(&p.global.envFiles, "env-file", nil, "read variables from this `FILE` and not from .env; may be given several times")
+	f.StringVar(&p.global.dir, "project-directory", "", "`FOLDER` that the file's relative paths start from (default: the folder of the first file)")
 	f.StringArrayVar(&p.global.profiles, "profile", nil, "also the services of this `PROFILE`")
 }
 

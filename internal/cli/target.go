@@ -86,6 +86,8 @@ func (p *program) loadOptions() (compose.Options, error) {
 	}
 	return compose.Options{
 		Files:       p.global.files,
+		EnvFiles:    p.global.envFiles,
+		ProjectDir:  p.global.dir,
 		Dir:         dir,
 		ProjectName: p.global.project,
 		Profiles:    p.global.profiles,

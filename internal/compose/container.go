@@ -59,10 +59,8 @@ func pullPolicy(given string) string {
 // containerCommand: what is not given is the image's, and nothing is inherited
 // from bulsa's own environment.
 func (c *converter) containerCommand(path string, from types.ServiceConfig, s *spec.Service) error {
-	for _, key := range []string{"entrypoint", "command"} {
-		if operator := shellOperator(c.source.text(path + "." + key)); operator != "" {
-			return endsAtOperator(path+"."+key, key, operator)
-		}
+	if err := c.noShell(path); err != nil {
+		return err
 	}
 	s.Command = spec.Command{Args: from.Command, Dir: from.WorkingDir, User: from.User, Init: from.Init != nil && *from.Init}
 	env := map[string]string{}
@@ -106,11 +104,10 @@ func (c *converter) build(path string, from types.ServiceConfig, s *spec.Service
 			out.Dockerfile = absolute(out.Context, filepath.FromSlash(out.Dockerfile))
 		}
 	}
-	environ := spec.Environment(c.options.Environ)
 	for name, value := range b.Args {
 		if value != nil {
 			out.Args[name] = *value
-		} else if own, known := environ[name]; known {
+		} else if own, known := c.env[name]; known {
 			out.Args[name] = own
 		}
 	}
@@ -149,7 +146,7 @@ func (c *converter) fromEnvironment(where, name string, content *string, variabl
 	if variable == "" || *content != "" {
 		return nil
 	}
-	value, known := spec.Environment(c.options.Environ)[variable]
+	value, known := c.env[variable]
 	if !known {
 		return &spec.Problem{Where: where, What: fmt.Sprintf("the environment has no %s, from which %s is made", variable, name), Fix: "set it"}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/template"
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"bulsa/internal/spec"
@@ -17,13 +18,13 @@ import (
 // converter turns compose-go's model into a spec.Project. Its problems carry
 // paths (services.app.ports.0), which source turns into lines.
 type converter struct {
-	options  Options
-	source   *source
-	dir      string
-	model    *types.Project
-	project  spec.Project   // as far as it is converted
-	warnings []spec.Warning // with their place
-	advice   []spec.Warning // with a path instead
+	options Options
+	source  *source
+	dir     string
+	env     types.Mapping // for interpolation, the env files included
+	model   *types.Project
+	project spec.Project   // as far as it is converted
+	advice  []spec.Warning // with a path in place of a line
 }
 
 func (c *converter) convert(model *types.Project, files []string) (spec.Project, error) {
@@ -110,10 +111,8 @@ func (c *converter) service(from types.ServiceConfig) (spec.Service, error) {
 // command is entrypoint and command, as a container would see them. The
 // working directory is relative to the project's folder.
 func (c *converter) command(path string, from types.ServiceConfig, s *spec.Service) error {
-	for _, key := range []string{"entrypoint", "command"} {
-		if operator := shellOperator(c.source.text(path + "." + key)); operator != "" {
-			return endsAtOperator(path+"."+key, key, operator)
-		}
+	if err := c.noShell(path); err != nil {
+		return err
 	}
 	s.Command.Args = append(slices.Clone([]string(from.Entrypoint)), from.Command...)
 	s.Command.Dir = c.dir
@@ -126,12 +125,23 @@ func (c *converter) command(path string, from types.ServiceConfig, s *spec.Servi
 	return nil
 }
 
-func endsAtOperator(where, key, operator string) error {
-	return &spec.Problem{
-		Where: where,
-		What:  fmt.Sprintf("%q would end the %s: no shell is run", operator, key),
-		Fix:   `quote it, or write ["sh", "-c", "..."]`,
+// noShell refuses a line that a shell would have to read, also where the operator
+// comes out of a variable: the rest of the line would be lost without a word.
+func (c *converter) noShell(path string) error {
+	for _, key := range []string{"entrypoint", "command"} {
+		line := c.source.text(path + "." + key)
+		if shellOperator(line) == "" && strings.Contains(line, "$") {
+			line, _ = template.Substitute(line, c.env.Resolve) // compose-go has done it without an error
+		}
+		if operator := shellOperator(line); operator != "" {
+			return &spec.Problem{
+				Where: path + "." + key,
+				What:  fmt.Sprintf("%q would end the %s: no shell is run", operator, key),
+				Fix:   `quote it, or write ["sh", "-c", "..."]`,
+			}
+		}
 	}
+	return nil
 }
 
 // shellOperator is the first shell operator outside quotes. compose-go drops

@@ -13,18 +13,19 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/sirupsen/logrus"
 
 	"bulsa/internal/spec"
 )
 
 // Options says what to load.
 type Options struct {
-	Files       []string  // configuration files, merged in order; empty: found from Dir upwards; "-" is Stdin
-	Dir         string    // absolute folder in which the search begins and from which Files are named
+	Files       []string  // configuration files, merged in order; empty: COMPOSE_FILE's, else found from Dir upwards; "-" is Stdin
+	EnvFiles    []string  // in place of .env; empty: COMPOSE_ENV_FILES
+	Dir         string    // absolute folder in which the search begins and from which files are named
+	ProjectDir  string    // from which relative paths in Files start; empty: the folder of the first file
 	ProjectName string    // overrides COMPOSE_PROJECT_NAME, the file's name: and the folder's name
 	Profiles    []string  // active profiles; empty: COMPOSE_PROFILES
-	Environ     []string  // KEY=VALUE: for interpolation, and passed on to the workers below `environment`
+	Environ     []string  // KEY=VALUE: for interpolation, COMPOSE_ variables, and passed on to the workers below `environment`
 	Services    []string  // only these and all they depend on; empty: all
 	CPUs        int       // what workers: auto stands for; 0: CPUs()
 	NoInherit   bool      // leave Environ out of the workers' environment: for `bulsa config`, and for a project that runs
@@ -43,40 +44,51 @@ func Load(ctx context.Context, o Options) (spec.Project, []spec.Warning, error) 
 }
 
 func load(ctx context.Context, o Options) (spec.Project, []spec.Warning, error) {
-	found, err := find(o)
+	var found files
+	var src *source
+	var model *types.Project
+	said, err := listening(func() (err error) {
+		if found, err = find(o); err != nil {
+			return err
+		}
+		if src, err = readSource(o.Dir, found.dir, found.files); err != nil {
+			return err
+		}
+		model, err = src.model(ctx, o, &found)
+		return err
+	})
 	if err != nil {
 		return spec.Project{}, nil, err
 	}
-	src, err := readSource(o.Dir, found.dir, found.files)
-	if err != nil {
-		return spec.Project{}, nil, err
-	}
-	env, err := interpolationEnvironment(o.Environ, found.dir)
-	if err != nil {
-		return spec.Project{}, nil, err
-	}
-	model, err := parse(ctx, o, found, env)
-	if err != nil {
-		return spec.Project{}, nil, src.explain(err)
-	}
-	if model, err = selectServices(model, o.Services); err != nil {
-		return spec.Project{}, nil, src.place(err)
-	}
-	if model, err = model.WithServicesEnvironmentResolved(true); err != nil {
-		return spec.Project{}, nil, src.explain(err)
-	}
-	c := converter{options: o, source: src, dir: found.dir}
+	c := converter{options: o, source: src, dir: found.dir, env: found.env}
 	project, err := c.convert(model, found.names())
 	if err != nil {
 		return spec.Project{}, nil, src.place(err)
 	}
-	warnings := append(src.unsetVariables(env), c.warnings...)
+	warnings := append(found.warnings, src.unsetVariables(found.env)...)
+	warnings = append(warnings, src.heard(said, found.envFiles)...)
 	warnings = append(warnings, src.ignored(project)...)
 	for _, w := range append(c.advice, spec.Advise(project)...) {
 		warnings = append(warnings, spec.Warning{Where: src.where(w.Where), Message: w.Message})
 	}
 	slices.SortStableFunc(warnings, inFileOrder)
 	return project, warnings, nil
+}
+
+// model is compose-go's, of the wanted services. Their env files are added to found's.
+func (s *source) model(ctx context.Context, o Options, found *files) (*types.Project, error) {
+	model, err := parse(ctx, o, *found)
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	if model, err = selectServices(model, o.Services); err != nil {
+		return nil, s.place(err)
+	}
+	found.envFiles = append(found.envFiles, servicesEnvFiles(model)...)
+	if model, err = model.WithServicesEnvironmentResolved(true); err != nil {
+		return nil, s.explain(err)
+	}
+	return model, nil
 }
 
 // inFileOrder compares two warnings by file, then line.
@@ -92,24 +104,22 @@ func inFileOrder(a, b spec.Warning) int {
 }
 
 // parse runs compose-go without its checks for images: a process has none.
-// compose-go logs to logrus's global logger; all it says is said again, with
-// its line, by this package.
-func parse(ctx context.Context, o Options, found files, env types.Mapping) (model *types.Project, err error) {
-	logrus.SetOutput(io.Discard)
+func parse(ctx context.Context, o Options, found files) (model *types.Project, err error) {
 	defer func() {
 		// compose-go asserts types after a schema that does not cover them all.
 		if r := recover(); r != nil {
 			model, err = nil, fmt.Errorf("the Compose loader cannot read this project: %v", r)
 		}
 	}()
-	details := types.ConfigDetails{WorkingDir: found.dir, ConfigFiles: found.files, Environment: env}
+	details := types.ConfigDetails{WorkingDir: found.dir, ConfigFiles: found.files, Environment: found.env}
 	return loader.LoadWithContext(ctx, details, func(l *loader.Options) {
-		name, explicit := projectName(o, env, found.dir)
+		name, explicit := projectName(o, found.env, found.dir)
 		l.SetProjectName(name, explicit)
 		l.SkipConsistencyCheck = true
 		l.SkipResolveEnvironment = true
 		l.SkipResolveLabels = true
-		l.Profiles = profiles(o, env)
+		l.ConvertWindowsPaths, _ = strconv.ParseBool(found.env["COMPOSE_CONVERT_WINDOWS_PATHS"])
+		l.Profiles = profiles(o, found.env)
 	})
 }
 
