@@ -47,7 +47,10 @@ func main() {
 func measure(workers int, interval, length time.Duration) (time.Duration, error) {
 	before := memory()
 	e := newInstant(workers, interval)
-	s := supervisor.New("bench", map[spec.Engine]engine.Engine{spec.EngineProcess: e})
+	s := supervisor.New(supervisor.Config{
+		Project: "bench", Engines: map[spec.Engine]engine.Engine{spec.EngineProcess: e},
+		Pools: supervisor.NewPools(), Events: supervisor.NewEvents(),
+	})
 	started := time.Now()
 	if _, err := s.Apply(project(workers, interval)); err != nil {
 		return 0, err

@@ -213,3 +213,15 @@ func plural(n int, noun string) string {
 	}
 	return noun + "s"
 }
+
+// oneAtATime lets several goroutines write to one stream, each its lines whole.
+type oneAtATime struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (o *oneAtATime) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.out.Write(b)
+}

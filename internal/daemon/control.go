@@ -42,7 +42,7 @@ func (d *Daemon) service(sv supervisor.ServiceStatus) api.Service {
 	state, cause := serviceState(sv)
 	s := api.Service{
 		Name: sv.Name, Engine: string(sv.Engine), Release: sv.Release, Desired: sv.Desired, Ready: sv.Ready,
-		State: state, Cause: cause, Changes: !sv.Current(), Ports: d.ports.list(sv.Name),
+		State: state, Cause: cause, Changes: !sv.Current(), Ports: d.ports.List(sv.Name),
 	}
 	for _, w := range sv.Workers {
 		s.Workers = append(s.Workers, d.worker(sv, w, s.Ports))
@@ -169,7 +169,7 @@ func (d *Daemon) Inspect(name string) (api.Inspection, error) {
 }
 
 func (d *Daemon) inspectWorker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus) api.Inspection {
-	row := d.worker(sv, w, d.ports.list(sv.Name))
+	row := d.worker(sv, w, d.ports.List(sv.Name))
 	in := api.Inspection{Worker: &row, Logs: d.logs.Files(w.Name), Blocks: d.blocks.of(w.Name), Health: &api.Health{
 		Status: w.Health, FailingStreak: w.Streak, CPUSeconds: w.CheckCPU.Seconds(), Warnings: w.Warnings, Log: []api.HealthLog{},
 	}}
@@ -333,7 +333,7 @@ func (d *Daemon) Apply(_ context.Context, raw json.RawMessage) (string, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	retire, err := d.ports.publish(p)
+	retire, err := d.ports.Publish(p)
 	if err != nil {
 		return "", admin.Invalid(err.Error())
 	}

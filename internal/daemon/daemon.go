@@ -5,7 +5,6 @@ package daemon
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +24,7 @@ import (
 	"bulsa/internal/engine/external"
 	"bulsa/internal/engine/process"
 	"bulsa/internal/logs"
+	"bulsa/internal/ports"
 	"bulsa/internal/proxy"
 	"bulsa/internal/shim"
 	"bulsa/internal/spec"
@@ -57,12 +57,12 @@ type Daemon struct {
 	started    time.Time
 	logger     *slog.Logger
 	logs       *logs.Store
+	events     *supervisor.Events
 	supervisor *supervisor.Supervisor
 	engines    map[spec.Engine]engine.Engine
 	containers *docker.Engine
 	server     *proxy.Server
-	ports      *ports
-	accessLogs *accessLogs
+	ports      *ports.Book
 	admin      *admin.Server
 	adminURL   string
 	sampler    *sampler
@@ -99,27 +99,17 @@ func Run(ctx context.Context, o Options) error {
 // check finds what can be known to be wrong before anything is started.
 func check(p spec.Project) error {
 	for _, sv := range p.Services {
-		if err := checkCertificates(p, sv); err != nil {
+		if err := ports.CheckCertificates(p, sv); err != nil {
 			return err
 		}
 		if sv.Engine != spec.EngineProcess {
 			continue
 		}
 		if err := process.Check(sv); err != nil {
-			return placed(p, sv.Name, err)
+			return p.Placed(sv.Name, err)
 		}
 	}
 	return nil
-}
-
-// placed says where in the file a service is wrong, or, where there is no file,
-// which service. The problem's Where is a key of the service.
-func placed(p spec.Project, service string, err error) error {
-	key, what := "", err.Error()
-	if problem, ok := errors.AsType[*spec.Problem](err); ok {
-		key, what = problem.Where, problem.What
-	}
-	return &spec.Problem{Where: p.Place("services." + service + "." + key), What: "service " + service + ": " + what}
 }
 
 // Prepare makes sure that the images of p's containers are there: pulled, or
@@ -141,6 +131,7 @@ func singleCalls() (bool, error) {
 	}
 }
 
+// build makes the rooms, each on those before it.
 func build(o Options) (*Daemon, error) {
 	single, err := singleCalls()
 	if err != nil {
@@ -153,21 +144,22 @@ func build(o Options) (*Daemon, error) {
 	}
 	d.console = newConsole(stdout, o.Stderr)
 	d.logger = slog.New(d.console.handler())
-	d.accessLogs = newAccessLogs(stdout, d.logger)
+	d.events = supervisor.NewEvents()
 	if d.logs, err = logs.Open(logDir(o.Project.Name), d.lostLines); err != nil {
 		return nil, fmt.Errorf("cannot keep logs: %w", err)
 	}
+	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, SingleCalls: single})
+	pools := supervisor.NewPools()
+	d.ports = ports.New(ports.Config{
+		Server: d.server, Pools: pools, Notice: d.notice, Logger: d.logger, Stdout: stdout, StateDir: stateDir(o.Project.Name),
+	})
 	if err := d.buildEngines(); err != nil {
+		d.ports.Close()
 		d.logs.Close()
 		return nil, err
 	}
-	d.server = proxy.New(proxy.Config{
-		Logger: d.logger, Version: o.Version, Divert: d.ports.divert, Diverting: d.ports.diverting,
-		SingleCalls: single,
-	})
-	d.supervisor = supervisor.New(o.Project.Name, d.engines)
+	d.supervisor = supervisor.New(supervisor.Config{Project: o.Project.Name, Engines: d.engines, Pools: pools, Events: d.events})
 	d.supervisor.DiagnoseWith(d.blocks)
-	d.ports.server, d.ports.supervisor = d.server, d.supervisor
 	d.sampler = newSampler(d.server, d.logs)
 	token, err := admin.Token(o.Project.Name)
 	if err != nil {
@@ -183,7 +175,6 @@ func (d *Daemon) buildEngines() error {
 	if d.inside.First {
 		guard = nil // the kernel ends all others with the first process
 	}
-	d.ports = &ports{notice: d.notice, services: map[string]spec.Service{}, open: map[string]*socket{}, logs: d.accessLogs, ctx: context.Background()}
 	processes, err := process.New(process.Config{
 		Project: d.options.Project.Name, RuntimeDir: runtimeDir(d.options.Project.Name),
 		Sockets: d.ports, Logs: d.logs, Logger: d.logger, MasterID: newID(), CacheDir: cacheDir(),
@@ -192,7 +183,6 @@ func (d *Daemon) buildEngines() error {
 	if err != nil {
 		return fmt.Errorf("cannot run processes: %w", err)
 	}
-	d.ports.visitors = processes
 	d.containers = docker.New(docker.Config{Project: d.options.Project.Name, Logs: d.logs, Logger: d.logger,
 		ReportDir: filepath.Join(runtimeDir(d.options.Project.Name), "inner")})
 	d.blocks = newBlocks(processes, filepath.Join(logDir(d.options.Project.Name), "profiles"))
@@ -217,6 +207,23 @@ func logDir(project string) string {
 		}
 	}
 	return filepath.Join(runtimeDir(project), "logs")
+}
+
+// stateDir is where what must outlive a reboot is kept.
+func stateDir(project string) string {
+	if os.Getenv("BULSA_RUNTIME_DIR") != "" {
+		return runtimeDir(project)
+	}
+	if state := os.Getenv("XDG_STATE_HOME"); state != "" {
+		return filepath.Join(state, "bulsa", project)
+	}
+	if os.Getuid() == 0 {
+		return filepath.Join("/var/lib/bulsa", project)
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "state", "bulsa", project)
+	}
+	return runtimeDir(project)
 }
 
 // logFolder is the system's place for such things; "" where it has none.
@@ -244,13 +251,11 @@ func newID() string {
 }
 
 func (d *Daemon) notice(service, message string) {
-	d.supervisor.Emit(service, "", "notice", message, "")
+	d.events.Emit(supervisor.Event{At: time.Now(), Service: service, Kind: "notice", Message: message})
 }
 
 func (d *Daemon) lostLines(worker, message string) {
-	if d.supervisor != nil {
-		d.supervisor.Emit("", worker, "notice", message, "")
-	}
+	d.events.Emit(supervisor.Event{At: time.Now(), Worker: worker, Kind: "notice", Message: message})
 }
 
 // run is the life of the project, from top to bottom.
@@ -294,7 +299,7 @@ func (d *Daemon) begin() error {
 	if err != nil {
 		return err
 	}
-	retire, err := d.ports.publish(d.project)
+	retire, err := d.ports.Publish(d.project)
 	if err != nil {
 		if adminListener != nil {
 			adminListener.Close()
@@ -408,8 +413,7 @@ func (d *Daemon) close() {
 			d.logger.Error("cannot end an engine cleanly", "engine", name, "error", err)
 		}
 	}
-	d.ports.close()
-	d.accessLogs.close()
+	d.ports.Close()
 	d.supervisor.Wait()
 }
 
@@ -429,7 +433,7 @@ func (d *Daemon) openAdmin() (net.Listener, error) {
 // announce says in a few lines what runs and where.
 func (d *Daemon) announce() {
 	for _, sv := range d.project.Services {
-		d.console.say("%s: %s", sv.Name, summary(sv, d.ports.list(sv.Name)))
+		d.console.say("%s: %s", sv.Name, summary(sv, d.ports.List(sv.Name)))
 	}
 	if d.adminURL != "" {
 		d.console.say("admin: %s", d.adminURL)

@@ -27,7 +27,7 @@ func (d *Daemon) Metrics() admin.Metrics {
 			Queued: int(s.Queued), QueueFull: s.QueueFull, Cut: s.Cut,
 		})
 	}
-	m.AccessLogLost = d.accessLogs.lost()
+	m.AccessLogLost = d.ports.LostLines()
 	return m
 }
 

@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"bulsa/internal/inner"
@@ -197,4 +198,15 @@ type Grant struct {
 // told to the application (a syscall.Errno as itself, anything else as EADDRINUSE).
 type Sockets interface {
 	Claim(ctx context.Context, a Ask) (Grant, error)
+	// Expect says that a command of some worker runs: until end is called, v is
+	// asked whose each connection from this machine is.
+	Expect(v Visited) (end func())
+}
+
+// Visited tells connections that workers' own commands (health checks) opened
+// from those of clients.
+type Visited interface {
+	// Visit leads conn to the worker of the service whose command opened it, and
+	// sees it through. It is false, and conn untouched, when no command did.
+	Visit(service string, p Port, conn net.Conn) bool
 }

@@ -69,11 +69,11 @@ func (c *client) run() {
 	defer c.server.dismiss(c)
 	defer func() { _ = c.conn.Close() }()
 	begun := len(c.ahead) > 0
-	if divert := c.server.divert; divert != nil && !begun && divert(c.id, c.conn) {
-		return
-	}
 	e := c.server.entrance(c.id)
 	if e == nil {
+		return
+	}
+	if !begun && e.mayDivert(c.peer) && e.Divert.Divert(c.conn) {
 		return
 	}
 	if e.Settings.ProxyProtocol && !c.meetProxy(e) {

@@ -83,7 +83,7 @@ func (l *loop) welcome(d *acceptor, fd int, peer netip.AddrPort) {
 	if peer.IsValid() {
 		g.label = peer.AppendTo(make([]byte, 0, 24))
 	}
-	if e.TLS != nil || e.Settings.ProxyProtocol || l.server.mayDivert(peer) {
+	if e.TLS != nil || e.Settings.ProxyProtocol || e.mayDivert(peer) {
 		l.handOver(g, nil)
 		return
 	}

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"net"
-	"net/netip"
 	"runtime"
 	"sync"
 	"syscall"
@@ -193,10 +192,4 @@ func (l *loop) stop() {
 		p.close()
 	}
 	l.pipes = nil
-}
-
-// mayDivert says whether the connection of a client may be one for Config.Divert:
-// those come from this machine.
-func (s *Server) mayDivert(peer netip.AddrPort) bool {
-	return s.divert != nil && peer.Addr().IsLoopback() && (s.diverting == nil || s.diverting())
 }

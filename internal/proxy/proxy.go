@@ -53,13 +53,6 @@ type Config struct {
 	Logger  *slog.Logger
 	Version string // told in the Server field of answers that the proxy gives itself
 
-	// Divert may take a connection that a listener has accepted, and then sees it
-	// through and closes it; false leaves it to the proxy. nil: takes none.
-	Divert func(id string, conn net.Conn) bool
-
-	// Diverting says whether Divert may take any connection at all now. nil: always.
-	Diverting func() bool
-
 	// Goroutines has every client served by a goroutine, as on systems that have no
 	// event loops. Otherwise plain HTTP/1.1 is served by loops.
 	Goroutines bool
@@ -73,8 +66,6 @@ type Config struct {
 type Server struct {
 	log         limitedLog
 	version     string
-	divert      func(id string, conn net.Conn) bool
-	diverting   func() bool
 	table       atomic.Pointer[map[string]*entrance]
 	closing     atomic.Bool
 	lastCall    atomic.Pointer[time.Time] // when idle clients are closed, once closing
@@ -153,8 +144,6 @@ func New(c Config) *Server {
 	return &Server{
 		log:         limitedLog{out: logger},
 		version:     c.Version,
-		divert:      c.Divert,
-		diverting:   c.Diverting,
 		loops:       loops{off: c.Goroutines},
 		singleCalls: c.SingleCalls,
 		stopping:    make(chan struct{}),

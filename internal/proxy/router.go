@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -34,10 +36,28 @@ type Listener struct {
 	// if that is one of its paths; nil: none is expected.
 	Challenge func(host, path string) (text string, ok bool)
 
+	// Divert may take connections from this machine before anything else does;
+	// nil: none.
+	Divert Diverter
+
 	exact    map[string][]int // by host, to Routes, the longest path first
 	below    map[string][]int // by what follows "*."
 	anyHost  []int
 	segments bool // a route goes by its path
+}
+
+// Diverter takes connections that are no client's.
+type Diverter interface {
+	// Diverting says whether Divert may take any connection at all now.
+	Diverting() bool
+	// Divert may take a connection, and then sees it through and closes it; false
+	// leaves it untouched.
+	Divert(conn net.Conn) bool
+}
+
+// mayDivert says whether the connection of a client may be one for Divert.
+func (l *Listener) mayDivert(peer netip.AddrPort) bool {
+	return l.Divert != nil && peer.Addr().IsLoopback() && l.Divert.Diverting()
 }
 
 // maxHost is the longest name of a host, RFC 1035, section 2.3.4.

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,16 @@ func (p Project) Place(path string) string {
 		at = at[:max(0, strings.LastIndexByte(at, '.'))]
 	}
 	return ""
+}
+
+// Placed says where in the file a service is wrong, or, where there is no file,
+// which service. The problem's Where is a key of the service.
+func (p Project) Placed(service string, err error) error {
+	key, what := "", err.Error()
+	if problem, ok := errors.AsType[*Problem](err); ok {
+		key, what = problem.Where, problem.What
+	}
+	return &Problem{Where: p.Place("services." + service + "." + key), What: "service " + service + ": " + what}
 }
 
 // Engine names what runs a service's workers.

@@ -11,9 +11,9 @@ const (
 	eventsSubscriber = 256  // a subscriber that is further behind loses events
 )
 
-// hub hands events to subscribers and keeps the last ones. A slow subscriber
+// Events hands events to subscribers and keeps the last ones. A slow subscriber
 // loses events; nobody waits for it.
-type hub struct {
+type Events struct {
 	mu      sync.Mutex
 	kept    []Event // at most eventsKept, oldest first
 	readers map[*subscriber]struct{}
@@ -24,18 +24,20 @@ type subscriber struct {
 	lost atomic.Int64
 }
 
-func newHub() *hub { return &hub{readers: map[*subscriber]struct{}{}} }
+// NewEvents makes a stream that nobody reads yet.
+func NewEvents() *Events { return &Events{readers: map[*subscriber]struct{}{}} }
 
-func (h *hub) emit(e Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.kept) == eventsKept {
-		h.kept = append(h.kept[:0], h.kept[1:]...)
+// Emit adds an event.
+func (e *Events) Emit(event Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.kept) == eventsKept {
+		e.kept = append(e.kept[:0], e.kept[1:]...)
 	}
-	h.kept = append(h.kept, e)
-	for r := range h.readers {
+	e.kept = append(e.kept, event)
+	for r := range e.readers {
 		select {
-		case r.ch <- e:
+		case r.ch <- event:
 		default:
 			r.lost.Add(1)
 		}
@@ -43,22 +45,22 @@ func (h *hub) emit(e Event) {
 }
 
 // history returns the events kept, oldest first.
-func (h *hub) history() []Event {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return append([]Event(nil), h.kept...)
+func (e *Events) history() []Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]Event(nil), e.kept...)
 }
 
 // follow sends every event from now on until ctx ends, then closes the channel.
-func (h *hub) follow(ctx context.Context) <-chan Event {
+func (e *Events) follow(ctx context.Context) <-chan Event {
 	r := &subscriber{ch: make(chan Event, eventsSubscriber)}
-	h.mu.Lock()
-	h.readers[r] = struct{}{}
-	h.mu.Unlock()
+	e.mu.Lock()
+	e.readers[r] = struct{}{}
+	e.mu.Unlock()
 	context.AfterFunc(ctx, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.readers, r)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.readers, r)
 		close(r.ch)
 	})
 	return r.ch

@@ -126,7 +126,7 @@ func startSeeing(t *testing.T, d eventloop.Diagnoser, blind bool, services ...sp
 	t.Helper()
 	s := &seeing{fakeEngine: newFake(), loops: map[engine.InstanceID]*fakeLoop{}, blind: blind}
 	w := &loopWorld{world: &world{t: t, engine: s.fakeEngine}, seeing: s}
-	w.sup = New("test", map[spec.Engine]engine.Engine{spec.EngineProcess: s})
+	w.sup = New(Config{Project: "test", Engines: map[spec.Engine]engine.Engine{spec.EngineProcess: s}, Pools: NewPools(), Events: NewEvents()})
 	w.sup.DiagnoseWith(d)
 	w.apply(services...)
 	w.pass(2 * time.Second)

@@ -25,9 +25,9 @@ func poolOf(s spec.Service, p engine.Port) poolKey {
 	return poolKey{s.Name, p}
 }
 
-// pools are the pools of all services. One service fills a pool, or several that
+// Pools are the pools of all services. One service fills a pool, or several that
 // have joined it.
-type pools struct {
+type Pools struct {
 	mu  sync.Mutex
 	all map[poolKey]*sharedPool
 }
@@ -39,9 +39,17 @@ type sharedPool struct {
 	parts  map[*service][]*balance.Endpoint
 }
 
+// NewPools makes a book without pools.
+func NewPools() *Pools { return &Pools{all: map[poolKey]*sharedPool{}} }
+
+// Of is the pool that requests for a service's port are balanced over.
+func (p *Pools) Of(s spec.Service, port engine.Port) (*balance.Pool, error) {
+	return p.get(poolOf(s, port), s.Balance.Policy)
+}
+
 // get returns a pool of this policy, for whoever routes to it. One that nobody
 // fills yet is empty.
-func (p *pools) get(key poolKey, policy string) (*balance.Pool, error) {
+func (p *Pools) get(key poolKey, policy string) (*balance.Pool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.all[key]
@@ -68,7 +76,7 @@ func newSharedPool(policy string) (*sharedPool, error) {
 // fill replaces what a service has in a pool: one that was removed and one that
 // came back under its name have each their own part. The policy is for a pool that
 // is not there yet: that of another one changes when somebody routes to it.
-func (p *pools) fill(key poolKey, policy string, by *service, endpoints []*balance.Endpoint) error {
+func (p *Pools) fill(key poolKey, policy string, by *service, endpoints []*balance.Endpoint) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.all[key]
@@ -101,7 +109,7 @@ func olderFirst(a, b *service) int {
 }
 
 // of are the pools that a service's endpoints are in.
-func (p *pools) of(sv *service) []*balance.Pool {
+func (p *Pools) of(sv *service) []*balance.Pool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var found []*balance.Pool

@@ -380,5 +380,5 @@ func (s *service) publishStatus() {
 }
 
 func (s *service) emit(workerName, kind, message, cause string) {
-	s.supervisor.events.emit(Event{At: time.Now(), Service: s.name, Worker: workerName, Kind: kind, Message: strings.TrimSpace(message), Cause: cause})
+	s.supervisor.events.Emit(Event{At: time.Now(), Service: s.name, Worker: workerName, Kind: kind, Message: strings.TrimSpace(message), Cause: cause})
 }

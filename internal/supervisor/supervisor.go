@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"bulsa/internal/balance"
 	"bulsa/internal/engine"
 	"bulsa/internal/eventloop"
 	"bulsa/internal/spec"
@@ -29,8 +28,8 @@ type Supervisor struct {
 	project string
 	started time.Time
 	engines map[spec.Engine]engine.Engine
-	events  *hub
-	pools   pools
+	events  *Events
+	pools   *Pools
 	doctor  eventloop.Diagnoser // nil: nobody finds out what blocks a loop
 
 	mu       sync.Mutex
@@ -45,13 +44,21 @@ type Supervisor struct {
 	loops   sync.WaitGroup
 }
 
+// Config is what a Supervisor stands on.
+type Config struct {
+	Project string
+	Engines map[spec.Engine]engine.Engine
+	Pools   *Pools  // filled here; who routes requests reads them
+	Events  *Events // what happens is told here
+}
+
 // New makes a supervisor over engines. Nothing runs before Apply.
-func New(project string, engines map[spec.Engine]engine.Engine) *Supervisor {
+func New(c Config) *Supervisor {
 	s := &Supervisor{
-		project: project, started: time.Now(), engines: engines, events: newHub(), pools: pools{all: map[poolKey]*sharedPool{}},
+		project: c.Project, started: time.Now(), engines: c.Engines, events: c.Events, pools: c.Pools,
 		services: map[string]*service{}, leaving: map[*service]bool{}, changed: make(chan struct{}),
 	}
-	for _, e := range engines {
+	for _, e := range c.Engines {
 		s.loops.Add(1)
 		go func() {
 			defer s.loops.Done()
@@ -219,16 +226,6 @@ func (s *service) ask(f func(*service)) {
 	case <-ran:
 	case <-s.done:
 	}
-}
-
-// Pool returns the pool of one port of a service, empty while nobody serves it.
-func (s *Supervisor) Pool(name string, p engine.Port) (*balance.Pool, error) {
-	sv, err := s.find(name)
-	if err != nil {
-		return nil, err
-	}
-	wanted := sv.status.Load().Service
-	return s.pools.get(poolOf(wanted, p), wanted.Balance.Policy)
 }
 
 func (s *Supervisor) find(name string) (*service, error) {
@@ -479,5 +476,5 @@ func (s *Supervisor) Events(ctx context.Context, follow bool) ([]Event, <-chan E
 
 // Emit adds an event that did not come from a worker's life.
 func (s *Supervisor) Emit(service, workerName, kind, message, cause string) {
-	s.events.emit(Event{At: time.Now(), Service: service, Worker: workerName, Kind: kind, Message: message, Cause: cause})
+	s.events.Emit(Event{At: time.Now(), Service: service, Worker: workerName, Kind: kind, Message: message, Cause: cause})
 }

@@ -153,7 +153,7 @@ type world struct {
 func start(t *testing.T, services ...spec.Service) *world {
 	t.Helper()
 	w := &world{t: t, engine: newFake()}
-	w.sup = New("test", map[spec.Engine]engine.Engine{spec.EngineProcess: w.engine})
+	w.sup = New(Config{Project: "test", Engines: map[spec.Engine]engine.Engine{spec.EngineProcess: w.engine}, Pools: NewPools(), Events: NewEvents()})
 	w.apply(services...)
 	return w
 }
@@ -205,7 +205,11 @@ func (w *world) expect(name, want string) {
 
 func (w *world) pool(name string) *balance.Pool {
 	w.t.Helper()
-	p, err := w.sup.Pool(name, engine.Main)
+	sv, err := w.sup.find(name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p, err := w.sup.pools.Of(sv.status.Load().Service, engine.Main)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -59,12 +59,16 @@ func (e *Engine) begin(r *run) bool {
 // expect makes ready for what x may connect to; the end is called when it has ended.
 func (e *Engine) expect(x *execution) (end func()) {
 	e.commands.Add(1)
-	closeDoors := e.openDoors(x.run)
+	closeDoors, unexpect := e.openDoors(x.run), func() {}
+	if e.cfg.Sockets != nil {
+		unexpect = e.cfg.Sockets.Expect(e)
+	}
 	return func() {
 		e.mu.Lock()
 		delete(e.executions, x)
 		e.mu.Unlock()
 		e.commands.Add(-1)
+		unexpect()
 		closeDoors()
 	}
 }

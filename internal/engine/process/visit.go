@@ -23,11 +23,9 @@ import (
 // visitPatience is how long a worker may take to accept a command's connection.
 const visitPatience = 5 * time.Second
 
-// Visiting reports whether any command runs: only then can a connection be one's.
-func (e *Engine) Visiting() bool { return e.commands.Load() > 0 }
+var _ engine.Visited = (*Engine)(nil)
 
-// Visit leads conn to the worker of the service whose command opened it, and
-// sees it through. It is false, and conn untouched, when no command did.
+// Visit implements engine.Visited.
 func (e *Engine) Visit(service string, p engine.Port, conn net.Conn) bool {
 	r := e.visitor(conn)
 	if r == nil || r.plan.service.Name != service {
@@ -41,7 +39,7 @@ func (e *Engine) Visit(service string, p engine.Port, conn net.Conn) bool {
 func (e *Engine) visitor(conn net.Conn) *run {
 	local, ok1 := conn.LocalAddr().(*net.TCPAddr)
 	remote, ok2 := conn.RemoteAddr().(*net.TCPAddr)
-	if !e.Visiting() || !ok1 || !ok2 || !remote.IP.IsLoopback() {
+	if e.commands.Load() == 0 || !ok1 || !ok2 || !remote.IP.IsLoopback() {
 		return nil
 	}
 	inode := socketBetween(remote, local)

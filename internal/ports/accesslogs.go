@@ -1,4 +1,4 @@
-package daemon
+package ports
 
 import (
 	"context"
@@ -48,7 +48,7 @@ func (a *accessLogs) open(p spec.Project) error {
 		}
 		file, err := a.file(path)
 		if err != nil {
-			return placed(p, sv.Name, &spec.Problem{Where: "x-bulsa.access_log.file", What: fmt.Sprintf("cannot open the access log: %v", err)})
+			return p.Placed(sv.Name, &spec.Problem{Where: "x-bulsa.access_log.file", What: fmt.Sprintf("cannot open the access log: %v", err)})
 		}
 		a.files[path] = file
 		a.running.Go(func() { file.Run(a.ctx) })
@@ -104,16 +104,4 @@ func (a *accessLogs) close() {
 	case <-written:
 	case <-time.After(time.Second):
 	}
-}
-
-// oneAtATime lets several goroutines write to one stream, each its lines whole.
-type oneAtATime struct {
-	mu  sync.Mutex
-	out io.Writer
-}
-
-func (o *oneAtATime) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.out.Write(b)
 }

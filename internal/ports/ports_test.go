@@ -1,4 +1,4 @@
-package daemon
+package ports
 
 import (
 	"bufio"
@@ -14,16 +14,15 @@ import (
 	"syscall"
 	"testing"
 
+	"bulsa/internal/balance"
 	"bulsa/internal/engine"
-	"bulsa/internal/engine/external"
 	"bulsa/internal/proxy"
 	"bulsa/internal/spec"
-	"bulsa/internal/supervisor"
 )
 
 // book is a book of ports for one service that publishes what is given.
 type book struct {
-	*ports
+	*Book
 	t       *testing.T
 	project spec.Project
 	notices []string
@@ -35,31 +34,44 @@ func newBook(t *testing.T, published ...spec.Port) *book {
 	app := spec.NewService("app")
 	app.Engine, app.Servers, app.Replicas, app.Ports = spec.EngineExternal, []spec.Server{server}, 1, published
 	b := &book{t: t, project: spec.Project{Name: "test", Services: []spec.Service{app}}}
-	engines := map[spec.Engine]engine.Engine{spec.EngineExternal: external.New()}
-	b.ports = &ports{
-		server: proxy.New(proxy.Config{}), supervisor: supervisor.New("test", engines),
-		notice: func(_, message string) { b.notices = append(b.notices, message) }, ctx: context.Background(),
-		services: map[string]spec.Service{}, open: map[string]*socket{},
-		logs: newAccessLogs(nil, slog.New(slog.DiscardHandler)),
-	}
-	b.apply(b.project)
-	t.Cleanup(func() {
-		b.supervisor.Shutdown(context.Background())
-		engines[spec.EngineExternal].Close()
-		b.ports.close()
-		b.logs.close()
-		b.supervisor.Wait()
+	b.Book = New(Config{
+		Server: proxy.New(proxy.Config{}), Pools: pools{}, Logger: slog.New(slog.DiscardHandler),
+		Notice: func(_, message string) { b.notices = append(b.notices, message) },
 	})
+	b.apply(b.project)
+	t.Cleanup(b.Close)
 	return b
+}
+
+// pools lead to the servers of external services.
+type pools map[string]*balance.Pool
+
+func (p pools) Of(sv spec.Service, port engine.Port) (*balance.Pool, error) {
+	key := sv.Name + "/" + string(port)
+	if p[key] == nil {
+		pool, err := balance.NewPool(sv.Balance.Policy)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range sv.Servers {
+			pool.Publish([]*balance.Endpoint{balance.NewEndpoint(balance.Config{Worker: sv.Name, Connector: dialer(s.Address)})})
+		}
+		p[key] = pool
+	}
+	return p[key], nil
+}
+
+// dialer connects to an address.
+type dialer string
+
+func (d dialer) Connect(ctx context.Context) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", string(d))
 }
 
 func (b *book) apply(p spec.Project) {
 	b.t.Helper()
-	retire, err := b.publish(p)
+	retire, err := b.Publish(p)
 	if err != nil {
-		b.t.Fatal(err)
-	}
-	if _, err := b.supervisor.Apply(p); err != nil {
 		b.t.Fatal(err)
 	}
 	retire()
@@ -180,7 +192,7 @@ func TestAPortInUseChangesNothing(t *testing.T) {
 		{Host: "127.0.0.2"},
 		{Host: "127.0.0.1", Published: taken.Addr().(*net.TCPAddr).Port},
 	}
-	if _, err := b.publish(p); err == nil {
+	if _, err := b.Publish(p); err == nil {
 		t.Fatal("a port that is in use was published")
 	}
 	if len(b.open) != 1 {
@@ -190,7 +202,7 @@ func TestAPortInUseChangesNothing(t *testing.T) {
 
 func TestAPortThatIsNoLongerPublishedIsClosed(t *testing.T) {
 	b := newBook(t, spec.Port{Host: "127.0.0.1"})
-	address := b.list("app")[0]
+	address := b.List("app")[0]
 	p := b.project
 	p.Services = append([]spec.Service(nil), p.Services...)
 	p.Services[0].Ports = nil
@@ -232,7 +244,7 @@ func TestServicesShareAPublishedPort(t *testing.T) {
 	}
 	want := fmt.Sprintf("127.0.0.1:%d->3000", port.Published)
 	for _, service := range []string{"web", "api"} {
-		if got := b.list(service); len(got) != 1 || got[0] != want {
+		if got := b.List(service); len(got) != 1 || got[0] != want {
 			t.Errorf("%s is on %v, want %s", service, got, want)
 		}
 	}

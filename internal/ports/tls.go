@@ -1,4 +1,4 @@
-package daemon
+package ports
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -20,8 +19,8 @@ import (
 	"bulsa/internal/spec"
 )
 
-// checkCertificates finds files that cannot be used, before anything is started.
-func checkCertificates(p spec.Project, sv spec.Service) error {
+// CheckCertificates finds files that cannot be used, before anything is started.
+func CheckCertificates(p spec.Project, sv spec.Service) error {
 	for i, c := range sv.TLS.Certificates {
 		_, err := certs.Check(certs.Pair(c), time.Now())
 		if problem, ok := errors.AsType[*certs.Problem](err); ok {
@@ -29,7 +28,7 @@ func checkCertificates(p spec.Project, sv spec.Service) error {
 			if problem.File == c.Key {
 				part = "key"
 			}
-			return placed(p, sv.Name, &spec.Problem{Where: fmt.Sprintf("x-bulsa.tls.certificates.%d.%s", i, part), What: problem.Error()})
+			return p.Placed(sv.Name, &spec.Problem{Where: fmt.Sprintf("x-bulsa.tls.certificates.%d.%s", i, part), What: problem.Error()})
 		}
 	}
 	return nil
@@ -45,22 +44,22 @@ type identity struct {
 // identify gives every service of p its certificates. Those of a service whose
 // configuration is the same stay. The stores that are not needed any more end when
 // p is in force. b.mu is held.
-func (b *ports) identify(p spec.Project) (next map[string]*identity, err error) {
+func (b *Book) identify(p spec.Project) (next map[string]*identity, err error) {
 	next = map[string]*identity{}
 	for _, sv := range p.Services {
 		if !sv.TLS.Enabled() {
 			continue
 		}
-		c := b.certsConfig(p.Name, sv)
+		c := b.certsConfig(sv)
 		if old := b.identities[sv.Name]; old != nil && reflect.DeepEqual(old.config, c) {
 			next[sv.Name] = old
 			continue
 		}
 		reporting := c
-		reporting.Report = func(text string) { b.notice(sv.Name, text) }
+		reporting.Report = func(text string) { b.cfg.Notice(sv.Name, text) }
 		store, err := certs.New(reporting)
 		if err != nil {
-			return nil, placed(p, sv.Name, &spec.Problem{Where: "x-bulsa.tls.certificates", What: err.Error()})
+			return nil, p.Placed(sv.Name, &spec.Problem{Where: "x-bulsa.tls.certificates", What: err.Error()})
 		}
 		next[sv.Name] = &identity{config: c, store: store}
 	}
@@ -68,7 +67,7 @@ func (b *ports) identify(p spec.Project) (next map[string]*identity, err error) 
 }
 
 // adopt puts identities in force, and ends those that they replace. b.mu is held.
-func (b *ports) adopt(next map[string]*identity) {
+func (b *Book) adopt(next map[string]*identity) {
 	for name, old := range b.identities {
 		if next[name] != old {
 			old.stop()
@@ -80,7 +79,7 @@ func (b *ports) adopt(next map[string]*identity) {
 		}
 		for _, pair := range id.config.Files {
 			if warning, _ := certs.Check(pair, time.Now()); warning != "" {
-				b.notice(name, warning)
+				b.cfg.Notice(name, warning)
 			}
 		}
 		var ctx context.Context
@@ -90,14 +89,14 @@ func (b *ports) adopt(next map[string]*identity) {
 	b.identities = next
 }
 
-func (b *ports) certsConfig(project string, sv spec.Service) certs.Config {
+func (b *Book) certsConfig(sv spec.Service) certs.Config {
 	var c certs.Config
 	for _, pair := range sv.TLS.Certificates {
 		c.Files = append(c.Files, certs.Pair(pair))
 	}
 	if len(sv.TLS.Domains) > 0 {
 		c.ACME = certs.ACME{
-			Domains: sv.TLS.Domains, Email: sv.TLS.Email, CA: sv.TLS.CA, Storage: filepath.Join(stateDir(project), "acme"),
+			Domains: sv.TLS.Domains, Email: sv.TLS.Email, CA: sv.TLS.CA, Storage: filepath.Join(b.cfg.StateDir, "acme"),
 			HTTPPort: b.preferred(sv, 80, true), TLSPort: b.preferred(sv, 443, false), Host: sv.Ports[0].Host,
 		}
 	}
@@ -106,7 +105,7 @@ func (b *ports) certsConfig(project string, sv spec.Service) certs.Config {
 
 // preferred is the number of one of the service's ports that speak no TLS, or of
 // those that do: the usual one if it is among them; 0: there is none.
-func (b *ports) preferred(sv spec.Service, usual int, plain bool) int {
+func (b *Book) preferred(sv spec.Service, usual int, plain bool) int {
 	found := 0
 	for _, p := range sv.Ports {
 		if sv.TLS.Plain(p.Published) != plain {
@@ -123,23 +122,6 @@ func (b *ports) preferred(sv spec.Service, usual int, plain bool) int {
 	return found
 }
 
-// stateDir is where what must outlive a reboot is kept.
-func stateDir(project string) string {
-	if os.Getenv("BULSA_RUNTIME_DIR") != "" {
-		return runtimeDir(project)
-	}
-	if state := os.Getenv("XDG_STATE_HOME"); state != "" {
-		return filepath.Join(state, "bulsa", project)
-	}
-	if os.Getuid() == 0 {
-		return filepath.Join("/var/lib/bulsa", project)
-	}
-	if home, err := os.UserHomeDir(); err == nil {
-		return filepath.Join(home, ".local", "state", "bulsa", project)
-	}
-	return runtimeDir(project)
-}
-
 // face is how a socket speaks TLS. It stays the same while the certificates
 // change, so that sessions can be resumed.
 type face struct {
@@ -150,7 +132,7 @@ type face struct {
 
 // secure makes the listener of a socket speak TLS where one of its services says
 // so. b.mu is held.
-func (b *ports) secure(s *socket, l *proxy.Listener) {
+func (b *Book) secure(s *socket, l *proxy.Listener) {
 	var stores, challenged []*certs.Store
 	http3 := false
 	min := uint16(tls.VersionTLS12)
@@ -192,7 +174,7 @@ func (b *ports) secure(s *socket, l *proxy.Listener) {
 
 // quic opens the UDP side of a socket for HTTP/3, or closes it. Clients that
 // cannot come by it come by TCP, so an error is no more than news. b.mu is held.
-func (b *ports) quic(s *socket, wanted bool) {
+func (b *Book) quic(s *socket, wanted bool) {
 	if !wanted {
 		s.hangUp()
 		return
@@ -207,14 +189,14 @@ func (b *ports) quic(s *socket, wanted bool) {
 	}
 	pc, err := listen.OpenPacket(b.ctx, "udp", host, at.Port)
 	if err != nil {
-		b.notice(s.users[0].service, fmt.Sprintf("HTTP/3 is not spoken: %v", err))
+		b.cfg.Notice(s.users[0].service, fmt.Sprintf("HTTP/3 is not spoken: %v", err))
 		return
 	}
 	s.datagrams = pc
 }
 
 // serveQUIC serves what quic has opened, once the table is in force. b.mu is held.
-func (b *ports) serveQUIC(s *socket) {
+func (b *Book) serveQUIC(s *socket) {
 	if s.datagrams == nil || s.ending != nil {
 		return
 	}
@@ -222,8 +204,8 @@ func (b *ports) serveQUIC(s *socket) {
 	s.ending = cancel
 	pc := s.datagrams
 	b.serving.Go(func() {
-		if err := b.server.ServeHTTP3(ctx, s.id, pc); err != nil {
-			b.notice("", fmt.Sprintf("HTTP/3 on %s ended: %v", s.address(), err))
+		if err := b.cfg.Server.ServeHTTP3(ctx, s.id, pc); err != nil {
+			b.cfg.Notice("", fmt.Sprintf("HTTP/3 on %s ended: %v", s.address(), err))
 		}
 	})
 }
@@ -249,7 +231,7 @@ func answerChallenge(stores []*certs.Store, host, path string) (string, bool) {
 
 // redirect is the port that requests of a service are sent to from a socket that
 // speaks no TLS; "": none.
-func (b *ports) redirect(s *socket, sv spec.Service) string {
+func (b *Book) redirect(s *socket, sv spec.Service) string {
 	if !s.published || !sv.TLS.Enabled() || sv.TLS.NoRedirect || !sv.TLS.Plain(s.number()) {
 		return ""
 	}
