@@ -1,6 +1,8 @@
 package node
 
 import (
+	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -167,4 +169,52 @@ func TestForkingApplicationBecomesAWorker(t *testing.T) {
 if (require('cluster').isMaster) { require('cluster').fork(); } else {`+joined+`}`)})
 		serves(t, r)
 	})
+}
+
+// Links in node_modules/.bin lead to files that load others from their own folder.
+func TestALinkToAProgramIsFollowed(t *testing.T) {
+	const program = `require('./lib')`
+	for name, late := range map[string]bool{"at once": false, "late": true} {
+		t.Run(name, func(t *testing.T) {
+			eachNode(t, func(t *testing.T, binary string) {
+				dir := app(t, "")
+				write(t, dir, "node_modules/serve/cli.js", program)
+				write(t, dir, "node_modules/serve/lib.js", joined)
+				link(t, "../serve/cli.js", filepath.Join(dir, "node_modules", ".bin", "serve"))
+				command := []string{"node", "node_modules/.bin/serve"}
+				if late {
+					command = []string{"sh", "-c", "node node_modules/.bin/serve; true"}
+				}
+				serves(t, start(t, setup{binary: binary, dir: dir, command: command}))
+			})
+		})
+	}
+}
+
+// So do modules that are loaded after a server listens at the path of a dead worker's socket.
+func TestALinkIsFollowedWhenAStaleSocketWasThere(t *testing.T) {
+	eachNode(t, func(t *testing.T, binary string) {
+		dir := app(t, strings.ReplaceAll(joined, "(3000)", "(3000, () => require('./linked/late.js'))"))
+		write(t, dir, "real/late.js", `console.log(require('./beside'))`)
+		write(t, dir, "real/beside.js", `module.exports = 'found beside'`)
+		link(t, "../real/late.js", filepath.Join(dir, "linked", "late.js"))
+		socket := filepath.Join(dir, "w.sock")
+		stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale.SetUnlinkOnClose(false)
+		stale.Close()
+		start(t, setup{binary: binary, dir: dir, mode: "listen", socket: socket}).prints("found beside")
+	})
+}
+
+func link(t *testing.T, target, name string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, name); err != nil {
+		t.Fatal(err)
+	}
 }

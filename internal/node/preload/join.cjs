@@ -37,7 +37,9 @@ function packageOf(file) {
 // joinCluster does what Node does at start-up for NODE_CHANNEL_FD and
 // NODE_UNIQUE_ID (lib/internal/process/pre_execution.js), by the same functions.
 exports.joinCluster = function joinCluster(fd, id) {
-  const stat = fs.fstatSync(fd);
+  // bigint: the buffer of other calls is one that Node's realpath, and so every
+  // later require(), reads again: it takes what it finds there for the file's own.
+  const stat = fs.fstatSync(fd, { bigint: true });
   if (!stat.isSocket()) return;
   if (process.channel) leaveWrapper();
   require('child_process')._forkChild(fd, 'json');

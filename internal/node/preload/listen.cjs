@@ -20,7 +20,7 @@ exports.rewrite = function rewrite(path) {
     if (!wish) return Reflect.apply(listen, this, args);
     count++;
     const own = count === 1 ? path : `${path}.${count}`;
-    fs.rmSync(own, { force: true }); // a predecessor that was killed leaves it behind
+    removeStale(own);
     known.add(this);
     names.set(this, wish.name);
     this.once('listening', () => {
@@ -47,6 +47,16 @@ exports.rewrite = function rewrite(path) {
   });
   return known;
 };
+
+// removeStale removes what a predecessor that was killed has left. It must not
+// look at the socket first, as rmSync does (join.cjs, joinCluster).
+function removeStale(path) {
+  try {
+    fs.unlinkSync(path);
+  } catch {
+    // There is none; else listen() will say what is wrong.
+  }
+}
 
 // parse reads the ways to call listen(); undefined for all that is not TCP.
 function parse(args) {
