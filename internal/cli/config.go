@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bulsa/internal/spec"
+	"bulsa/internal/compose"
 )
 
 func (p *program) configCommand() *cobra.Command {
@@ -31,7 +31,7 @@ func (p *program) config(ctx context.Context, format string, services []string) 
 		return err
 	}
 	p.warn(warnings)
-	text, err := spec.Render(project, format)
+	text, err := compose.Render(project, format)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func contained(o *runOptions, in daemon.Contained) {
 
 // sharePort makes several workers that are no Node applications, each of which
 // gets a port of its own, serve the port that the container is known by.
-func sharePort(f *spec.RunFlags) {
+func sharePort(f *runFlags) {
 	env := spec.Environment(f.Environ)
 	port, err := strconv.ParseUint(env["PORT"], 10, 16)
 	if err != nil || port == 0 || len(f.Publish) > 0 || f.Workers == "" || f.Workers == "1" || workers(*f) == "auto" {

@@ -17,7 +17,7 @@ import (
 
 // runOptions are the flags of run that are not about the service.
 type runOptions struct {
-	flags    spec.RunFlags
+	flags    runFlags
 	envFiles []string
 	admin    string
 	detach   bool
@@ -69,7 +69,7 @@ func addAdminFlag(cmd *cobra.Command, admin *string) {
 }
 
 // addHealthFlags adds the health flags of docker run, and bulsa's cheap checks.
-func addHealthFlags(cmd *cobra.Command, r *spec.RunFlags) {
+func addHealthFlags(cmd *cobra.Command, r *runFlags) {
 	f := cmd.Flags()
 	f.StringVar(&r.HealthCmd, "health-cmd", "", "shell `COMMAND` that succeeds while a worker is healthy")
 	f.StringVar(&r.HealthHTTP, "health-http", "", "`PATH` that answers 200 to 399 while a worker is healthy")
@@ -92,7 +92,7 @@ func (p *program) run(ctx context.Context, o runOptions) error {
 	}
 	inside := daemon.Inside()
 	contained(&o, inside)
-	project, warnings, err := spec.FromRun(o.flags)
+	project, warnings, err := fromRun(o.flags)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func surroundings(o *runOptions) error {
 }
 
 // workers is the default of --workers, where nobody outside has said anything.
-func workers(f spec.RunFlags) string {
+func workers(f runFlags) string {
 	if f.Engine != string(spec.EngineDocker) && (f.Folder != "" || startsNode(f.Args[0])) {
 		return "auto"
 	}
@@ -136,7 +136,7 @@ func workers(f spec.RunFlags) string {
 }
 
 // folder reads the package.json when a folder is to be run.
-func folder(f *spec.RunFlags, dir string) error {
+func folder(f *runFlags, dir string) error {
 	path := f.Args[0]
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)

@@ -39,7 +39,7 @@ func FuzzLoad(f *testing.F) {
 		if err := spec.Validate(p); err != nil {
 			t.Fatalf("loaded, but not valid: %v", err)
 		}
-		text, err := spec.Render(p, "yaml")
+		text, err := Render(p, "yaml")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,7 @@ func rendersTheSame(t *testing.T, name string) {
 	}
 	for _, format := range []string{"yaml", "json"} {
 		t.Run(filepath.Base(filepath.Dir(name))+"/"+format, func(t *testing.T) {
-			text, err := spec.Render(p, format)
+			text, err := Render(p, format)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -266,3 +266,18 @@ func isHostName(name string) bool {
 	}
 	return len(name) <= 253
 }
+
+// ParseWorkers reads a number of workers, or auto for one per CPU; empty is 1.
+func ParseWorkers(text string, cpus int) (int, error) {
+	switch text {
+	case "":
+		return 1, nil
+	case "auto":
+		return max(cpus, 1), nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > MaxReplicas {
+		return 0, fmt.Errorf("%q is not a number of workers; give 0 to %d, or auto for one per CPU", text, MaxReplicas)
+	}
+	return n, nil
+}

@@ -42,15 +42,15 @@ func ValidProjectName(name string) bool {
 	return name != "" && len(name) <= 255 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == "" && name[0] != '-' && name[0] != '_'
 }
 
-// validName is Compose's rule for a service: [a-zA-Z0-9._-]+.
-func validName(name string) bool {
+// ValidName is Compose's rule for a service: [a-zA-Z0-9._-]+.
+func ValidName(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	return name != "" && name != "." && name != ".." && strings.Trim(name, letters) == ""
 }
 
 func validateService(s Service) error {
 	v := &checker{path: "services." + s.Name}
-	v.check("", validName(s.Name), fmt.Sprintf("%q is not a service name", s.Name), "use letters, digits, dots, - and _")
+	v.check("", ValidName(s.Name), fmt.Sprintf("%q is not a service name", s.Name), "use letters, digits, dots, - and _")
 	v.check("deploy.replicas", s.Replicas >= 0 && s.Replicas <= MaxReplicas, fmt.Sprintf("%d workers", s.Replicas), fmt.Sprintf("give a number from 0 to %d", MaxReplicas))
 	v.engine(s)
 	v.health(s.Health)

@@ -1,4 +1,4 @@
-package spec
+package compose
 
 import (
 	"bytes"
@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"bulsa/internal/spec"
 )
 
 // Render writes the resolved configuration in Compose's shape, as "yaml" or
 // "json". Loading it again gives services with the same digests, if nothing
 // else is inherited: every default is spelled out, and $ is doubled.
-func Render(p Project, format string) ([]byte, error) {
+func Render(p spec.Project, format string) ([]byte, error) {
 	services := make(section, len(p.Services))
 	d := shared{networks: section{}, volumes: section{}, secrets: section{}, configs: section{}}
 	for _, s := range p.Services {
@@ -36,19 +38,19 @@ func Render(p Project, format string) ([]byte, error) {
 		out, err := json.MarshalIndent(doc, "", "  ")
 		return append(out, '\n'), err
 	}
-	return nil, &Problem{Where: "--format", What: fmt.Sprintf("%q is not a format", format), Fix: "use yaml or json"}
+	return nil, &spec.Problem{Where: "--format", What: fmt.Sprintf("%q is not a format", format), Fix: "use yaml or json"}
 }
 
 // section is one mapping of the rendered file.
 type section = map[string]any
 
-func renderService(s Service, d shared) section {
+func renderService(s spec.Service, d shared) section {
 	out := section{
 		"healthcheck": renderHealth(s.Health),
 		"x-bulsa":     renderExtension(s),
 	}
 	if s.Pool != "" {
-		if target := s.Ports[0].Target; target != 0 && s.Engine == EngineProcess { // a container renders its own
+		if target := s.Ports[0].Target; target != 0 && s.Engine == spec.EngineProcess { // a container renders its own
 			out["expose"] = []string{strconv.Itoa(target)}
 		}
 	} else if len(s.Ports) > 0 {
@@ -62,17 +64,17 @@ func renderService(s Service, d shared) section {
 		out["depends_on"] = dependencies
 	}
 	switch s.Engine {
-	case EngineProcess:
+	case spec.EngineProcess:
 		renderProcess(s, out)
 		renderCommand(s.Command, out)
-	case EngineDocker:
+	case spec.EngineDocker:
 		renderContainer(s, out, d)
 	}
 	return out
 }
 
 // renderProcess adds what only the life of a process has.
-func renderProcess(s Service, out section) {
+func renderProcess(s spec.Service, out section) {
 	out["deploy"] = renderDeploy(s)
 	out["stop_signal"] = s.Stop.Signal
 	out["stop_grace_period"] = s.Stop.Grace.String()
@@ -82,12 +84,12 @@ func renderProcess(s Service, out section) {
 	}}
 }
 
-func renderCommand(c Command, out section) {
+func renderCommand(c spec.Command, out section) {
 	out["command"] = escapeAll(c.Args)
 	out["working_dir"] = escape(c.Dir)
 	if len(c.Env) > 0 {
 		environment := section{}
-		for name, value := range Environment(c.Env) {
+		for name, value := range spec.Environment(c.Env) {
 			environment[escape(name)] = escape(value)
 		}
 		out["environment"] = environment
@@ -100,7 +102,7 @@ func renderCommand(c Command, out section) {
 	}
 }
 
-func renderPorts(ports []Port) []any {
+func renderPorts(ports []spec.Port) []any {
 	var list []any
 	for _, p := range ports {
 		port := section{"target": p.Target, "published": strconv.Itoa(p.Published)}
@@ -112,7 +114,7 @@ func renderPorts(ports []Port) []any {
 	return list
 }
 
-func renderHealth(h Health) section {
+func renderHealth(h spec.Health) section {
 	out := section{
 		"interval":       h.Interval.String(),
 		"timeout":        h.Timeout.String(),
@@ -121,7 +123,7 @@ func renderHealth(h Health) section {
 	}
 	if h.StartPeriod > 0 {
 		out["start_period"] = h.StartPeriod.String()
-	} else if h.StartInterval == defaultHealth().StartInterval {
+	} else if h.StartInterval == spec.NewService("").Health.StartInterval {
 		delete(out, "start_interval") // without a start_period it only raises a warning
 	}
 	if h.Disabled {
@@ -133,7 +135,7 @@ func renderHealth(h Health) section {
 	return out
 }
 
-func renderDeploy(s Service) section {
+func renderDeploy(s spec.Service) section {
 	return section{
 		"replicas": s.Replicas,
 		"restart_policy": section{
@@ -148,14 +150,14 @@ func renderDeploy(s Service) section {
 	}
 }
 
-func order(u Update) string {
+func order(u spec.Update) string {
 	if u.StartFirst {
 		return "start-first"
 	}
 	return "stop-first"
 }
 
-func renderExtension(s Service) section {
+func renderExtension(s spec.Service) section {
 	out := section{
 		"engine":       string(s.Engine),
 		"balance":      s.Balance.Policy,
@@ -164,7 +166,7 @@ func renderExtension(s Service) section {
 		"slow_start":   s.Balance.SlowStart.String(),
 		"max_conns":    s.Balance.MaxConns,
 		"probe":        renderProbe(s.Health),
-		"on_unhealthy": onUnhealthy(s.Health),
+		"on_unhealthy": unhealthyWord(s.Health),
 		"node":         string(s.NodeMode),
 		"hold":         s.Forward.Hold.String(),
 		"timeouts": durations(map[string]time.Duration{
@@ -195,7 +197,7 @@ func renderExtension(s Service) section {
 	if s.Forward.ProxyProtocol {
 		out["proxy_protocol"] = true
 	}
-	if s.Forward.Upstream != UpstreamHTTP1 {
+	if s.Forward.Upstream != spec.UpstreamHTTP1 {
 		out["upstream"] = string(s.Forward.Upstream)
 	}
 	if s.TLS.Enabled() {
@@ -216,14 +218,14 @@ func renderExtension(s Service) section {
 	return out
 }
 
-func renderLimits(l Limits) section {
+func renderLimits(l spec.Limits) section {
 	return section{
 		"body": l.Body, "header": l.Header, "connections": l.Connections, "connections_per_address": l.ConnectionsPerAddress,
 		"min_rate": l.MinRate, "queue": l.Queue, "queue_timeout": l.QueueTimeout.String(),
 	}
 }
 
-func renderTLS(t TLS) section {
+func renderTLS(t spec.TLS) section {
 	out := section{"min_version": cmp.Or(t.MinVersion, "1.2")}
 	var pairs []any
 	for _, c := range t.Certificates {
@@ -253,9 +255,9 @@ func renderTLS(t TLS) section {
 }
 
 // renderJoined leaves out what the pool's owner says.
-func renderJoined(s Service, out section) {
+func renderJoined(s spec.Service, out section) {
 	out["pool"] = s.Pool
-	for _, key := range PoolKeys() {
+	for _, key := range spec.PoolKeys() {
 		delete(out, key)
 	}
 	out["timeouts"] = section{"drain": s.Stop.Drain.String()}
@@ -264,7 +266,7 @@ func renderJoined(s Service, out section) {
 	}
 }
 
-func renderRoutes(routes []Route) []any {
+func renderRoutes(routes []spec.Route) []any {
 	var list []any
 	for _, r := range routes {
 		route := section{"path": escape(r.Path)}
@@ -279,7 +281,7 @@ func renderRoutes(routes []Route) []any {
 	return list
 }
 
-func renderProbe(h Health) section {
+func renderProbe(h spec.Health) section {
 	out := section{"passes": h.Passes}
 	if h.HTTP != "" {
 		out["http"] = escape(h.HTTP)
@@ -293,7 +295,7 @@ func renderProbe(h Health) section {
 	return out
 }
 
-func renderEventLoop(l EventLoop) section {
+func renderEventLoop(l spec.EventLoop) section {
 	out := section{"monitor": l.Monitor}
 	if l.UnhealthyAfter != nil {
 		out["unhealthy_after"] = l.UnhealthyAfter.String()
@@ -301,14 +303,14 @@ func renderEventLoop(l EventLoop) section {
 	return out
 }
 
-func onUnhealthy(h Health) string {
+func unhealthyWord(h spec.Health) string {
 	if h.Replace {
 		return "restart"
 	}
 	return "none"
 }
 
-func renderRestart(r Restart) section {
+func renderRestart(r spec.Restart) section {
 	out := durations(map[string]time.Duration{
 		"delay": r.Delay, "max_delay": r.MaxDelay, "reset_after": r.ResetAfter, "window": r.Window, "failed_retry": r.FailedRetry,
 	})
@@ -317,7 +319,7 @@ func renderRestart(r Restart) section {
 	return out
 }
 
-func renderServers(servers []Server) []any {
+func renderServers(servers []spec.Server) []any {
 	var list []any
 	for _, s := range servers {
 		list = append(list, section{

@@ -1,9 +1,11 @@
-package spec
+package compose
 
 import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"bulsa/internal/spec"
 )
 
 // shared are the parts of a project that its containers refer to by name.
@@ -17,7 +19,7 @@ func (d shared) addTo(doc section) {
 	}
 }
 
-func renderContainer(s Service, out section, d shared) {
+func renderContainer(s spec.Service, out section, d shared) {
 	c := s.Container
 	renderProcess(s, out)
 	renderCommand(s.Command, out)
@@ -110,7 +112,7 @@ func escapeMap(m map[string]string) map[string]string {
 }
 
 // renderGiven leaves out what the image decides.
-func renderGiven(h Healthcheck, disabled bool) section {
+func renderGiven(h spec.Healthcheck, disabled bool) section {
 	out := section{}
 	if disabled {
 		out["disable"] = true
@@ -125,7 +127,7 @@ func renderGiven(h Healthcheck, disabled bool) section {
 	return out
 }
 
-func renderBuild(b Build, d shared) section {
+func renderBuild(b spec.Build, d shared) section {
 	out := section{"context": escape(b.Context)}
 	put(out, "dockerfile", escape(b.Dockerfile))
 	put(out, "dockerfile_inline", escape(b.Inline))
@@ -144,7 +146,7 @@ func renderBuild(b Build, d shared) section {
 }
 
 // renderBuildSecrets names the variable that a secret comes from, never the value.
-func renderBuildSecrets(list []BuildSecret, d shared) []any {
+func renderBuildSecrets(list []spec.BuildSecret, d shared) []any {
 	var out []any
 	for _, s := range list {
 		key := fmt.Sprintf("build-%d", len(d.secrets)+1)
@@ -161,7 +163,7 @@ func renderBuildSecrets(list []BuildSecret, d shared) []any {
 	return out
 }
 
-func renderHostPorts(c *Container, out section) {
+func renderHostPorts(c *spec.Container, out section) {
 	ports, _ := out["ports"].([]any)
 	for _, p := range c.HostPorts {
 		port := section{"target": p.Target, "mode": "host", "protocol": p.Protocol}
@@ -179,7 +181,7 @@ func renderHostPorts(c *Container, out section) {
 	put(out, "expose", expose)
 }
 
-func renderNetworking(n Networking, out section, d shared) {
+func renderNetworking(n spec.Networking, out section, d shared) {
 	put(out, "network_mode", n.Mode)
 	put(out, "hostname", escape(n.Hostname))
 	put(out, "domainname", escape(n.DomainName))
@@ -201,7 +203,7 @@ func renderNetworking(n Networking, out section, d shared) {
 	}
 }
 
-func renderNetwork(n Network) section {
+func renderNetwork(n spec.Network) section {
 	out := section{"name": escape(n.Name)}
 	if n.External {
 		out["external"] = true
@@ -226,7 +228,7 @@ func renderNetwork(n Network) section {
 	return out
 }
 
-func renderMounts(c *Container, out section, d shared) {
+func renderMounts(c *spec.Container, out section, d shared) {
 	var list []any
 	for _, m := range c.Mounts {
 		mount := section{"type": m.Type, "target": escape(m.Target)}
@@ -265,7 +267,7 @@ func renderMounts(c *Container, out section, d shared) {
 }
 
 // renderFiles names the variable that a content comes from, never the value.
-func renderFiles(c *Container, out section, d shared) {
+func renderFiles(c *spec.Container, out section, d shared) {
 	var secrets, configs []any
 	for _, f := range c.Files {
 		key := fmt.Sprintf("file-%d", len(d.secrets)+len(d.configs)+1) // unlike those of other services
@@ -288,7 +290,7 @@ func renderFiles(c *Container, out section, d shared) {
 	put(out, "configs", configs)
 }
 
-func renderResources(l Resources, out section) {
+func renderResources(l spec.Resources, out section) {
 	limits, reservations := section{}, section{}
 	if l.CPUs != 0 {
 		limits["cpus"] = strconv.FormatFloat(l.CPUs, 'g', -1, 64)
@@ -327,7 +329,7 @@ func renderSize(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-func renderSecurity(s Security, out section) {
+func renderSecurity(s spec.Security, out section) {
 	put(out, "cap_add", s.CapAdd)
 	put(out, "cap_drop", s.CapDrop)
 	put(out, "security_opt", escapeAll(s.Options))

@@ -1,4 +1,4 @@
-package spec
+package cli
 
 import (
 	"encoding/json"
@@ -12,11 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"bulsa/internal/spec"
 )
 
-// RunFlags is the command line of `bulsa run`, as typed. An empty or zero
+// runFlags is the command line of `bulsa run`, as typed. An empty or zero
 // field means that the flag was not given.
-type RunFlags struct {
+type runFlags struct {
 	Args        []string // the command and its arguments; Args[0] may be a script or a folder
 	Dir         string   // absolute working directory
 	Folder      string   // absolute path, when Args[0] names a folder
@@ -50,30 +52,30 @@ type RunFlags struct {
 	Hold        string
 }
 
-// FromRun is the project of one service that a command line asks for. Errors
-// are *Problem and name the flag.
-func FromRun(f RunFlags) (Project, []Warning, error) {
+// fromRun is the project of one service that a command line asks for. Errors
+// are *spec.Problem and name the flag.
+func fromRun(f runFlags) (spec.Project, []spec.Warning, error) {
 	if len(f.Args) == 0 || f.Args[0] == "" {
-		return Project{}, nil, &Problem{Where: "bulsa run", What: "no command", Fix: "give one, as in bulsa run app.js"}
+		return spec.Project{}, nil, &spec.Problem{Where: "bulsa run", What: "no command", Fix: "give one, as in bulsa run app.js"}
 	}
 	name := f.Name
 	if name == "" {
 		name = serviceName(f)
 	}
-	if !validName(name) {
-		return Project{}, nil, &Problem{Where: "--name", What: fmt.Sprintf("%q is not a service name", name), Fix: "use letters, digits, dots, - and _"}
+	if !spec.ValidName(name) {
+		return spec.Project{}, nil, &spec.Problem{Where: "--name", What: fmt.Sprintf("%q is not a service name", name), Fix: "use letters, digits, dots, - and _"}
 	}
-	s := NewService(name)
-	for _, step := range []func(*RunFlags, *Service) error{
+	s := spec.NewService(name)
+	for _, step := range []func(*runFlags, *spec.Service) error{
 		runEngine, runCommand, runEnvironment, runWorkers, runPorts, runHealth, runLife, runContainer,
 	} {
 		if err := step(&f, &s); err != nil {
-			return Project{}, nil, err
+			return spec.Project{}, nil, err
 		}
 	}
-	p := Project{Name: projectName(name), Dir: f.Dir, Services: []Service{s}}
-	if err := Validate(p); err != nil {
-		return Project{}, nil, asFlag(err)
+	p := spec.Project{Name: projectName(name), Dir: f.Dir, Services: []spec.Service{s}}
+	if err := spec.Validate(p); err != nil {
+		return spec.Project{}, nil, asFlag(err)
 	}
 	return p, runWarnings(f), nil
 }
@@ -81,12 +83,12 @@ func FromRun(f RunFlags) (Project, []Warning, error) {
 // serviceName derives a name from what is run: app for app.js, the folder's
 // name for a folder, else the command's base name. With an interpreter in
 // front, the script counts: app for `node app.js`.
-func serviceName(f RunFlags) string {
+func serviceName(f runFlags) string {
 	base := filepath.Base(f.Args[0])
 	if f.Folder != "" {
 		base = filepath.Base(f.Folder)
 	}
-	if f.Engine == string(EngineDocker) {
+	if f.Engine == string(spec.EngineDocker) {
 		base, _, _ = strings.Cut(base, "@") // NAME:TAG or NAME@DIGEST
 		base, _, _ = strings.Cut(base, ":")
 		return sanitize(base)
@@ -108,7 +110,7 @@ func serviceName(f RunFlags) string {
 // sanitize turns any text into a valid service name.
 func sanitize(text string) string {
 	name := strings.Map(func(r rune) rune {
-		if validName(string(r)) || r == '.' {
+		if spec.ValidName(string(r)) || r == '.' {
 			return r
 		}
 		return '-'
@@ -146,21 +148,21 @@ func isTypeScript(file string) bool {
 	return slices.Contains([]string{".ts", ".mts", ".cts"}, path.Ext(file))
 }
 
-func runEngine(f *RunFlags, s *Service) error {
-	switch Engine(f.Engine) {
-	case "", EngineProcess:
+func runEngine(f *runFlags, s *spec.Service) error {
+	switch spec.Engine(f.Engine) {
+	case "", spec.EngineProcess:
 		return nil
-	case EngineDocker:
-		s.Engine = EngineDocker
+	case spec.EngineDocker:
+		s.Engine = spec.EngineDocker
 		return nil
 	}
-	return &Problem{Where: "--engine", What: fmt.Sprintf("%q is not an engine that runs a command", f.Engine), Fix: "use process or docker"}
+	return &spec.Problem{Where: "--engine", What: fmt.Sprintf("%q is not an engine that runs a command", f.Engine), Fix: "use process or docker"}
 }
 
-func runCommand(f *RunFlags, s *Service) error {
+func runCommand(f *runFlags, s *spec.Service) error {
 	s.Command.Dir, s.Command.User = f.Dir, f.User
 	switch {
-	case s.Engine == EngineDocker:
+	case s.Engine == spec.EngineDocker:
 		s.Command.Dir, s.Command.Args = "", slices.Clone(f.Args[1:])
 	case f.Folder != "":
 		s.Command.Dir = f.Folder
@@ -178,17 +180,17 @@ func runCommand(f *RunFlags, s *Service) error {
 // startScript is what a folder's package.json starts. A plain `node ...` is
 // run as it stands, so that signals arrive; anything else through npm, which
 // brings the package's own programs into the PATH.
-func startScript(f *RunFlags) ([]string, error) {
+func startScript(f *runFlags) ([]string, error) {
 	where := filepath.Join(f.Folder, "package.json")
 	if f.PackageJSON == nil {
-		return nil, &Problem{Where: f.Folder, What: "this folder has no package.json", Fix: "name the script to run, as in bulsa run " + filepath.Join(f.Args[0], "app.js")}
+		return nil, &spec.Problem{Where: f.Folder, What: "this folder has no package.json", Fix: "name the script to run, as in bulsa run " + filepath.Join(f.Args[0], "app.js")}
 	}
 	var p struct {
 		Main    string            `json:"main"`
 		Scripts map[string]string `json:"scripts"`
 	}
 	if err := json.Unmarshal(f.PackageJSON, &p); err != nil {
-		return nil, &Problem{Where: where, What: "not a valid package.json: " + err.Error()}
+		return nil, &spec.Problem{Where: where, What: "not a valid package.json: " + err.Error()}
 	}
 	start, main := p.Scripts["start"], p.Main
 	plain := regexp.MustCompile(`^node(\s+[\w./=:@,+-]+)+$`)
@@ -204,12 +206,12 @@ func startScript(f *RunFlags) ([]string, error) {
 	case main != "":
 		return append([]string{"node", main}, f.Args[1:]...), nil
 	}
-	return nil, &Problem{Where: where, What: "neither scripts.start nor main is set", Fix: "add a start script, or name the file to run"}
+	return nil, &spec.Problem{Where: where, What: "neither scripts.start nor main is set", Fix: "add a start script, or name the file to run"}
 }
 
 // runEnvironment puts bulsa's own environment below, env files above it, and
 // --env on top, as docker run does.
-func runEnvironment(f *RunFlags, s *Service) error {
+func runEnvironment(f *runFlags, s *spec.Service) error {
 	var lines []string
 	for _, content := range f.EnvFiles {
 		for line := range strings.Lines(content) {
@@ -219,15 +221,15 @@ func runEnvironment(f *RunFlags, s *Service) error {
 			}
 		}
 	}
-	own := Environment(f.Environ)
+	own := spec.Environment(f.Environ)
 	env := map[string]string{} // a container inherits nothing
-	if s.Engine == EngineProcess {
+	if s.Engine == spec.EngineProcess {
 		maps.Copy(env, own)
 	}
 	for _, entry := range append(lines, f.Env...) {
 		name, value, given := strings.Cut(entry, "=")
 		if name == "" || strings.ContainsAny(name, " \t") {
-			return &Problem{Where: "--env", What: fmt.Sprintf("%q is not a variable", entry), Fix: "write KEY=VALUE, or KEY to pass on bulsa's own"}
+			return &spec.Problem{Where: "--env", What: fmt.Sprintf("%q is not a variable", entry), Fix: "write KEY=VALUE, or KEY to pass on bulsa's own"}
 		}
 		if inherited, known := own[name]; !given && known {
 			env[name] = inherited
@@ -236,81 +238,34 @@ func runEnvironment(f *RunFlags, s *Service) error {
 			env[name] = value
 		}
 	}
-	s.Command.Env = SortEnvironment(env)
+	s.Command.Env = spec.SortEnvironment(env)
 	return nil
 }
 
-// Environment turns KEY=VALUE lines into a map; the last of equal keys counts.
-func Environment(lines []string) map[string]string {
-	env := make(map[string]string, len(lines))
-	for _, line := range lines {
-		if name, value, found := strings.Cut(line, "="); found && name != "" {
-			env[name] = value
-		}
-	}
-	return env
-}
-
-// Inherit is the environment own on top of what is inherited, sorted by key.
-func Inherit(own, inherited []string) []string {
-	env := Environment(inherited)
-	maps.Copy(env, Environment(own))
-	return SortEnvironment(env)
-}
-
-// SortEnvironment turns a map into KEY=VALUE lines, sorted by key.
-func SortEnvironment(env map[string]string) []string {
-	lines := make([]string, 0, len(env))
-	for name, value := range env {
-		lines = append(lines, name+"="+value)
-	}
-	slices.SortFunc(lines, func(a, b string) int {
-		nameA, _, _ := strings.Cut(a, "=")
-		nameB, _, _ := strings.Cut(b, "=")
-		return strings.Compare(nameA, nameB)
-	})
-	return lines
-}
-
-func runWorkers(f *RunFlags, s *Service) error {
-	n, err := ParseWorkers(f.Workers, f.CPUs)
+func runWorkers(f *runFlags, s *spec.Service) error {
+	n, err := spec.ParseWorkers(f.Workers, f.CPUs)
 	if err != nil {
-		return At("--workers", err)
+		return spec.At("--workers", err)
 	}
 	s.Replicas = n
 	return nil
 }
 
-// ParseWorkers reads a number of workers, or auto for one per CPU; empty is 1.
-func ParseWorkers(text string, cpus int) (int, error) {
-	switch text {
-	case "":
-		return 1, nil
-	case "auto":
-		return max(cpus, 1), nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 || n > MaxReplicas {
-		return 0, fmt.Errorf("%q is not a number of workers; give 0 to %d, or auto for one per CPU", text, MaxReplicas)
-	}
-	return n, nil
-}
-
-func runPorts(f *RunFlags, s *Service) error {
+func runPorts(f *runFlags, s *spec.Service) error {
 	for _, text := range f.Publish {
-		p, err := ParsePublish(text)
+		p, err := spec.ParsePublish(text)
 		if err != nil {
-			return At("--publish", err)
+			return spec.At("--publish", err)
 		}
 		s.Ports = append(s.Ports, p)
 	}
 	return nil
 }
 
-func runHealth(f *RunFlags, s *Service) error {
+func runHealth(f *runFlags, s *spec.Service) error {
 	h := &s.Health
 	if f.NoHealthcheck && (f.HealthCmd != "" || f.HealthHTTP != "" || f.HealthTCP || f.HealthLoop) {
-		return &Problem{Where: "--no-healthcheck", What: "a health check is given as well", Fix: "remove one of the two"}
+		return &spec.Problem{Where: "--no-healthcheck", What: "a health check is given as well", Fix: "remove one of the two"}
 	}
 	h.Disabled = f.NoHealthcheck
 	if f.HealthCmd != "" {
@@ -340,9 +295,9 @@ func setDurations(flags []durationFlag) error {
 		if f.text == "" {
 			continue
 		}
-		d, err := ParseDuration(f.text)
+		d, err := spec.ParseDuration(f.text)
 		if err != nil {
-			return At(f.flag, err)
+			return spec.At(f.flag, err)
 		}
 		*f.field = d
 	}
@@ -350,16 +305,16 @@ func setDurations(flags []durationFlag) error {
 }
 
 // runLife sets how the service ends, comes back and is balanced.
-func runLife(f *RunFlags, s *Service) error {
+func runLife(f *runFlags, s *spec.Service) error {
 	if f.Restart != "" {
-		if err := ParseRestart(f.Restart, &s.Restart); err != nil {
-			return At("--restart", err)
+		if err := spec.ParseRestart(f.Restart, &s.Restart); err != nil {
+			return spec.At("--restart", err)
 		}
 	}
 	if f.StopSignal != "" {
-		name, err := ParseSignal(f.StopSignal)
+		name, err := spec.ParseSignal(f.StopSignal)
 		if err != nil {
-			return At("--stop-signal", err)
+			return spec.At("--stop-signal", err)
 		}
 		s.Stop.Signal = name
 	}
@@ -367,7 +322,7 @@ func runLife(f *RunFlags, s *Service) error {
 		s.Balance.Policy = f.Balance
 	}
 	if f.NodeMode != "" {
-		s.NodeMode = NodeMode(f.NodeMode)
+		s.NodeMode = spec.NodeMode(f.NodeMode)
 	}
 	grace := f.StopTimeout
 	if _, err := strconv.ParseUint(grace, 10, 31); err == nil {
@@ -380,13 +335,13 @@ func runLife(f *RunFlags, s *Service) error {
 }
 
 // runContainer makes the container of an image, on a network of the project's own.
-func runContainer(f *RunFlags, s *Service) error {
-	if s.Engine != EngineDocker {
+func runContainer(f *runFlags, s *spec.Service) error {
+	if s.Engine != spec.EngineDocker {
 		return nil
 	}
-	s.Container = &Container{
+	s.Container = &spec.Container{
 		Image:   f.Args[0],
-		Network: Networking{Networks: []Network{{Key: "default", Name: projectName(s.Name) + "_default"}}},
+		Network: spec.Networking{Networks: []spec.Network{{Key: "default", Name: projectName(s.Name) + "_default"}}},
 	}
 	if f.StopSignal != "" {
 		s.Container.StopSignal = s.Stop.Signal
@@ -413,7 +368,7 @@ func runContainer(f *RunFlags, s *Service) error {
 
 // asFlag renames the place of a problem from the file's words to the flag's.
 func asFlag(err error) error {
-	var p *Problem
+	var p *spec.Problem
 	if !errors.As(err, &p) {
 		return err
 	}
@@ -427,15 +382,15 @@ func asFlag(err error) error {
 	}
 	for _, f := range flags {
 		if strings.Contains(p.Where, f.part) {
-			return &Problem{Where: f.flag, What: p.What, Fix: p.Fix}
+			return &spec.Problem{Where: f.flag, What: p.What, Fix: p.Fix}
 		}
 	}
 	return p
 }
 
-func runWarnings(f RunFlags) []Warning {
+func runWarnings(f runFlags) []spec.Warning {
 	if f.HealthStartInterval != "" && f.HealthStartPeriod == "" {
-		return []Warning{{Where: "--health-start-interval", Message: "has no effect without --health-start-period"}}
+		return []spec.Warning{{Where: "--health-start-interval", Message: "has no effect without --health-start-period"}}
 	}
 	return nil
 }
