@@ -22,6 +22,7 @@ type upOptions struct {
 	admin    string
 	detach   bool
 	build    bool
+	renew    bool // anonymous volumes
 }
 
 func (p *program) upCommand() *cobra.Command {
@@ -40,6 +41,7 @@ func (p *program) upCommand() *cobra.Command {
 	p.addGlobals(cmd)
 	cmd.Flags().BoolVarP(&o.detach, "detach", "d", false, "run in the background; return when all is ready")
 	cmd.Flags().BoolVar(&o.build, "build", false, "build the images of containers again, even if they are there")
+	cmd.Flags().BoolVarP(&o.renew, "renew-anon-volumes", "V", false, "give containers that are made anew empty anonymous volumes, instead of their predecessors'")
 	cmd.Flags().StringArrayVar(&o.scale, "scale", nil, "number of workers of a service, `SERVICE=N`")
 	addAdminFlag(cmd, &o.admin)
 	return cmd
@@ -55,6 +57,7 @@ func (p *program) up(ctx context.Context, o upOptions) error {
 		if err := rescale(&project, o.scale); err != nil {
 			return err
 		}
+		renewVolumes(project, o.renew)
 		p.warn(warnings)
 		if project, err = daemon.Prepare(ctx, project, o.build, p.stderr); err != nil {
 			return err
@@ -86,6 +89,7 @@ func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions)
 	if err := rescale(&project, o.scale); err != nil {
 		return err
 	}
+	renewVolumes(project, o.renew)
 	p.warn(warnings)
 	if project, err = daemon.Prepare(ctx, project, o.build, p.stderr); err != nil {
 		return err
@@ -160,6 +164,15 @@ func rescale(project *spec.Project, scale []string) error {
 		project.Services[i].Replicas = n
 	}
 	return nil
+}
+
+// renewVolumes is --renew-anon-volumes.
+func renewVolumes(project spec.Project, asked bool) {
+	for _, s := range project.Services {
+		if s.Container != nil {
+			s.Container.RenewVolumes = asked
+		}
+	}
 }
 
 // parseScale reads SERVICE=N.

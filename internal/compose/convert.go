@@ -316,10 +316,9 @@ func (c *converter) deploy(path string, from types.ServiceConfig, s *spec.Servic
 	if u.Parallelism != nil {
 		s.Update.Parallelism = int(min(*u.Parallelism, 1<<30))
 	}
-	switch u.Order {
-	case "", "start-first":
-	case "stop-first":
-		s.Update.StartFirst = false
+	switch order := spec.UpdateOrder(u.Order); order {
+	case "", spec.StartFirst, spec.StopFirst:
+		s.Update.Order = order
 	default:
 		return &spec.Problem{Where: path + ".deploy.update_config.order", What: fmt.Sprintf("%q is not an order", u.Order), Fix: "use start-first or stop-first"}
 	}
@@ -371,9 +370,6 @@ func (c *converter) settle(_ string, from types.ServiceConfig, s *spec.Service) 
 		s.Restart, s.Update, s.Logs = plain.Restart, plain.Update, plain.Logs
 		s.Stop.Signal, s.Stop.Grace = plain.Stop.Signal, plain.Stop.Grace
 	}
-	if s.Engine == spec.EngineDocker && len(s.Ports) == 0 && keepsData(s.Container) && !givesOrder(from) {
-		s.Update.StartFirst = false // a database, say: two at once would fight over its data
-	}
 	x, _ := from.Extensions[extensionKey].(map[string]any)
 	if !hasKey(x["restart"], "max_delay") {
 		s.Restart.MaxDelay = max(s.Restart.MaxDelay, s.Restart.Delay)
@@ -382,12 +378,4 @@ func (c *converter) settle(_ string, from types.ServiceConfig, s *spec.Service) 
 		s.Command.Args = nil
 	}
 	return nil
-}
-
-func keepsData(c *spec.Container) bool {
-	return slices.ContainsFunc(c.Mounts, func(m spec.Mount) bool { return m.Type != "tmpfs" && !m.ReadOnly })
-}
-
-func givesOrder(from types.ServiceConfig) bool {
-	return from.Deploy != nil && from.Deploy.UpdateConfig != nil && from.Deploy.UpdateConfig.Order != ""
 }

@@ -101,7 +101,7 @@ func TestEveryWordIsUnderstood(t *testing.T) {
 		},
 		Routes:    []spec.Route{{Host: "api.example.com", Path: "/v1", StripPrefix: true}, {Host: "*.example.com", Path: "/"}, {Path: "/v2"}},
 		AccessLog: spec.AccessLog{Format: "combined", File: filepath.Join(home, "logs/access.log"), Sample: 0.5},
-		Update:    spec.Update{Parallelism: 2, Delay: 3 * time.Second},
+		Update:    spec.Update{Parallelism: 2, Delay: 3 * time.Second, Order: spec.StopFirst},
 		Logs:      spec.Logs{MaxSize: 5 << 20, MaxFiles: 3},
 		NodeMode:  spec.NodePort,
 		EventLoop: spec.EventLoop{Monitor: true, UnhealthyAfter: new(7 * time.Second)},

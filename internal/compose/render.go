@@ -136,25 +136,18 @@ func renderHealth(h spec.Health) section {
 }
 
 func renderDeploy(s spec.Service) section {
+	update := section{"parallelism": s.Update.Parallelism, "delay": s.Update.Delay.String()}
+	if s.Update.Order != "" {
+		update["order"] = string(s.Update.Order)
+	}
 	return section{
 		"replicas": s.Replicas,
 		"restart_policy": section{
 			"condition":    string(s.Restart.Condition),
 			"max_attempts": s.Restart.MaxAttempts,
 		},
-		"update_config": section{
-			"parallelism": s.Update.Parallelism,
-			"delay":       s.Update.Delay.String(),
-			"order":       order(s.Update),
-		},
+		"update_config": update,
 	}
-}
-
-func order(u spec.Update) string {
-	if u.StartFirst {
-		return "start-first"
-	}
-	return "stop-first"
 }
 
 func renderExtension(s spec.Service) section {

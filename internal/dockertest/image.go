@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,9 +48,21 @@ func (d *Daemon) build(name string, content io.Reader) error {
 	return err
 }
 
-// ImportBase makes an image of this machine's programs, with the libraries that
-// they need: what a registry's base image would have.
+// Base is what an image is made of, instead of a registry's base image: programs
+// of this machine with the libraries that they need, and whole folders.
+type Base struct {
+	Programs []string // names on the path, or absolute
+	Folders  []string // absolute, copied as they are
+	Data     string   // absolute, of the user 1000: a volume at this place is that user's
+}
+
+// ImportBase makes an image of this machine's programs.
 func (d *Daemon) ImportBase(name string, programs ...string) error {
+	return d.Import(name, Base{Programs: programs})
+}
+
+// Import makes an image of this machine's files.
+func (d *Daemon) Import(name string, b Base) error {
 	c, err := d.Client()
 	if err != nil {
 		return err
@@ -57,7 +70,7 @@ func (d *Daemon) ImportBase(name string, programs ...string) error {
 	defer c.Close()
 	read, write := io.Pipe()
 	defer read.Close()
-	go func() { write.CloseWithError(writeBase(write, programs...)) }()
+	go func() { write.CloseWithError(b.write(write)) }()
 	answer, err := c.ImageImport(context.Background(), client.ImageImportSource{Source: read, SourceName: "-"}, name,
 		client.ImageImportOptions{Changes: []string{"ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}})
 	if err != nil {
@@ -71,10 +84,10 @@ func (d *Daemon) ImportBase(name string, programs ...string) error {
 	return err
 }
 
-// writeBase writes the files of such an image.
-func writeBase(out io.Writer, programs ...string) error {
+// write writes the files of the image.
+func (b Base) write(out io.Writer) error {
 	var files, links []string
-	for _, program := range programs {
+	for _, program := range b.Programs {
 		path, err := exec.LookPath(program)
 		if err != nil {
 			return fmt.Errorf("the base image needs %s: %w", program, err)
@@ -102,7 +115,34 @@ func writeBase(out io.Writer, programs ...string) error {
 		}
 	}
 	add(w, "tmp/.keep", nil, 0o644)
+	if b.Data != "" {
+		_ = w.WriteHeader(&tar.Header{Name: strings.TrimPrefix(b.Data, "/") + "/", Mode: 0o700, Uid: 1000, Gid: 1000, Typeflag: tar.TypeDir})
+	}
+	for _, folder := range b.Folders {
+		if err := addFolder(w, folder); err != nil {
+			return err
+		}
+	}
 	return w.Close()
+}
+
+// addFolder adds the regular files of a folder; links are followed.
+func addFolder(w *tar.Writer, folder string) error {
+	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			return nil // a link that leads nowhere, or a folder
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		add(w, strings.TrimPrefix(path, "/"), content, int64(info.Mode().Perm()))
+		return nil
+	})
 }
 
 // libraries are the shared libraries and the loader that a program needs; a

@@ -171,6 +171,13 @@ type Engine interface {
 	Close() error
 }
 
+// Forgetter is an engine that keeps something of a worker between its runs: a
+// container with what it wrote.
+type Forgetter interface {
+	// Forget removes what is left of a worker that will not run again.
+	Forget(ctx context.Context, worker string)
+}
+
 // Ask is a worker's wish to listen somewhere, as Node's cluster tells it.
 type Ask struct {
 	Service string

@@ -26,10 +26,14 @@ type Container struct {
 	Network     Networking        `json:"network"`
 	Mounts      []Mount           `json:"mounts,omitempty"`
 	Tmpfs       []string          `json:"tmpfs,omitempty"` // PATH[:OPTIONS]
-	Files       []File            `json:"files,omitempty"` // secrets and configs whose content is not in a file
-	Resources   Resources         `json:"resources"`
-	Security    Security          `json:"security"`
-	Log         ContainerLog      `json:"log"`
+	// ImageVolumes are the paths at which the image itself asks for a volume (VOLUME).
+	ImageVolumes []string `json:"image_volumes,omitempty"`
+	// RenewVolumes: a new container gets new anonymous volumes, not its predecessor's. Not part of the digest.
+	RenewVolumes bool         `json:"renew_volumes,omitempty"`
+	Files        []File       `json:"files,omitempty"` // secrets and configs whose content is not in a file
+	Resources    Resources    `json:"resources"`
+	Security     Security     `json:"security"`
+	Log          ContainerLog `json:"log"`
 }
 
 // Build says how an image is made, in Compose's words.

@@ -30,7 +30,7 @@ func NewService(name string) Service {
 		Balance:   Balance{Policy: LeastLatency, Weight: 1, MaxFails: 3, FailTimeout: 10 * time.Second},
 		Forward:   defaultForward(),
 		Limits:    Limits{Header: 16 << 10},
-		Update:    Update{Parallelism: 1, StartFirst: true},
+		Update:    Update{Parallelism: 1},
 		Logs:      Logs{MaxSize: 10 << 20, MaxFiles: 5},
 		NodeMode:  NodeAuto,
 		EventLoop: EventLoop{Monitor: true},

@@ -237,11 +237,30 @@ func (t TLS) Plain(published int) bool {
 	return !t.Enabled() || published == 80 || slices.Contains(t.PlainPorts, published)
 }
 
+// UpdateOrder is update_config.order: which of two comes first when a worker
+// takes the place of another.
+type UpdateOrder string
+
+const (
+	StartFirst UpdateOrder = "start-first" // default; the new one is ready before the old one goes
+	StopFirst  UpdateOrder = "stop-first"  // default of a service that keeps data: never two at a time
+)
+
+// StartFirst reports whether a successor runs beside its predecessor for a
+// moment. Two servers on one folder destroy it, so that a service which keeps
+// data replaces its workers one after another unless the file says otherwise.
+func (s Service) StartFirst() bool {
+	if s.Update.Order != "" {
+		return s.Update.Order == StartFirst
+	}
+	return !s.KeepsData()
+}
+
 // Update is how a changed service replaces its workers.
 type Update struct {
-	Parallelism int           `json:"parallelism"` // 1 worker at a time; 0: all at once
-	Delay       time.Duration `json:"delay"`       // 0s between two batches
-	StartFirst  bool          `json:"start_first"` // default true; false: order: stop-first
+	Parallelism int           `json:"parallelism"`     // 1 worker at a time; 0: all at once
+	Delay       time.Duration `json:"delay"`           // 0s between two batches
+	Order       UpdateOrder   `json:"order,omitempty"` // empty: Service.StartFirst decides
 }
 
 // Logs caps what is kept of a worker's output.
@@ -322,6 +341,11 @@ type Release struct {
 // proxy alone goes by.
 func (s Service) Digest() string {
 	s.Replicas, s.Forward, s.Limits, s.Routes, s.AccessLog, s.TLS, s.Balance.Weight = 0, Forward{}, Limits{}, nil, AccessLog{}, TLS{}, 0
+	if s.Container != nil {
+		c := *s.Container
+		c.RenewVolumes = false
+		s.Container = &c
+	}
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // a Service holds nothing that JSON cannot say

@@ -429,6 +429,12 @@ func Advise(p Project) []Warning {
 				})
 			}
 		}
+		if s.KeepsData() && s.StartFirst() {
+			warnings = append(warnings, Warning{
+				Where:   where + ".deploy.update_config.order",
+				Message: fmt.Sprintf("order: start-first lets two containers of %s write to %s at the same time whenever one is replaced; a database loses rows by that: remove order, unless the program is made for it", s.Name, oneOf(s.Container)),
+			})
+		}
 		if len(s.Ports) == 0 && len(s.Routes) > 0 {
 			warnings = append(warnings, Warning{Where: where + ".x-bulsa.routes", Message: fmt.Sprintf("service %s has routes but no ports: they lead nothing to it", s.Name)})
 		}

@@ -10,6 +10,25 @@ import (
 	"bulsa/internal/worker"
 )
 
+// lacks says what a service waits for before its first start; "" when it may start.
+func (s *Supervisor) lacks(sv spec.Service) string {
+	if text := s.unmet(sv.DependsOn); text != "" {
+		return text
+	}
+	return s.occupied(sv)
+}
+
+// occupied says which removed service still writes to the data of a new one: the
+// same under another name, or run by another engine.
+func (s *Supervisor) occupied(sv spec.Service) string {
+	for _, old := range s.removed() {
+		if was := old.status.Load().Service; was.SharesData(sv) || was.Name == sv.Name && was.KeepsData() {
+			return fmt.Sprintf("waits for the former %s to end, which has the same data", was.Name)
+		}
+	}
+	return ""
+}
+
 // unmet says which dependency a service still waits for; "" when it may start.
 func (s *Supervisor) unmet(needs []spec.Dependency) string {
 	for _, d := range needs {

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -173,7 +174,7 @@ func (s *service) mayBegin() bool {
 	if s.begun || s.stopped {
 		return true
 	}
-	s.waiting = s.supervisor.unmet(s.release.Service.DependsOn)
+	s.waiting = s.supervisor.lacks(s.release.Service)
 	s.begun = s.waiting == ""
 	return s.begun
 }
@@ -181,14 +182,14 @@ func (s *service) mayBegin() bool {
 // missed reports whether what the service waits for has come after it looked and
 // before it said that it waits: then nobody has woken it.
 func (s *service) missed() bool {
-	return !s.begun && !s.stopped && s.supervisor.unmet(s.release.Service.DependsOn) != s.waiting
+	return !s.begun && !s.stopped && s.supervisor.lacks(s.release.Service) != s.waiting
 }
 
 func (s *service) desired(now time.Time) rollout.Desired {
 	spec := s.release.Service
 	d := rollout.Desired{
 		Replicas: spec.Replicas, Release: s.release.Number, Generations: s.generation, Reason: s.reason,
-		StartFirst:  spec.Update.StartFirst && s.engine.Properties().Isolated && !s.fixedPort,
+		StartFirst:  spec.StartFirst() && s.engine.Properties().Isolated && !s.fixedPort,
 		Parallelism: spec.Update.Parallelism, Stopped: s.stopped,
 	}
 	if spec.Engine == "external" {
@@ -239,6 +240,9 @@ func (s *service) act(now time.Time, a rollout.Action) {
 		}
 	case rollout.Remove:
 		s.dismiss(a.Key)
+		if a.Number > s.desired(now).Replicas {
+			s.loops.Go(func() { s.forget(a.Number) })
+		}
 	}
 }
 
@@ -315,6 +319,13 @@ func (s *service) dismiss(key string) {
 	}
 	delete(s.members, key)
 	close(m.loop.done)
+}
+
+// forget removes what the engine keeps of a worker that will not run again.
+func (s *service) forget(number int) {
+	if e, ok := s.engine.(engine.Forgetter); ok {
+		e.Forget(context.Background(), fmt.Sprintf("%s.%d", s.name, number))
+	}
 }
 
 func (s *service) dismissAll() {

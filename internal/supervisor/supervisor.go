@@ -178,7 +178,10 @@ func (s *Supervisor) remove(name string) {
 		defer s.loops.Done()
 		for {
 			changed := s.Changed()
-			if sv.status.Load().idle() {
+			if st := sv.status.Load(); st.idle() {
+				for _, w := range st.Workers {
+					sv.forget(w.Number)
+				}
 				close(sv.done)
 				s.left(sv)
 				return
@@ -194,6 +197,11 @@ func (s *Supervisor) left(sv *service) {
 	defer s.mu.Unlock()
 	delete(s.leaving, sv)
 	s.wake()
+	for _, other := range s.services {
+		if other.status.Load().Waiting != "" {
+			other.inbox.put(serviceMessage{})
+		}
+	}
 }
 
 // wake tells those who wait for a change. s.mu is held.

@@ -139,7 +139,7 @@ func aService(name string, replicas int) spec.Service {
 			Budget: 15, Window: 10 * time.Minute, FailedRetry: time.Minute},
 		Stop:    spec.Stop{Signal: "SIGTERM", Grace: 10 * time.Second, Drain: 30 * time.Second},
 		Balance: spec.Balance{Policy: "least_latency", Weight: 1, MaxFails: 3, FailTimeout: 10 * time.Second},
-		Update:  spec.Update{Parallelism: 1, StartFirst: true},
+		Update:  spec.Update{Parallelism: 1},
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +32,7 @@ const (
 	composeProject = "com.docker.compose.project"
 	composeService = "com.docker.compose.service"
 	composeNumber  = "com.docker.compose.container-number"
+	composeOneOff  = "com.docker.compose.oneoff"
 	composeNetwork = "com.docker.compose.network"
 	composeVolume  = "com.docker.compose.volume"
 )
@@ -40,10 +43,11 @@ const startIntervalAPI = "1.44"
 
 // blueprint is how a container for a launch is created.
 type blueprint struct {
-	project  string
-	launch   engine.Launch
-	loopback bool   // publish the balanced ports on loopback
-	api      string // version
+	project   string
+	launch    engine.Launch
+	inherited map[string]string // the predecessor's volumes, by path
+	loopback  bool              // publish the balanced ports on loopback
+	api       string            // version
 }
 
 func (b blueprint) options() (client.ContainerCreateOptions, error) {
@@ -152,11 +156,36 @@ func (b blueprint) hostConfig() (*container.HostConfig, error) {
 		}
 		h.Tmpfs[at] = options
 	}
+	anonymous := b.anonymous()
 	for _, m := range c.Mounts {
+		if name := anonymous[m.Target]; name != "" {
+			m.Source = name
+			delete(anonymous, m.Target)
+		}
 		addMount(h, m)
+	}
+	for _, target := range slices.Sorted(maps.Keys(anonymous)) {
+		addMount(h, spec.Mount{Type: "volume", Source: anonymous[target], Target: target})
 	}
 	h.NetworkMode = networkMode(c.Network)
 	return h, nil
+}
+
+// anonymous are the volumes without a name that go on from the predecessor, by
+// path: what a database writes to must not be empty again because a variable has
+// changed. Compose does the same.
+func (b blueprint) anonymous() map[string]string {
+	out := map[string]string{}
+	c := b.launch.Release.Service.Container
+	if c.RenewVolumes {
+		return out
+	}
+	for _, target := range c.Anonymous() {
+		if name := b.inherited[path.Clean(target)]; name != "" {
+			out[target] = name
+		}
+	}
+	return out
 }
 
 func networkMode(n spec.Networking) container.NetworkMode {

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -50,6 +49,9 @@ type Engine struct {
 	work   sync.WaitGroup // the watcher, logs, removals, waits for ports
 	making sync.Mutex     // held while networks and volumes are made: Docker would make two of a name
 
+	sweeping sync.Mutex    // held while leftovers are looked through; guards kept
+	kept     *spec.Project // what Keep was told and no sweep has followed yet
+
 	mu      sync.Mutex
 	closed  bool
 	conn    *connection
@@ -57,10 +59,10 @@ type Engine struct {
 	back    chan struct{} // closed when it is there again; nil: it is not away
 	watched bool
 	runs    map[engine.InstanceID]*run
-	holders map[string]*run   // by container
-	doomed  map[string]bool   // containers on their way out: nobody takes them over
-	left    []string          // of those, the ones that wait for the engine to be back
-	folders map[string]string // where containers report, by container
+	holders map[string]*run       // by container
+	doomed  map[string]*departure // containers on their way out, by id
+	left    []string              // of those, the ones that wait for the engine to be back
+	folders map[string]string     // where containers report, by container
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -70,7 +72,7 @@ func New(c Config) *Engine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: c, facts: engine.NewStream(), runs: map[engine.InstanceID]*run{}, holders: map[string]*run{}, doomed: map[string]bool{}, folders: map[string]string{}}
+	e := &Engine{cfg: c, facts: engine.NewStream(), runs: map[engine.InstanceID]*run{}, holders: map[string]*run{}, doomed: map[string]*departure{}, folders: map[string]string{}}
 	e.ctx, e.end = context.WithCancel(context.Background())
 	return e
 }
@@ -85,15 +87,15 @@ func (e *Engine) Properties() engine.Properties {
 func (e *Engine) Facts() <-chan engine.Fact { return e.facts.Facts() }
 
 // Start starts a container for a worker: one of the same release that is left,
-// running or not, else a new one. While the engine is away the start waits for
-// it, beside the caller.
+// running or not, else a new one. While the engine is away, or another container
+// still writes to the same data, the start waits for it, beside the caller.
 func (e *Engine) Start(ctx context.Context, l engine.Launch) (engine.Instance, error) {
 	r := newRun(e, l)
 	if err := e.admit(r); err != nil {
 		return engine.Instance{}, fmt.Errorf("cannot start %s: %w", l.Worker, err)
 	}
 	err := r.begin(ctx)
-	if isAway(err) {
+	if isAway(err) || isOccupied(err) {
 		e.work.Go(func() { r.beginLate(err) })
 		return r.instance(), nil
 	}
@@ -141,47 +143,6 @@ func (e *Engine) List(context.Context) ([]engine.Instance, error) {
 	}
 	slices.SortFunc(list, func(a, b engine.Instance) int { return cmp.Compare(a.ID, b.ID) })
 	return list, nil
-}
-
-// Keep removes containers of earlier runs of the project that no worker of p
-// will take over. It returns at once; where no service of p is a container, it
-// leaves Docker alone.
-func (e *Engine) Keep(p spec.Project) {
-	if !slices.ContainsFunc(p.Services, func(s spec.Service) bool { return s.Engine == spec.EngineDocker }) {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return
-	}
-	e.work.Go(func() {
-		conn, err := e.connection(e.ctx)
-		if err != nil {
-			return // the starts that follow will say so
-		}
-		list, err := conn.ContainerList(e.ctx, client.ContainerListOptions{All: true, Filters: ofProject(e.cfg.Project)})
-		if err != nil {
-			return
-		}
-		for _, c := range list.Items {
-			if !wanted(p, c.Labels) && e.claim(c.ID) {
-				e.retire(conn, c.ID)
-			}
-		}
-	})
-}
-
-// wanted reports whether a worker of p may take a container over.
-func wanted(p spec.Project, labels map[string]string) bool {
-	return slices.ContainsFunc(p.Services, func(s spec.Service) bool {
-		number, ok := strings.CutPrefix(labels[labelWorker], s.Name+".")
-		n := 0
-		if _, err := fmt.Sscan(number, &n); !ok || err != nil {
-			return false
-		}
-		return s.Engine == spec.EngineDocker && n <= s.Replicas && labels[labelRelease] == s.Digest()
-	})
 }
 
 // Away is why the engine cannot be reached; nil while it can, as far as is known.
@@ -260,26 +221,15 @@ func (e *Engine) remove(ctx context.Context, conn *connection, id string) {
 		e.cfg.Logger.Warn("cannot remove a container", "id", short(id), "reason", err)
 	}
 	e.dropFolder(id)
-	e.mu.Lock()
-	delete(e.doomed, id)
-	e.mu.Unlock()
+	if r := e.ofWorker(e.departed(id)); r != nil {
+		r.rename(ctx, conn) // the name is free now
+	}
 }
 
 // retire ends a container that nobody owns, in its own way, and removes it.
 func (e *Engine) retire(conn *connection, id string) {
 	_, _ = conn.ContainerStop(e.ctx, id, client.ContainerStopOptions{}) // what does not stop is removed by force
 	e.remove(e.ctx, conn, id)
-}
-
-// claim dooms a container unless a run holds it or somebody else doomed it.
-func (e *Engine) claim(id string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.holders[id] != nil || e.doomed[id] {
-		return false
-	}
-	e.doomed[id] = true
-	return true
 }
 
 // connection returns the client, and starts watching with the first one.
@@ -327,11 +277,11 @@ func (e *Engine) admit(r *run) error {
 	return nil
 }
 
-// hold makes r the owner of a container; false when it has one already.
+// hold makes r the owner of a container; false when it has another one already.
 func (e *Engine) hold(id string, r *run) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.holders[id] != nil || e.doomed[id] {
+	if holder := e.holders[id]; holder != nil && holder != r || e.doomed[id] != nil {
 		return false
 	}
 	e.holders[id] = r
@@ -354,6 +304,18 @@ func (e *Engine) find(id engine.InstanceID) *run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.runs[id]
+}
+
+// ofWorker is a run of the worker that has a container; nil: there is none.
+func (e *Engine) ofWorker(worker string) *run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.holders {
+		if r.launch.Worker == worker {
+			return r
+		}
+	}
+	return nil
 }
 
 func (e *Engine) holder(container string) *run {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -45,14 +46,14 @@ func Prepare(ctx context.Context, p spec.Project, o Images) (spec.Project, error
 	}
 	defer conn.Close()
 	p.Services = slices.Clone(p.Services)
-	done := map[string]string{} // id by reference and platform
+	done := map[string]found{} // by reference and platform
 	for i, s := range p.Services {
 		if s.Engine != spec.EngineDocker {
 			continue
 		}
 		c := *s.Container
 		key := c.Image + " " + c.Platform
-		if done[key] == "" || c.Build != nil {
+		if done[key].id == "" || c.Build != nil {
 			j := job{conn: conn, images: o, service: s.Name, container: c}
 			if done[key], err = j.provide(ctx); err != nil {
 				what := "image"
@@ -62,7 +63,8 @@ func Prepare(ctx context.Context, p spec.Project, o Images) (spec.Project, error
 				return p, &spec.Problem{Where: p.Place("services." + s.Name + "." + what), What: fmt.Sprintf("service %s: %v", s.Name, err)}
 			}
 		}
-		c.ImageID = done[key]
+		c.ImageID = done[key].id
+		c.ImageVolumes = done[key].volumes
 		p.Services[i].Container = &c
 	}
 	return p, nil
@@ -76,12 +78,19 @@ type job struct {
 	container spec.Container
 }
 
-// provide returns the id of the image, once it is there.
-func (j job) provide(ctx context.Context) (string, error) {
-	id, err := j.find(ctx)
+// found is what an image says of itself; the zero value: it is not there.
+type found struct {
+	id      string
+	volumes []string // paths, sorted
+}
+
+// provide returns the image, once it is there.
+func (j job) provide(ctx context.Context) (found, error) {
+	image, err := j.find(ctx)
 	if err != nil {
-		return "", err
+		return found{}, err
 	}
+	id := image.id
 	c := j.container
 	switch {
 	case c.Build != nil && (j.images.Build || c.Pull == spec.PullBuild || id == "" && c.Pull != spec.PullNever):
@@ -89,29 +98,33 @@ func (j job) provide(ctx context.Context) (string, error) {
 	case c.Build == nil && (c.Pull == spec.PullAlways || id == "" && c.Pull != spec.PullNever):
 		err = j.pull(ctx)
 	case id != "":
-		return id, nil
+		return image, nil
 	default:
-		return "", fmt.Errorf("the image %s is not there, and pull_policy is never", c.Image)
+		return found{}, fmt.Errorf("the image %s is not there, and pull_policy is never", c.Image)
 	}
 	if err != nil {
-		return "", err
+		return found{}, err
 	}
-	if id, err = j.find(ctx); id == "" && err == nil {
+	if image, err = j.find(ctx); image.id == "" && err == nil {
 		err = fmt.Errorf("the image %s is not there, although it was made", c.Image)
 	}
-	return id, err
+	return image, err
 }
 
-// find returns the id of the image, or nothing.
-func (j job) find(ctx context.Context) (string, error) {
-	found, err := j.conn.ImageInspect(ctx, j.container.Image)
+// find looks at the image, or returns nothing.
+func (j job) find(ctx context.Context) (found, error) {
+	image, err := j.conn.ImageInspect(ctx, j.container.Image)
 	if errdefs.IsNotFound(err) {
-		return "", nil
+		return found{}, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("cannot look at the image %s: %w", j.container.Image, plain(err))
+		return found{}, fmt.Errorf("cannot look at the image %s: %w", j.container.Image, plain(err))
 	}
-	return found.ID, nil
+	out := found{id: image.ID}
+	if image.Config != nil {
+		out.volumes = slices.Sorted(maps.Keys(image.Config.Volumes))
+	}
+	return out, nil
 }
 
 func (j job) pull(ctx context.Context) error {

@@ -89,7 +89,7 @@ func appDaemon(t testing.TB) *dockertest.Daemon {
 }
 
 func buildImages(d *dockertest.Daemon) error {
-	if err := d.ImportBase("bulsa-test/base", "node", "sh", "sleep", "cat", "ls", "wget"); err != nil {
+	if err := d.ImportBase("bulsa-test/base", "node", "sh", "sleep", "cat", "ls", "mv", "flock", "wget"); err != nil {
 		return err
 	}
 	return d.Build(appImage, appDockerfile, map[string][]byte{"server.js": []byte(appServer)})
@@ -116,6 +116,7 @@ func (b bench) launch(s spec.Service) engine.Instance {
 func (b bench) launchOf(s spec.Service) engine.Launch {
 	l := b.Launch("", 1)
 	l.Release.Service, l.Release.Digest = s, s.Digest()
+	l.Worker = s.Name + ".1"
 	return l
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // create makes a container with all that belongs to it, and does not start it.
-func (r *run) create(ctx context.Context, conn *connection) (string, error) {
+func (r *run) create(ctx context.Context, conn *connection, inherited map[string]string) (string, error) {
 	s := r.launch.Release.Service
 	r.engine.making.Lock()
 	err := conn.ensure(ctx, r.engine.cfg.Project, s)
@@ -24,7 +24,7 @@ func (r *run) create(ctx context.Context, conn *connection) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b := blueprint{project: r.engine.cfg.Project, launch: r.launch, loopback: conn.loopback, api: conn.ClientVersion()}
+	b := blueprint{project: r.engine.cfg.Project, launch: r.launch, inherited: inherited, loopback: conn.loopback, api: conn.ClientVersion()}
 	options, err := b.options()
 	if err != nil {
 		return "", err
@@ -68,6 +68,23 @@ func createNamed(ctx context.Context, conn *connection, options client.Container
 		}
 		options.Name = fmt.Sprintf("%s-%04x", name, rand.N(1<<16))
 	}
+}
+
+// rename gives the container the name that another one had when it was created.
+func (r *run) rename(ctx context.Context, conn *connection) {
+	b := blueprint{project: r.engine.cfg.Project, launch: r.launch}
+	r.mu.Lock()
+	id, named := r.container, r.named
+	r.mu.Unlock()
+	if id == "" || named == "" || named == b.name() {
+		return
+	}
+	if _, err := conn.ContainerRename(ctx, id, client.ContainerRenameOptions{NewName: b.name()}); err != nil {
+		return // somebody has it: the next one that goes may be that one
+	}
+	r.mu.Lock()
+	r.named = b.name()
+	r.mu.Unlock()
 }
 
 // furnish joins the other networks and writes the files that are not mounted.

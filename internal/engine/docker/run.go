@@ -33,11 +33,14 @@ type run struct {
 	mu        sync.Mutex // never held while Docker is asked: requests wait for it
 	seen      engine.Instance
 	container string // id; empty: not created yet
+	named     string // its name
 	started   string // Docker's StartedAt: another one is another run
 	glance    string // of the last look
+	waiting   bool   // for the engine, or for another container to end, before it begins
 	paused    bool
 	dead      bool // its first process has ended, whether Docker knows or not
-	stopping  bool // bulsa asked it to end: the container is removed afterwards
+	stopping  bool // bulsa asked it to end: the container is removed afterwards, unless it stays
+	abandoned bool // its container may still run, because the engine is away
 	sent      int  // signals that bulsa sent and whose events have not come
 	foreign   string
 	over      bool
@@ -68,14 +71,20 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*callTimeout)
 	defer cancel()
+	if err := r.engine.sweep(ctx, conn); err != nil {
+		return err
+	}
 	found, err := r.takeOver(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if found.id == "" {
-		if found.id, err = r.create(ctx, conn); err != nil {
+		if found.id, err = r.create(ctx, conn, found.inherited); err != nil {
 			return err
 		}
+	}
+	if !found.running {
+		r.succeed(ctx, conn, found)
 	}
 	since := time.Time{} // of the output
 	if !found.running {
@@ -89,20 +98,31 @@ func (r *run) begin(ctx context.Context) error {
 			return r.explainStart(err)
 		}
 	}
-	return r.attach(ctx, conn, found, since)
+	if err := r.attach(ctx, conn, found, since); err != nil {
+		return err
+	}
+	r.rename(ctx, conn)
+	return nil
 }
 
-// beginLate starts the container once the engine is back.
+// beginLate starts the container once the engine is back, and once those are
+// gone that it must not run beside.
 func (r *run) beginLate(err error) {
+	r.waits(true)
 	r.emit(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf("%v; the start waits for it", err)})
-	for isAway(err) {
+	for isAway(err) || isOccupied(err) {
 		select {
 		case <-r.engine.awaitBack():
+		case <-occupiedUntil(err):
 		case <-time.After(retryEvery):
 		case <-r.ctx.Done():
 			return
 		}
+		if !r.goesOn() {
+			return
+		}
 		err = r.begin(r.ctx)
+		r.waits(isAway(err) || isOccupied(err))
 	}
 	if err != nil {
 		r.finish(engine.Exit{Code: -1, Cause: err.Error()})
@@ -111,41 +131,22 @@ func (r *run) beginLate(err error) {
 	r.emit(engine.Fact{Kind: engine.Renewed, Renewed: r.instance()})
 }
 
-// candidate is a container that a run can use.
-type candidate struct {
-	id      string
-	running bool // since an earlier run of bulsa, or because somebody started it
-	exited  bool
+// waits notes whether the run waits to begin: then a stop has nobody to ask.
+func (r *run) waits(is bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = is
+	if is && r.stopping {
+		r.ended(engine.Exit{Code: -1, Cause: "asked to end before it started"})
+	}
 }
 
-// fresh reports whether the container never ran.
-func (c candidate) fresh() bool { return !c.running && !c.exited }
-
-// takeOver looks for a container of this worker and release that nobody holds,
-// and retires the worker's other leftovers.
-func (r *run) takeOver(ctx context.Context, conn *connection) (candidate, error) {
-	filters := ofProject(r.engine.cfg.Project).Add("label", labelWorker+"="+r.launch.Worker)
-	list, err := conn.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filters})
-	if err != nil {
-		return candidate{}, fmt.Errorf("cannot list containers: %w", err)
-	}
-	best := candidate{}
-	for _, pass := range []container.ContainerState{container.StateRunning, container.StatePaused, container.StateExited} {
-		for _, c := range list.Items {
-			if best.id == "" && c.State == pass && c.Labels[labelRelease] == r.launch.Release.Digest && r.hold(c.ID) {
-				best = candidate{id: c.ID, running: pass != container.StateExited, exited: pass == container.StateExited}
-			}
-		}
-	}
-	for _, c := range list.Items {
-		r.engine.keepFolder(c.ID, c.Labels)
-		if c.ID == best.id {
-			r.engine.remakeFolder(c.Labels)
-		} else if r.engine.claim(c.ID) {
-			r.engine.work.Go(func() { r.engine.retire(conn, c.ID) })
-		}
-	}
-	return best, nil
+// goesOn reports whether the start is still wanted, and ends the wait for it.
+func (r *run) goesOn() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = false
+	return !r.over
 }
 
 // hold makes the run the owner of a container.
@@ -159,16 +160,23 @@ func (r *run) hold(id string) bool {
 	return true
 }
 
-// discard gives a container up and removes it.
+// discard gives a container up and removes it; one that keeps data stays, so
+// that the next one finds its anonymous volumes.
 func (r *run) discard(conn *connection, id string) {
 	e := r.engine
+	keep := r.launch.Release.Service.KeepsData()
 	e.mu.Lock()
 	delete(e.holders, id)
-	e.doomed[id] = true
+	if !keep {
+		e.doom(id, r.launch.Worker, nil)
+	}
 	e.mu.Unlock()
 	r.mu.Lock()
 	r.container = ""
 	r.mu.Unlock()
+	if keep {
+		return
+	}
 	e.work.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 		defer cancel()
@@ -186,7 +194,7 @@ func (r *run) attach(ctx context.Context, conn *connection, found candidate, sin
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.started = c.Container.State.StartedAt
+	r.started, r.named = c.Container.State.StartedAt, strings.TrimPrefix(c.Container.Name, "/")
 	r.seen.Ref, r.seen.PID = short(found.id), r.visiblePID(conn, c.Container.State.Pid)
 	if at, err := time.Parse(time.RFC3339Nano, r.started); err == nil && found.running {
 		r.seen.Started = at
@@ -341,15 +349,16 @@ func (r *run) finishOver(x engine.Exit) {
 	if x.Cause == "" && x.Code > 0 && r.engine.cfg.Logs != nil {
 		x.Cause = strings.TrimSpace(r.engine.cfg.Logs.Last(r.launch.Worker))
 	}
+	stays := r.stays()
 	r.mu.Lock()
-	id, remove := r.container, r.stopping
+	id, remove := r.container, r.abandoned || r.stopping && !stays
 	r.mu.Unlock()
 	e := r.engine
 	e.mu.Lock()
 	remove = (remove || e.closed) && id != ""
 	conn := e.conn
 	if remove {
-		e.doomed[id] = true
+		e.doom(id, r.launch.Worker, r.launch.Release.Service.Container.Shared())
 	}
 	if remove && e.lost != nil {
 		e.left = append(e.left, id)

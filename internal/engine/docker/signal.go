@@ -79,13 +79,13 @@ func (r *run) stop(ctx context.Context) error {
 	return r.signal(ctx, name)
 }
 
-// abandon marks the run as one that is asked to end, and ends it if it has no
-// container yet.
+// abandon marks the run as one that is asked to end, and ends it if it has not
+// begun.
 func (r *run) abandon() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopping = true
-	if r.container != "" {
+	if r.container != "" && !r.waiting {
 		return false
 	}
 	r.ended(engine.Exit{Code: -1, Cause: "asked to end before it started"})
@@ -97,6 +97,7 @@ func (r *run) abandon() bool {
 func (r *run) giveUp(id string, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.abandoned = true
 	r.ended(engine.Exit{Code: -1, Cause: fmt.Sprintf("its container %s may still run: %v", short(id), why)})
 }
 

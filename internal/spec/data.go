@@ -1,0 +1,69 @@
+package spec
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// KeepsData reports whether the containers of s write to a volume or a folder
+// of the host, which outlives them: two at a time could destroy it. Memory and
+// what is read only do not count.
+func (s Service) KeepsData() bool {
+	return s.Engine == EngineDocker && s.Container != nil &&
+		(len(s.Container.Shared()) > 0 || len(s.Container.Anonymous()) > 0)
+}
+
+// SharesData reports whether both services write to one volume or folder.
+func (s Service) SharesData(other Service) bool {
+	return s.KeepsData() && other.KeepsData() &&
+		slices.ContainsFunc(s.Container.Shared(), func(source string) bool { return slices.Contains(other.Container.Shared(), source) })
+}
+
+// oneOf names what the containers write to.
+func oneOf(c *Container) string {
+	for _, m := range c.Mounts {
+		if m.Type != "tmpfs" && !m.ReadOnly && m.Source != "" {
+			if m.Key != "" {
+				return "the volume " + m.Key
+			}
+			return m.Source
+		}
+	}
+	return "the volume at " + c.Anonymous()[0]
+}
+
+// Shared are the sources of the mounts that a container writes to: names of
+// volumes and folders of the host.
+func (c *Container) Shared() []string {
+	var out []string
+	for _, m := range c.Mounts {
+		if m.Type != "tmpfs" && !m.ReadOnly && m.Source != "" {
+			out = append(out, m.Source)
+		}
+	}
+	return out
+}
+
+// Anonymous are the paths in a container at which it gets a volume without a
+// name: those that the file or the image asks for.
+func (c *Container) Anonymous() []string {
+	var out []string
+	mounted := map[string]bool{}
+	for _, m := range c.Mounts {
+		mounted[path.Clean(m.Target)] = true
+		if m.Type == "volume" && m.Source == "" && !m.ReadOnly {
+			out = append(out, m.Target)
+		}
+	}
+	for _, text := range c.Tmpfs {
+		target, _, _ := strings.Cut(text, ":")
+		mounted[path.Clean(target)] = true
+	}
+	for _, target := range c.ImageVolumes {
+		if !mounted[path.Clean(target)] {
+			out = append(out, target)
+		}
+	}
+	return out
+}
