@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// refusal is the answer 401 or 403: who asks, or how, is not good enough.
+// refusal is the answer 401, 403 or 503: who asks, or how, or how often, is not good enough.
 type refusal struct {
 	status  int
 	message string
@@ -23,7 +23,7 @@ func forbidden(message string) error { return &refusal{http.StatusForbidden, mes
 // guard puts the checks of TCP in front of a route. A browser on this machine
 // can be made to send requests here by any page it shows, so that "it comes from
 // loopback" proves nothing.
-func (s *Server) guard(r route) func(http.ResponseWriter, *http.Request) error {
+func (s *Server) guard(r route, h handler) handler {
 	return func(w http.ResponseWriter, req *http.Request) error {
 		if err := checkHost(req); err != nil {
 			return err
@@ -31,12 +31,12 @@ func (s *Server) guard(r route) func(http.ResponseWriter, *http.Request) error {
 		if err := checkOrigin(req, r.access); err != nil {
 			return err
 		}
-		if r.access != read {
+		if r.access.changes() {
 			if err := s.checkChange(req, r.access); err != nil {
 				return err
 			}
 		}
-		return r.handler(w, req)
+		return h(w, req)
 	}
 }
 
@@ -63,7 +63,7 @@ func checkOrigin(r *http.Request, a access) error {
 	case "", "same-origin", "none":
 		return nil
 	}
-	if a == read && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
+	if !a.changes() && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		return nil
 	}
 	return forbidden("requests from pages of another site are refused")

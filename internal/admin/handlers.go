@@ -23,12 +23,15 @@ const (
 	bodyTime     = 10 * time.Second
 	longestWait  = 10 * time.Minute
 	readyPolling = 20 * time.Millisecond
+	// takeTime is how long a reader may take to take an answer that does not last.
+	takeTime = 30 * time.Second
 )
 
 // answer turns an error of a handler into a status and an api.Error.
 func (s *Server) answer(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the one of the request before
 		err := h(w, r)
 		if err == nil || r.Context().Err() != nil {
 			return
@@ -43,8 +46,14 @@ func (s *Server) answer(h func(http.ResponseWriter, *http.Request) error) http.H
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
+// soon ends the connection of a reader that does not take what comes next.
+func soon(w http.ResponseWriter) {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(takeTime))
+}
+
 // writeJSON cannot fail in a way that anybody could still be told.
 func writeJSON(w http.ResponseWriter, code int, v any) {
+	soon(w)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	json.NewEncoder(w).Encode(v)
@@ -59,11 +68,13 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	soon(w)
 	http.FileServerFS(dir).ServeHTTP(w, r)
 	return nil
 }
 
 func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) error {
+	soon(w)
 	s.metrics.ServeHTTP(w, r)
 	return nil
 }

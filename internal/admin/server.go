@@ -3,10 +3,13 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 // Config is what a Server is made of.
@@ -25,23 +28,39 @@ type Server struct {
 	control *http.Server
 	tcp     *http.Server
 	stop    context.CancelFunc // ends streams and long polls
+
+	controlReaders, tcpReaders chan struct{} // one for each answer that lasts, at most
 }
+
+// How many answers that last as long as their reader wants there may be at once. Each
+// holds up to some megabytes for a reader that takes nothing, and any user of the
+// machine may be one over TCP.
+const (
+	maxControlReaders = 64
+	maxTCPReaders     = 16
+	maxTCPConnections = 256
+)
 
 // access says what a route does to the project, and so who may ask for it.
 type access int
 
 const (
-	read   access = iota // changes nothing: open on loopback
-	change               // changes the project, or shows the inside of its programs: needs the token over TCP
-	local                // names commands to run: on the control socket only
+	read    access = iota // changes nothing: open on loopback
+	lasting               // read, by an answer that lasts as long as its reader wants: so many at once
+	change                // changes the project, or shows the inside of its programs: needs the token over TCP
+	local                 // names commands to run: on the control socket only
 )
+
+func (a access) changes() bool { return a == change || a == local }
 
 type route struct {
 	method  string
 	path    string
 	access  access
-	handler func(http.ResponseWriter, *http.Request) error
+	handler handler
 }
+
+type handler = func(http.ResponseWriter, *http.Request) error
 
 func (s *Server) routes() []route {
 	return []route{
@@ -53,9 +72,9 @@ func (s *Server) routes() []route {
 		{"GET", "/api/v1/project", read, s.project},
 		{"GET", "/api/v1/workers", read, s.workers},
 		{"GET", "/api/v1/inspect/{name}", read, s.inspect},
-		{"GET", "/api/v1/ready", read, s.ready},
-		{"GET", "/api/v1/logs", read, s.logs},
-		{"GET", "/api/v1/events", read, s.events},
+		{"GET", "/api/v1/ready", lasting, s.ready},
+		{"GET", "/api/v1/logs", lasting, s.logs},
+		{"GET", "/api/v1/events", lasting, s.events},
 		{"POST", "/api/v1/scale", change, s.scale},
 		{"POST", "/api/v1/start", change, s.start},
 		{"POST", "/api/v1/stop", change, s.stopNames},
@@ -78,7 +97,10 @@ func New(cfg Config) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	base, stop := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, metrics: metricsHandler(cfg.Control, cfg.Version), stop: stop}
+	s := &Server{
+		cfg: cfg, metrics: metricsHandler(cfg.Control, cfg.Version), stop: stop,
+		controlReaders: make(chan struct{}, maxControlReaders), tcpReaders: make(chan struct{}, maxTCPReaders),
+	}
 	s.control = s.httpServer(base, s.ControlHandler())
 	s.tcp = s.httpServer(base, s.TCPHandler())
 	return s
@@ -99,7 +121,7 @@ func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
 func (s *Server) ControlHandler() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
-		mux.Handle(r.pattern(), s.answer(r.handler))
+		mux.Handle(r.pattern(), s.answer(r.bounded(s.controlReaders)))
 	}
 	return mux
 }
@@ -108,7 +130,7 @@ func (s *Server) ControlHandler() http.Handler {
 func (s *Server) TCPHandler() http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
-		mux.Handle(r.pattern(), s.answer(s.guard(r)))
+		mux.Handle(r.pattern(), s.answer(s.guard(r, r.bounded(s.tcpReaders))))
 	}
 	return secured(mux)
 }
@@ -120,11 +142,29 @@ func (r route) pattern() string {
 	return r.method + " " + r.path
 }
 
+// bounded is the handler of a route, of which no more than fit into places may last at once.
+func (r route) bounded(places chan struct{}) handler {
+	if r.access != lasting {
+		return r.handler
+	}
+	return func(w http.ResponseWriter, req *http.Request) error {
+		select {
+		case places <- struct{}{}:
+		default:
+			return &refusal{http.StatusServiceUnavailable, fmt.Sprintf("%d readers follow logs, events or readiness here already, and no more may: end one of them", cap(places))}
+		}
+		defer func() { <-places }()
+		return r.handler(w, req)
+	}
+}
+
 // ServeControl answers on a listener of ListenControl until Shutdown.
 func (s *Server) ServeControl(l net.Listener) error { return serve(s.control, l) }
 
 // ServeTCP answers on a listener of ListenAdmin until Shutdown.
-func (s *Server) ServeTCP(l net.Listener) error { return serve(s.tcp, l) }
+func (s *Server) ServeTCP(l net.Listener) error {
+	return serve(s.tcp, netutil.LimitListener(l, maxTCPConnections))
+}
 
 func serve(h *http.Server, l net.Listener) error {
 	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"bulsa/internal/api"
@@ -236,4 +239,39 @@ func TestATakenAdminPort(t *testing.T) {
 	if held[0].Addr().String() == held[1].Addr().String() {
 		t.Errorf("both listen on %s", held[0].Addr())
 	}
+}
+
+func TestSoManyReadersMayLastAtOnceOverTCP(t *testing.T) {
+	f := newFake()
+	s := New(Config{Control: f})
+	h := s.TCPHandler()
+	ask := func(ctx context.Context) *httptest.ResponseRecorder {
+		req := httptest.NewRequestWithContext(ctx, "GET", "/api/v1/events?follow=true", nil)
+		req.Host = "127.0.0.1:9900"
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		return w
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for range maxTCPReaders {
+		readers.Go(func() { ask(ctx) })
+	}
+	for len(s.tcpReaders) < maxTCPReaders {
+		runtime.Gosched()
+	}
+	if w := ask(t.Context()); w.Code != 503 || !strings.Contains(w.Body.String(), "16 readers") {
+		t.Errorf("one more: %d %s", w.Code, w.Body)
+	}
+	if w := (request{method: "GET", path: "/api/v1/project"}).send(f); w.Code != 200 {
+		t.Errorf("who does not stay: %d", w.Code)
+	}
+	leave()
+	readers.Wait()
+	ctx, leave = context.WithCancel(t.Context())
+	leave()
+	if w := ask(ctx); w.Code != 200 {
+		t.Errorf("when the others have left: %d %s", w.Code, w.Body)
+	}
+	f.streams.Wait()
 }

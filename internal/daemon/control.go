@@ -356,18 +356,11 @@ func (d *Daemon) Logs(ctx context.Context, tail int, follow bool, names []string
 	if err != nil {
 		return nil, err
 	}
-	if follow {
-		lines, err := d.logs.TailAndFollow(ctx, tail, workers...)
-		if err != nil {
-			return nil, err
-		}
-		return convert(ctx, lines, logLine), nil
-	}
-	lines, err := d.logs.Tail(tail, workers...)
+	lines, err := d.logs.Stream(ctx, tail, follow, workers...)
 	if err != nil {
 		return nil, err
 	}
-	return convert(ctx, replay(lines), logLine), nil
+	return convert(ctx, lines, logLine), nil
 }
 
 func (d *Daemon) workersOf(names []string) ([]string, error) {
@@ -437,9 +430,10 @@ func chain[T any](ctx context.Context, past []T, live <-chan T) <-chan T {
 	return out
 }
 
-// convert maps a stream; it ends with its source or with ctx.
+// convert maps a stream; it ends with its source or with ctx. It has room as its source
+// has, so that a reader sees whether there is more to come at once.
 func convert[A, B any](ctx context.Context, in <-chan A, f func(A) B) <-chan B {
-	out := make(chan B)
+	out := make(chan B, cap(in))
 	go func() {
 		defer close(out)
 		for x := range in {

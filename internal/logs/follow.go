@@ -75,16 +75,9 @@ func (f *follower) take() []Line {
 	return lines
 }
 
-// pump sends past and then what is offered, until ctx ends or the store closes.
-// Offered lines that past holds already are left out: a worker's stamps only grow.
-func (f *follower) pump(ctx context.Context, out chan<- Line, past []Line) {
-	latest := map[string]time.Time{}
-	for _, l := range past {
-		latest[l.Worker] = l.At
-	}
-	if !send(ctx, out, past, nil) {
-		return
-	}
+// pump sends what is offered, until ctx ends or the store closes. Lines that are not later
+// than latest says of their worker are left out: they were sent, and a worker's stamps only grow.
+func (f *follower) pump(ctx context.Context, out chan<- Line, latest map[string]time.Time) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -75,6 +75,9 @@ const (
 // readerBatch is how many lines a reader can take without a switch of goroutines.
 const readerBatch = 64
 
+// streamBatch is readerBatch for one of many readers: a line may be long.
+const streamBatch = 16
+
 // Store keeps the output of all workers of a project under one folder.
 type Store struct {
 	dir     string
@@ -163,29 +166,36 @@ func (s *Store) Last(worker string) string {
 
 // Tail returns the last n lines of the named workers (all when none is named), in
 // order of time; all lines when n is negative. A name is a worker (app.1) or a
-// service (app: all its workers). It reads the files from their end.
+// service (app: all its workers). It holds them all: Stream is for those who want many.
 func (s *Store) Tail(n int, workers ...string) ([]Line, error) {
-	if n == 0 {
-		return nil, nil
-	}
-	names, err := s.workers(workers)
+	p, err := s.past(n, workers)
 	if err != nil {
 		return nil, err
 	}
-	s.flush(names)
 	var all []Line
-	for _, name := range names {
-		lines, err := s.tailOf(name, n)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the log of %s: %w", name, err)
+	for {
+		line, ok := p.next()
+		if !ok {
+			return all, nil
 		}
-		all = append(all, lines...)
+		all = append(all, line)
 	}
-	slices.SortStableFunc(all, func(a, b Line) int { return a.At.Compare(b.At) })
-	if n > 0 && len(all) > n {
-		all = all[len(all)-n:]
+}
+
+// past is at the last n lines of the named workers.
+func (s *Store) past(n int, names []string) (*past, error) {
+	workers, err := s.workers(names)
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	if n != 0 {
+		s.flush(workers)
+	}
+	files := map[string]*rotation{}
+	for _, worker := range workers {
+		files[worker] = s.files(worker)
+	}
+	return openPast(files, workers, n)
 }
 
 // flush waits for the disk, but for one that hangs only a moment.
@@ -204,15 +214,6 @@ func (s *Store) known(worker string) *sink {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sinks[worker]
-}
-
-func (s *Store) tailOf(worker string, n int) ([]Line, error) {
-	files, err := s.files(worker).openAll()
-	if err != nil {
-		return nil, err
-	}
-	defer closeAll(files)
-	return tail(files, worker, n)
 }
 
 // files returns the worker's files: those that are written now, or were by an
@@ -269,21 +270,26 @@ func (s *Store) Follow(ctx context.Context, workers ...string) <-chan Line {
 	return out
 }
 
-// TailAndFollow sends the last n lines and then new ones, with no line missing
-// or doubled between the two. Otherwise as Tail and Follow.
-func (s *Store) TailAndFollow(ctx context.Context, n int, workers ...string) (<-chan Line, error) {
+// Stream sends the last n lines, all when n is negative, and with follow then new ones,
+// with no line missing or doubled between the two. It reads the files as its reader takes
+// what is sent, and holds a few blocks of them, however long they are. Otherwise as Tail and Follow.
+func (s *Store) Stream(ctx context.Context, n int, follow bool, workers ...string) (<-chan Line, error) {
 	f := newFollower(workers)
-	s.subscribe(f)
-	past, err := s.Tail(n, workers...)
+	if follow {
+		s.subscribe(f)
+	}
+	past, err := s.past(n, workers)
 	if err != nil {
 		s.unsubscribe(f)
 		return nil, err
 	}
-	out := make(chan Line, readerBatch)
+	out := make(chan Line, streamBatch)
 	go func() {
 		defer close(out)
 		defer s.unsubscribe(f)
-		f.pump(ctx, out, past)
+		if past.send(ctx, out) && follow {
+			f.pump(ctx, out, past.latest)
+		}
 	}()
 	return out, nil
 }

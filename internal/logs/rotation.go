@@ -3,8 +3,6 @@ package logs
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -163,100 +161,4 @@ func (r *rotation) existing() []string {
 		}
 		names = append(names, r.name(i))
 	}
-}
-
-// openAll opens the files that there are for reading, newest first; renaming
-// them later does not disturb the reader.
-func (r *rotation) openAll() ([]*os.File, error) {
-	if r.path == "" {
-		return nil, nil
-	}
-	r.names.Lock()
-	defer r.names.Unlock()
-	var files []*os.File
-	for i := 0; ; i++ {
-		f, err := os.Open(r.name(i))
-		if errors.Is(err, fs.ErrNotExist) {
-			return files, nil
-		}
-		if err != nil {
-			closeAll(files)
-			return nil, fmt.Errorf("cannot open: %w", err)
-		}
-		files = append(files, f)
-	}
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
-}
-
-// tailBlock is how much is read at a time from a file's end.
-const tailBlock = 64 << 10
-
-// tail returns the last n lines of files, which are sorted newest first; all
-// lines when n is negative.
-func tail(files []*os.File, worker string, n int) ([]Line, error) {
-	var parts [][]Line // newest file first
-	missing := n
-	for _, f := range files {
-		b, err := lastLines(f, missing)
-		if err != nil {
-			return nil, err
-		}
-		lines := parseAll(worker, b)
-		parts = append(parts, lines)
-		if n >= 0 {
-			if missing -= len(lines); missing <= 0 {
-				break
-			}
-		}
-	}
-	var all []Line
-	for i := len(parts) - 1; i >= 0; i-- {
-		all = append(all, parts[i]...)
-	}
-	return all, nil
-}
-
-// lastLines reads the last n whole lines of f, from its end; all when n is negative.
-func lastLines(f *os.File, n int) ([]byte, error) {
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return nil, err
-	}
-	var blocks [][]byte // last one first
-	ends := 0
-	for at := info.Size(); at > 0 && (n < 0 || ends <= n); {
-		block := make([]byte, min(at, tailBlock))
-		at -= int64(len(block))
-		if _, err := f.ReadAt(block, at); err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		ends += bytes.Count(block, newline)
-		blocks = append(blocks, block)
-	}
-	all := make([]byte, 0, len(blocks)*tailBlock)
-	for i := len(blocks) - 1; i >= 0; i-- {
-		all = append(all, blocks[i]...)
-	}
-	all = all[:bytes.LastIndexByte(all, '\n')+1] // a line that is being written is not there yet
-	for ; n >= 0 && ends > n; ends-- {
-		all = all[bytes.IndexByte(all, '\n')+1:]
-	}
-	return all, nil
-}
-
-func parseAll(worker string, b []byte) []Line {
-	var lines []Line
-	for len(b) > 0 {
-		var text []byte
-		text, b, _ = bytes.Cut(b, newline)
-		if l, ok := parse(worker, text); ok {
-			lines = append(lines, l)
-		}
-	}
-	return lines
 }
