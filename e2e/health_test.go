@@ -291,6 +291,39 @@ services:
 	}
 }
 
+// TestAProgramThatIsSlowToGetHealthyIsWaitedFor: its checks give it less time than it
+// needs. It is replaced once, which counts as a restart, and then waited for.
+func TestAProgramThatIsSlowToGetHealthyIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("app.js", `
+const began = Date.now()
+require('http').createServer((q, s) => {
+  if (q.url === '/health' && Date.now() - began < 4000) s.statusCode = 503
+  s.end()
+}).listen(3000)
+`)
+	w.up(fmt.Sprintf(`
+services:
+  app:
+    command: node app.js
+    ports: ["127.0.0.1:%s:3000"]
+    healthcheck: {interval: 100ms, retries: 2, timeout: 5s}
+    x-bulsa: {probe: {http: /health}}
+`, freePort(t)))
+	eventually(t, "it is ready", func() bool { return w.do("ps").status == 0 && w.worker("app.1").State == "ready" })
+	if r := w.worker("app.1"); r.Restarts != 1 {
+		t.Errorf("%d restarts, want 1", r.Restarts)
+	}
+	found := false
+	for _, e := range w.events("app.1") {
+		found = found || strings.Contains(e.Cause, "it is waited for, then replaced in 1 minute: it has never been healthy")
+	}
+	if !found {
+		t.Errorf("no event says what is waited for: %+v", w.events("app.1"))
+	}
+}
+
 func kindsOf(events []happening) []string {
 	var kinds []string
 	for _, e := range events {

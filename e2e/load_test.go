@@ -93,6 +93,17 @@ func (l *load) client(ctx context.Context, pause time.Duration) {
 	}
 }
 
+// once asks over a connection of its own.
+func (l *load) once() {
+	conn, err := net.DialTimeout("tcp", l.address, patience)
+	if err != nil {
+		l.fail(&l.failed, err.Error())
+		return
+	}
+	defer conn.Close()
+	l.ask(conn, bufio.NewReader(conn))
+}
+
 // ask sends one request and reads its whole answer. It reports whether the
 // connection may be used again.
 func (l *load) ask(conn net.Conn, in *bufio.Reader) bool {

@@ -28,10 +28,10 @@ const (
 )
 
 // four runs four workers of a script or program and returns their address.
-func four(w *world, command string) string {
+func four(w *world, command ...string) string {
 	w.t.Helper()
 	address := "127.0.0.1:" + freePort(w.t)
-	w.ready("run", "--name", "app", "-w", "4", "-p", address, "--admin", "off", command)
+	w.ready(append([]string{"run", "--name", "app", "-w", "4", "-p", address, "--admin", "off"}, command...)...)
 	return address
 }
 

@@ -27,7 +27,6 @@ var above = map[string]bool{
 	"proxy/downstream_linux.go":  true,
 	"proxy/exchange.go":          true,
 	"proxy/transaction_linux.go": true,
-	"supervisor/workerloop.go":   true,
 }
 
 // questions are what goes up in a house where commands go down and facts come

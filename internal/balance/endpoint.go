@@ -60,10 +60,10 @@ type Endpoint struct {
 	failTimeout int64 // ns
 	drained     chan struct{}
 
-	until     atomic.Int64 // unix ns; only read while out
-	answered  atomic.Uint64
-	failed    atomic.Uint64
-	ejections atomic.Uint64
+	until    atomic.Int64 // unix ns; only read while out
+	answered atomic.Uint64
+	failed   atomic.Uint64
+	failedAt atomic.Int64 // unix ns of the last failure; 0: none
 
 	mu    sync.Mutex // only taken when a request fails or a trial succeeds
 	fails []int64    // unix ns of the failures inside the window, oldest first
@@ -137,7 +137,6 @@ func (e *Endpoint) Down() {
 	e.until.Store(untilNextPick)
 	e.state.And(^onTrial)
 	e.state.Or(out | dead)
-	e.ejections.Add(1)
 }
 
 // InFlight is the number of requests acquired and not released.
@@ -149,9 +148,14 @@ func (e *Endpoint) Answered() uint64 { return e.answered.Load() }
 // Failed counts requests that ended without an answer.
 func (e *Endpoint) Failed() uint64 { return e.failed.Load() }
 
-// Ejections counts how often the endpoint went out of rotation, by failures or
-// by Down. A failed trial is not counted again.
-func (e *Endpoint) Ejections() uint64 { return e.ejections.Load() }
+// Busy says whether a request is in flight, or ended within the time before now.
+func (e *Endpoint) Busy(now time.Time, within time.Duration) bool {
+	recent := func(age time.Duration) bool { return age >= 0 && age <= within }
+	answered := answerTime(e.answers.Load())
+	return e.InFlight() > 0 ||
+		e.failedAt.Load() != 0 && recent(time.Duration(now.UnixNano()-e.failedAt.Load())) ||
+		answered != 0 && recent(time.Duration(answered.age(now.UnixNano()))*time.Millisecond)
+}
 
 // Ejected says whether failures or Down keep the endpoint out of rotation. When
 // that is true of every endpoint of a pool, they get requests all the same.
@@ -324,6 +328,7 @@ func (e *Endpoint) succeed(now int64, took time.Duration) {
 
 func (e *Endpoint) fail(now int64) {
 	e.failed.Add(1)
+	e.failedAt.Store(now)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.state.Load()&out != 0 {
@@ -341,7 +346,6 @@ func (e *Endpoint) fail(now int64) {
 		e.until.Store(now + e.failTimeout)
 		e.state.And(^onTrial)
 		e.state.Or(out)
-		e.ejections.Add(1)
 	}
 }
 

@@ -3,7 +3,9 @@ package balance
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 type policy int
@@ -20,7 +22,8 @@ type Pool struct {
 	policy policy
 	now    atomic.Pointer[snapshot]
 	bell   atomic.Pointer[chan<- struct{}] // who waits for the next Pick
-	_      [64]byte                        // turn is written by every Pick, the rest is only read
+	missed misses
+	_      [64]byte // turn is written by every Pick, the rest is only read
 	turn   atomic.Uint64
 }
 
@@ -104,11 +107,52 @@ func (p *Pool) Pick(r Request) *Endpoint {
 	for {
 		e, allowed := p.choose(s, &r, now)
 		if e == nil {
+			if len(s.endpoints) == 0 {
+				p.missed.add(now)
+			}
 			return nil
 		}
 		if e.acquire(now, allowed) {
 			return e
 		}
+	}
+}
+
+// misses are the Picks of an empty pool: requests that nobody can take.
+type misses struct {
+	last atomic.Int64 // unix ns; 0: none
+	mu   sync.Mutex
+	ask  []chan<- struct{}
+}
+
+func (m *misses) add(now int64) {
+	m.last.Store(now)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, ch := range m.ask {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+	m.ask = nil
+}
+
+// Missed returns when a Pick last found the pool empty; zero: never.
+func (p *Pool) Missed() time.Time {
+	if at := p.missed.last.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
+// AwaitMiss lets the next Pick that finds the pool empty send to ch, once, if ch has
+// room. Several may wait. To miss none, look at Missed afterwards.
+func (p *Pool) AwaitMiss(ch chan<- struct{}) {
+	p.missed.mu.Lock()
+	defer p.missed.mu.Unlock()
+	if !slices.Contains(p.missed.ask, ch) {
+		p.missed.ask = append(p.missed.ask, ch)
 	}
 }
 

@@ -389,7 +389,7 @@ func (d *Daemon) end(signals <-chan os.Signal) error {
 		select {
 		case s := <-signals:
 			d.console.say("stopping at once")
-			d.supervisor.Hurry()
+			d.supervisor.ForceStop()
 			over <- &Failure{Status: 128 + int(s.(syscall.Signal)), what: "stopped at once"}
 		case <-done:
 			over <- nil

@@ -237,7 +237,8 @@ func (p *planner) isLastReady(s *slot, o Observed) bool {
 }
 
 // replaceUnhealthy puts another in the place of each unhealthy worker: beside
-// it while there is room, else after it.
+// it while there is room, else after it. A silent one goes first where others
+// serve: it holds up the requests inside it, and does not come back.
 func (p *planner) replaceUnhealthy() {
 	extra := 0
 	for _, s := range p.slots {
@@ -248,13 +249,23 @@ func (p *planner) replaceUnhealthy() {
 			continue
 		}
 		cause := fmt.Sprintf("%s is unhealthy: %s", s.keeper.Key, s.keeper.Cause)
-		if p.desired.StartFirst && extra < p.desired.Surge() {
+		if p.desired.StartFirst && extra < p.desired.Surge() && !(s.keeper.Silent && p.anyReady()) {
 			extra++
 			p.start(s, "", cause)
+			p.actions[len(p.actions)-1].Replaces = s.keeper.Key
 		} else {
 			p.drain(*s.keeper, cause)
 		}
 	}
+}
+
+func (p *planner) anyReady() bool {
+	for _, s := range p.slots {
+		if slices.ContainsFunc(s.alive, func(o Observed) bool { return o.State == worker.Ready }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *slot) wantsReplacement() bool {

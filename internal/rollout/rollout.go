@@ -48,6 +48,7 @@ type Observed struct {
 	Generation int
 	State      worker.State
 	Replaced   bool   // it is unhealthy and the policy wants another in its place
+	Silent     bool   // its event loop does not turn: what is inside cannot end, and is held up for as long as it stays
 	Finished   bool   // pending because it ended and the restart policy wants no more
 	Cause      string // why it is in its state
 }
@@ -86,6 +87,7 @@ type Action struct {
 	Release    int
 	Generation int
 	Cause      string
+	Replaces   string // Start of a new machine: the key of the unhealthy one whose place it takes, or ""
 }
 
 // String prints the action in one line.

@@ -24,6 +24,12 @@ func unhealthy(o Observed) Observed {
 	return o
 }
 
+func silent(o Observed) Observed {
+	o = unhealthy(o)
+	o.Silent = true
+	return o
+}
+
 func finished(o Observed) Observed {
 	o.State, o.Finished = worker.Pending, true
 	return o
@@ -144,6 +150,10 @@ func TestUnhealthyWorkersAreReplaced(t *testing.T) {
 			"start  1 new release 1: a is unhealthy: 3 checks in a row failed\n"},
 		{"without room it drains first", workers(2), []Observed{unhealthy(ready("a", 1, 1)), unhealthy(ready("b", 2, 1))},
 			"start  1 new release 1: a is unhealthy: 3 checks in a row failed\ndrain  2 b: b is unhealthy: 3 checks in a row failed\n"},
+		{"a silent worker goes first where others serve", workers(2), []Observed{silent(ready("a", 1, 1)), ready("b", 2, 1)},
+			"drain  1 a: a is unhealthy: 3 checks in a row failed\n"},
+		{"a silent worker stays until somebody serves", workers(2), []Observed{silent(ready("a", 1, 1)), in(worker.Starting, ready("b", 2, 1))},
+			"start  1 new release 1: a is unhealthy: 3 checks in a row failed\n"},
 		{"the successor is ready", workers(2), []Observed{unhealthy(ready("a", 1, 1)), ready("b", 2, 1), ready("c", 1, 1)},
 			"drain  1 a: c is ready in its place\n"},
 		{"the unhealthy one recovers first", workers(2), []Observed{ready("a", 1, 1), ready("b", 2, 1), in(worker.Starting, ready("c", 1, 1))},

@@ -93,7 +93,7 @@ func (w *loopWatch) unblock(x *watched) {
 	x.block = block{}
 	if x.sick {
 		x.sick = false
-		x.put(worker.Beats, "event loop turns again")
+		x.put(worker.LoopAlive, "event loop turns again")
 	}
 }
 
@@ -109,7 +109,7 @@ func (w *loopWatch) announce(x *watched, where string) {
 
 // condemn makes the worker unhealthy.
 func (w *loopWatch) condemn(x *watched, where string) {
-	x.put(worker.Silent, fmt.Sprintf("event loop silent for %s%s", seconds(x.running), in(where)))
+	x.put(worker.LoopSilent, fmt.Sprintf("event loop silent for %s%s", seconds(x.running), in(where)))
 }
 
 // diagnose begins to find out what blocks the loop, unless nobody can: false.

@@ -129,13 +129,13 @@ func (s *Supervisor) removed() []*service {
 	return slices.Collect(maps.Keys(s.leaving))
 }
 
-// Hurry kills everything that still runs, at once: the second Ctrl-C.
-func (s *Supervisor) Hurry() {
+// ForceStop kills everything that still runs, at once: the second Ctrl-C.
+func (s *Supervisor) ForceStop() {
 	for _, sv := range append(s.all(), s.removed()...) {
 		sv.do(func(x *service) {
 			x.stopped = true
 			for key := range x.members {
-				x.tell(key, worker.Fact{Kind: worker.Hurry, Cause: "asked to end at once"})
+				x.tell(key, worker.Fact{Kind: worker.ForceStop, Cause: "asked to end at once"})
 			}
 		})
 	}

@@ -18,6 +18,9 @@ type picture struct {
 	generation int
 	replace    string
 	finished   bool
+	silent     bool
+	callable   bool
+	past       worker.Past
 	status     WorkerStatus
 	published  map[engine.Port]*balance.Endpoint
 }
@@ -38,7 +41,7 @@ func (w *workerLoop) report() {
 func (p *picture) differs(old *picture) bool {
 	a, b := &p.status, &old.status
 	return a.State != b.State || a.Cause != b.Cause || a.Health != b.Health || a.PID != b.PID || a.Restarts != b.Restarts ||
-		a.Unusable != b.Unusable || a.Halted != b.Halted || p.replace != old.replace || p.finished != old.finished || !maps.Equal(p.published, old.published)
+		a.Unusable != b.Unusable || a.Halted != b.Halted || p.replace != old.replace || p.finished != old.finished || p.silent != old.silent || !maps.Equal(p.published, old.published)
 }
 
 func (w *workerLoop) picture() *picture {
@@ -67,7 +70,7 @@ func (w *workerLoop) picture() *picture {
 	} else if s.Ref == "" && s.PID > 0 {
 		s.Ref = strconv.Itoa(s.PID)
 	}
-	return &picture{key: w.key, generation: w.generation, replace: w.replace, finished: m.Finished(), status: s,
+	return &picture{key: w.key, generation: w.generation, replace: w.replace, finished: m.Finished(), silent: m.Silent(), callable: m.Callable(), past: m.Past(), status: s,
 		published: w.published}
 }
 

@@ -67,6 +67,8 @@ type service struct {
 	deaths        map[int]map[string]uint64
 	listed        map[poolKey][]*balance.Endpoint // what each pool was last given
 	nextBatch     time.Time                       // update_config.delay: no replacement before it
+	missed        chan struct{}                   // a request has found nobody
+	called        call                            // who was last told that it is needed
 }
 
 func newService(s *Supervisor, e engine.Engine, first spec.Service) *service {
@@ -74,7 +76,7 @@ func newService(s *Supervisor, e engine.Engine, first spec.Service) *service {
 		name: first.Name, serial: s.serials.Add(1), supervisor: s, engine: e, inbox: newMailbox[serviceMessage](), done: make(chan struct{}),
 		generation: map[int]int{}, members: map[string]*member{},
 		restarts: map[int]int{}, deaths: map[int]map[string]uint64{}, listed: map[poolKey][]*balance.Endpoint{},
-		release: &spec.Release{},
+		release: &spec.Release{}, missed: make(chan struct{}, 1),
 	}
 	sv.adopt(first)
 	sv.publishStatus()
@@ -110,24 +112,27 @@ func (s *service) run() {
 	if o, ok := s.engine.(engine.Observer); ok {
 		s.loops.Go(newLoopWatch(s, o).run)
 	}
-	batch := time.NewTimer(time.Hour)
-	defer batch.Stop()
+	wake := time.NewTimer(time.Hour)
+	defer wake.Stop()
 	for {
 		s.reconcile(time.Now())
 		s.publishPools()
 		s.publishStatus()
-		if s.missed() {
+		if s.overlooked() {
 			continue
 		}
-		if !s.nextBatch.IsZero() {
-			batch.Reset(max(0, time.Until(s.nextBatch)))
+		if next := earlier(s.nextBatch, s.callNeeded(time.Now())); !next.IsZero() {
+			wake.Reset(max(0, time.Until(next)))
 		}
 		select {
 		case <-s.done:
 			s.dismissAll()
 			return
-		case <-batch.C:
-			s.nextBatch = time.Time{}
+		case now := <-wake.C:
+			if !now.Before(s.nextBatch) {
+				s.nextBatch = time.Time{}
+			}
+		case <-s.missed:
 		case <-s.inbox.ready:
 			for _, m := range s.inbox.take() {
 				s.receive(m)
@@ -179,9 +184,9 @@ func (s *service) mayBegin() bool {
 	return s.begun
 }
 
-// missed reports whether what the service waits for has come after it looked and
+// overlooked reports whether what the service waits for has come after it looked and
 // before it said that it waits: then nobody has woken it.
-func (s *service) missed() bool {
+func (s *service) overlooked() bool {
 	return !s.begun && !s.stopped && s.supervisor.lacks(s.release.Service) != s.waiting
 }
 
@@ -207,7 +212,7 @@ func (s *service) observed() []rollout.Observed {
 		p := s.members[key].picture
 		out = append(out, rollout.Observed{
 			Key: key, Number: p.status.Number, Release: p.status.Release, Generation: p.generation,
-			State: p.status.State, Replaced: p.replace != "", Finished: p.finished, Cause: p.status.Cause,
+			State: p.status.State, Replaced: p.replace != "", Silent: p.silent, Finished: p.finished, Cause: p.status.Cause,
 		})
 	}
 	return out
@@ -265,10 +270,7 @@ func (s *service) startMember(a rollout.Action) {
 		service: s, engine: s.engine, inbox: newMailbox[message](), done: make(chan struct{}),
 		deaths: map[string]uint64{}, ports: map[engine.Port]port{}, figures: &loopFigures{}, weight: s.release.Service.Balance.Weight,
 	}
-	spec := s.release.Service
-	w.machine = worker.New(w.key, worker.Config{
-		Health: spec.Health, Restart: spec.Restart, Stop: spec.Stop, Stagger: time.Duration(a.Number) * checkStagger,
-	}, rand.Uint64())
+	w.machine = worker.New(w.key, s.machineConfig(a), rand.Uint64())
 	m := &member{loop: w}
 	s.members[w.key] = m
 	w.inbox.put(message{fact: worker.Fact{Kind: worker.Start, Cause: a.Cause}})
@@ -279,6 +281,19 @@ func (s *service) startMember(a rollout.Action) {
 		defer s.loops.Done()
 		w.run()
 	}()
+}
+
+// machineConfig is what the machine of a new worker must know. One that takes an
+// unhealthy worker's place goes on with its counts.
+func (s *service) machineConfig(a rollout.Action) worker.Config {
+	spec := s.release.Service
+	c := worker.Config{
+		Health: spec.Health, Restart: spec.Restart, Stop: spec.Stop, Stagger: time.Duration(a.Number) * checkStagger,
+	}
+	if m, ok := s.members[a.Replaces]; ok {
+		c.Past = &m.picture.past
+	}
+	return c
 }
 
 // tell sends a fact, and notes in the picture what it will lead to, so that the
@@ -292,7 +307,7 @@ func (s *service) tell(key string, f worker.Fact) {
 	switch f.Kind {
 	case worker.Start:
 		p.status.State, p.finished, p.status.Finished = worker.Starting, false, false
-	case worker.Drain, worker.Hurry:
+	case worker.Drain, worker.ForceStop:
 		if runs(p.status.State) {
 			p.status.State = worker.Draining
 		} else {

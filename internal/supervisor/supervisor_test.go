@@ -510,21 +510,21 @@ func TestDependentsStopFirst(t *testing.T) {
 }
 
 func TestAStubbornWorkerIsKilledAfterItsGraceOrAtOnceWhenInAHurry(t *testing.T) {
-	for _, hurry := range []bool{false, true} {
+	for _, force := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := start(t, aService("app", 2))
 			w.engine.set(func(f *fakeEngine) { f.obedient = false })
 			begun := time.Now()
-			if hurry {
-				w.sup.Hurry()
+			if force {
+				w.sup.ForceStop()
 			}
 			w.finish()
 			took, want := time.Since(begun), 10*time.Second
-			if hurry {
+			if force {
 				want = 0
 			}
 			if took != want {
-				t.Errorf("hurry %v: took %s, want %s", hurry, took, want)
+				t.Errorf("force %v: took %s, want %s", force, took, want)
 			}
 		})
 	}
@@ -533,23 +533,23 @@ func TestAStubbornWorkerIsKilledAfterItsGraceOrAtOnceWhenInAHurry(t *testing.T) 
 // A service that was removed a moment ago is stopped like the others, and its
 // workers' ends are waited for: an engine that is closed before tells of none.
 func TestTheEndWaitsForServicesThatWereRemoved(t *testing.T) {
-	for _, hurry := range []bool{false, true} {
+	for _, force := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			a, b := aService("a", 1), aService("b", 1)
 			w := start(t, a, b)
 			w.engine.set(func(f *fakeEngine) { f.obedient = false })
 			begun := time.Now()
 			w.apply(a)
-			if hurry {
-				w.sup.Hurry()
+			if force {
+				w.sup.ForceStop()
 			}
 			w.finish()
 			took, want := time.Since(begun), 10*time.Second
-			if hurry {
+			if force {
 				want = 0
 			}
 			if took != want || !strings.Contains(w.engine.history(), "end b.1") {
-				t.Errorf("hurry %v: took %s, want %s: %s", hurry, took, want, w.engine.history())
+				t.Errorf("force %v: took %s, want %s: %s", force, took, want, w.engine.history())
 			}
 		})
 	}

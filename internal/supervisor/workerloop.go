@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -227,48 +226,6 @@ func (w *workerLoop) closed(p engine.Port) {
 		w.retired = append(w.retired, e)
 		w.report()
 	}
-}
-
-func (w *workerLoop) exited(f engine.Fact) {
-	exit := worker.Exit{
-		Code: f.Exit.Code, Signal: f.Exit.Signal, OOM: f.Exit.OOM, Cause: f.Exit.Cause,
-		Voluntary: f.Exit.Voluntary || w.asked != "",
-		Served:    w.served(),
-	}
-	if w.asked != "" && exit.Cause == "" {
-		exit.Cause = "asked by bulsa kill -s " + w.asked
-	}
-	w.ended = f.At
-	w.deaths = maps.Clone(w.deaths) // pictures hold the one before
-	w.deaths[deathCause(exit)]++
-	w.step(worker.Fact{Kind: worker.Exited, Instance: string(f.Instance), Exit: exit})
-}
-
-// deathCause is the word for a death in the metrics.
-func deathCause(e worker.Exit) string {
-	switch {
-	case e.OOM:
-		return "oom"
-	case e.Voluntary:
-		return "request"
-	case e.Signal != "":
-		return "signal"
-	}
-	return "exit"
-}
-
-// served reports whether any request reached this run.
-func (w *workerLoop) served() bool {
-	for _, e := range w.published {
-		if touched(e) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(w.retired, touched)
-}
-
-func touched(e *balance.Endpoint) bool {
-	return e.Answered() > 0 || e.Failed() > 0 || e.InFlight() > 0
 }
 
 // step lets the machine think about one fact, carries out what it wants and

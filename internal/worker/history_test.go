@@ -14,7 +14,7 @@ type observer struct {
 	published bool      // it is in rotation
 	checking  bool      // it is being checked
 	asked     time.Time // when it was asked to end
-	hurried   bool
+	forced    bool
 	trace     []Fact
 }
 
@@ -27,7 +27,7 @@ func (o *observer) step(now time.Time, f Fact) {
 	if f.Kind == Checked && f.Instance == o.live {
 		o.checking = false
 	}
-	o.hurried = f.Kind == Hurry
+	o.forced = f.Kind == ForceStop || o.m.Silent() || f.Kind == LoopSilent && f.Instance == o.live // no signal is heard
 	for _, e := range o.m.Step(now, f) {
 		o.carryOut(now, e)
 	}
@@ -70,7 +70,7 @@ func (o *observer) carryOut(now time.Time, e Effect) {
 	case Terminate:
 		o.asked = now
 	case Kill:
-		if !o.hurried && now.Sub(o.asked) < o.m.config.Stop.Grace {
+		if !o.forced && now.Sub(o.asked) < o.m.config.Stop.Grace {
 			o.fail("killed %v after the signal", now.Sub(o.asked))
 		}
 	}
@@ -80,7 +80,10 @@ func (o *observer) carryOut(now time.Time, e Effect) {
 }
 
 func (o *observer) checkDelay(d time.Duration) {
-	policy := o.m.config.Restart
+	policy, last := o.m.config.Restart, o.trace[len(o.trace)-1].Exit
+	if d == 0 && (onPurpose(last) || last.Busy) {
+		return // nothing to wait for
+	}
 	low := time.Duration(float64(policy.Delay) * (1 - policy.Jitter))
 	high := time.Duration(float64(policy.MaxDelay) * (1 + policy.Jitter))
 	if d < low || d > high {
@@ -134,7 +137,7 @@ func randomConfig(random *rand.Rand) Config {
 
 // randomFact favors facts that let a life go on; a quarter is stale.
 func randomFact(random *rand.Rand, o *observer) Fact {
-	often := [...]FactKind{Start, Start, Listening, Listening, Checked, Checked, Checked, Exited, Exited, Drain, Idle, Unusable, Wake, Wake, Hurry, Silent, Beats, Reported}
+	often := [...]FactKind{Start, Start, Listening, Listening, Checked, Checked, Checked, Exited, Exited, Drain, Idle, Unusable, Wake, Wake, ForceStop, LoopSilent, LoopAlive, Reported, Needed}
 	f := Fact{Kind: often[random.IntN(len(often))], Instance: o.live}
 	if random.IntN(4) == 0 {
 		f.Instance = "app.1#0"
@@ -146,6 +149,7 @@ func randomFact(random *rand.Rand, o *observer) Fact {
 		f.Report = Report{Status: []string{"starting", "healthy", "unhealthy"}[random.IntN(3)], Streak: random.IntN(4)}
 	case Exited:
 		f.Exit = Exit{Code: random.IntN(2), Served: random.IntN(2) == 0, Voluntary: random.IntN(3) == 0}
+		f.Exit.Busy = f.Exit.Served && random.IntN(2) == 0
 		if random.IntN(3) == 0 {
 			f.Exit.Signal, f.Exit.OOM = "SIGKILL", random.IntN(3) == 0
 		}

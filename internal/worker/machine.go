@@ -21,6 +21,9 @@ type Config struct {
 	// that workers that were launched in the same moment do not go on to be
 	// checked in the same moment. It is less than an interval in any case.
 	Stagger time.Duration
+	// Past is that of the machine whose unhealthy run this one takes the place of;
+	// nil: it takes nobody's.
+	Past *Past
 }
 
 // Machine is the life of one worker. It is owned by one goroutine. Of the
@@ -38,24 +41,28 @@ type Machine struct {
 	runs      int    // number of the latest run
 	instance  string // of the current run; "" while there is none
 	launched  time.Time
+	ended     time.Time // when the latest run died
 	listening bool
 	monitor   monitor
 	tenure    time.Duration // longest time that the current run stayed ready
-	proven    bool          // the current run has been ready
+	proven    bool          // the current or latest run has been ready
 
 	silent   string // why the run is unhealthy whatever its checks say
 	unusable string // why the run is being stopped for good
 	finished bool   // ended, and the restart policy wants no more
-	restarts int
-	history  history
-	lastExit *Exit
+
+	replaceAt time.Time // unhealthy: when another shall take its place; zero: it is asked for, or will not be
+	replaced  bool      // another was asked for in the place of the current or latest run
+	restarts  int
+	history   history
+	lastExit  *Exit
 }
 
 // New returns the machine of the worker name ("app.2"), pending. The seed
 // decides the jitter of its restarts: workers that die together should not all
 // come back in the same millisecond.
 func New(name string, c Config, seed uint64) Machine {
-	return Machine{
+	m := Machine{
 		name:    name,
 		config:  c,
 		random:  *rand.NewPCG(seed, 0),
@@ -63,6 +70,10 @@ func New(name string, c Config, seed uint64) Machine {
 		cause:   "not started",
 		monitor: newMonitor(c.Health, c.Stagger),
 	}
+	if c.Past != nil {
+		m.history, m.replaced = c.Past.history, true
+	}
+	return m
 }
 
 // State returns where the worker is in its life.
@@ -80,10 +91,8 @@ func (m *Machine) Instance() string { return m.instance }
 // Runs returns the number of the latest run, counted from Config.FirstRun.
 func (m *Machine) Runs() int { return m.runs }
 
-// Launched returns when the current or latest run was launched.
-func (m *Machine) Launched() time.Time { return m.launched }
-
-// Restarts returns how often the worker was launched again after a death.
+// Restarts returns how often the worker was launched again after a death, or in
+// the place of an unhealthy run.
 func (m *Machine) Restarts() int { return m.restarts }
 
 // Health returns Docker's word: none, starting, healthy or unhealthy. A worker
@@ -113,19 +122,30 @@ func (m *Machine) LastExit() *Exit { return m.lastExit }
 // wants no more of it. LastExit has the status.
 func (m *Machine) Finished() bool { return m.finished }
 
-// WantsReplacement reports whether the worker is unhealthy and the policy asks
-// for another in its place.
-func (m *Machine) WantsReplacement() bool {
-	return m.state == Unhealthy && m.config.Health.Replace
+// Silent reports whether the event loop of the current run does not turn: it can
+// neither finish a request nor hear a signal.
+func (m *Machine) Silent() bool { return m.silent != "" && m.instance != "" }
+
+// Callable reports whether Needed would have the worker start sooner than it is due.
+func (m *Machine) Callable() bool {
+	return (m.state == Backoff || m.state == Failed) && m.proven && !m.deadline.IsZero()
 }
 
 // Wake returns when the machine wants a Wake fact; zero: nothing to wait for.
 func (m *Machine) Wake() time.Time {
 	switch m.state {
 	case Starting, Ready, Unhealthy:
-		return m.monitor.next()
+		return earlier(m.monitor.next(), m.replaceAt)
 	}
 	return m.deadline
+}
+
+// earlier is the first of two times, of which a zero one never comes.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Step takes a fact and returns what to do about it, in order. Every pair of
@@ -151,7 +171,7 @@ func (m *Machine) Step(now time.Time, f Fact) []Effect {
 // instance, count the death of the last run against the new one.
 func (m *Machine) stale(f Fact) bool {
 	switch f.Kind {
-	case Listening, Checked, Exited, Idle, Unusable, Silent, Beats, Reported:
+	case Listening, Checked, Exited, Idle, Unusable, LoopSilent, LoopAlive, Reported:
 		return m.instance == "" || f.Instance != m.instance
 	}
 	return false
@@ -160,14 +180,17 @@ func (m *Machine) stale(f Fact) bool {
 func (m *Machine) stepResting(now time.Time, f Fact) []Effect {
 	switch f.Kind {
 	case Start:
-		// Somebody asks: what went wrong before is no longer held against it.
-		m.history.forget()
+		if !m.replaced { // somebody asks: what went wrong before is no longer held against it
+			m.history.forget()
+		}
 		return m.launch(now, either(f.Cause, "asked to start"))
+	case Needed:
+		return m.needed(now, either(f.Cause, "requests wait"))
 	case Wake:
 		if m.due(now) {
 			return m.launch(now, m.cause)
 		}
-	case Drain, Hurry:
+	case Drain, ForceStop:
 		return m.done(now, either(f.Cause, "asked to stop"))
 	}
 	return nil
@@ -186,21 +209,20 @@ func (m *Machine) stepRunning(now time.Time, f Fact) []Effect {
 		m.monitor.report = f.Report
 		return m.judge(now, m.monitor.verdict())
 	case Wake:
-		return m.checkDue(now)
+		return append(m.replaceDue(now), m.checkDue(now)...)
 	case Exited:
 		return m.died(now, f.Exit)
 	case Drain:
 		return m.drain(now, either(f.Cause, "asked to stop"))
 	case Unusable:
 		return m.giveUp(now, either(f.Cause, "cannot serve as configured"))
-	case Silent:
-		m.silent = either(f.Cause, "event loop silent")
-		return m.judge(now, m.silent)
-	case Beats:
+	case LoopSilent:
+		return m.fallSilent(now, either(f.Cause, "event loop silent"))
+	case LoopAlive:
 		m.silent = ""
 		return m.judge(now, either(f.Cause, "event loop turns again"))
-	case Hurry:
-		return m.hurry(now, either(f.Cause, "asked to stop at once"))
+	case ForceStop:
+		return m.forceStop(now, either(f.Cause, "asked to stop at once"))
 	}
 	return nil
 }
@@ -214,9 +236,11 @@ func (m *Machine) stepDraining(now time.Time, f Fact) []Effect {
 			return m.terminate(now, fmt.Sprintf("%s; requests still in flight after %s", m.cause, span(m.config.Stop.Drain)))
 		}
 	case Exited:
-		return m.ended(now, f.Exit)
-	case Hurry:
-		return m.hurry(now, either(f.Cause, "asked to stop at once"))
+		return m.stopped(now, f.Exit)
+	case LoopSilent:
+		return m.fallSilent(now, either(f.Cause, "event loop silent"))
+	case ForceStop:
+		return m.forceStop(now, either(f.Cause, "asked to stop at once"))
 	}
 	return nil
 }
@@ -231,10 +255,12 @@ func (m *Machine) stepStopping(now time.Time, f Fact) []Effect {
 		// Wanted gone by the user now, too: the end is a stop, not a failure.
 		m.unusable = ""
 	case Exited:
-		return m.ended(now, f.Exit)
-	case Hurry:
+		return m.stopped(now, f.Exit)
+	case LoopSilent:
+		return m.fallSilent(now, either(f.Cause, "event loop silent"))
+	case ForceStop:
 		m.unusable = ""
-		return m.hurry(now, either(f.Cause, "asked to stop at once"))
+		return m.forceStop(now, either(f.Cause, "asked to stop at once"))
 	}
 	return nil
 }
@@ -245,7 +271,7 @@ func (m *Machine) due(now time.Time) bool {
 }
 
 func (m *Machine) launch(now time.Time, cause string) []Effect {
-	if m.state != Pending {
+	if m.state != Pending || m.replaced {
 		m.restarts++
 		cause = fmt.Sprintf("restart %d: %s", m.restarts, cause)
 	}
@@ -255,6 +281,7 @@ func (m *Machine) launch(now time.Time, cause string) []Effect {
 	m.listening = false
 	m.tenure, m.proven = 0, false
 	m.silent, m.unusable, m.finished = "", "", false
+	m.replaceAt, m.replaced = time.Time{}, false
 	m.monitor.begin(now)
 	m.enter(now, Starting, cause, time.Time{})
 	return []Effect{m.effect(Launch, cause)}
@@ -305,29 +332,22 @@ func (m *Machine) judge(now time.Time, cause string) []Effect {
 	}
 	published := m.state == Ready
 	m.enter(now, next, cause, time.Time{})
+	m.replaceAt, m.replaced = time.Time{}, false
 	switch {
 	case next == Ready:
-		m.proven = true
+		m.proven, m.history.proven, m.history.unproven = true, true, 0
 		return []Effect{m.effect(Publish, cause)}
 	case next == Unhealthy:
-		return m.sicken(published, cause)
+		return m.sicken(now, published, cause)
 	}
 	return nil
 }
 
-func (m *Machine) sicken(published bool, cause string) []Effect {
-	var effects []Effect
-	if published {
-		effects = append(effects, m.effect(Unpublish, cause))
-	}
-	if m.config.Health.Replace {
-		effects = append(effects, m.effect(Replace, cause))
-	}
-	return effects
-}
-
 func (m *Machine) drain(now time.Time, cause string) []Effect {
-	if m.state == Starting {
+	switch {
+	case m.silent != "": // neither a request nor a signal gets anywhere
+		return m.forceStop(now, fmt.Sprintf("%s; %s", cause, m.silent))
+	case m.state == Starting:
 		return m.terminate(now, cause) // it never had a request
 	}
 	m.enter(now, Draining, cause, now.Add(m.config.Stop.Drain))
@@ -341,12 +361,15 @@ func (m *Machine) giveUp(now time.Time, cause string) []Effect {
 	return append(effects, m.terminate(now, cause)...)
 }
 
-func (m *Machine) hurry(now time.Time, cause string) []Effect {
+func (m *Machine) forceStop(now time.Time, cause string) []Effect {
 	effects := m.withdraw(cause)
 	return append(effects, m.kill(now, cause)...)
 }
 
 func (m *Machine) terminate(now time.Time, cause string) []Effect {
+	if m.silent != "" {
+		return m.kill(now, cause)
+	}
 	m.enter(now, Stopping, cause, now.Add(m.config.Stop.Grace))
 	return []Effect{m.effect(Terminate, cause)}
 }
@@ -363,40 +386,13 @@ func (m *Machine) died(now time.Time, e Exit) []Effect {
 	cause := e.describe(now.Sub(m.launched))
 	effects := m.withdraw(cause)
 	m.leaveReady(now)
-	if m.proven && m.tenure >= m.config.Restart.ResetAfter {
-		m.history.step = 0
-	}
-	m.lastExit, m.instance = &e, ""
-
-	policy := m.config.Restart
-	switch {
-	case !wantsRestart(policy, e):
-		m.finished = true
-		m.enter(now, Pending, fmt.Sprintf("%s, restart policy %s", cause, policy.Condition), time.Time{})
-	case m.excused(e):
-		m.enter(now, Backoff, cause, now.Add(m.jitter(policy.Delay)))
-	default:
-		m.countDeath(now, cause)
-	}
+	m.lastExit, m.instance, m.ended = &e, "", now
+	m.afterDeath(now, e, cause)
 	return effects
 }
 
-// countDeath decides between another start soon, a slow retry, and none.
-func (m *Machine) countDeath(now time.Time, cause string) {
-	policy := m.config.Restart
-	m.history.add(now, policy)
-	switch {
-	case policy.MaxAttempts > 0 && len(m.history.deaths) > policy.MaxAttempts:
-		m.enter(now, Failed, fmt.Sprintf("max_attempts: %s in %s, last: %s", count(policy.MaxAttempts, "restart"), longSpan(policy.Window), cause), time.Time{})
-	case policy.Budget > 0 && len(m.history.deaths) >= policy.Budget:
-		m.enter(now, Failed, fmt.Sprintf("%s in %s, last: %s", count(len(m.history.deaths), "death"), longSpan(policy.Window), cause), now.Add(policy.FailedRetry))
-	default:
-		m.enter(now, Backoff, cause, now.Add(m.jitter(m.history.nextDelay(policy))))
-	}
-}
-
-// ended handles the end of a run that was asked to end.
-func (m *Machine) ended(now time.Time, e Exit) []Effect {
+// stopped handles the end of a run that was asked to end.
+func (m *Machine) stopped(now time.Time, e Exit) []Effect {
 	m.lastExit = &e
 	if m.unusable != "" {
 		m.instance = ""

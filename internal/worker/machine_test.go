@@ -62,68 +62,26 @@ func brought(t *testing.T, to State) *Machine {
 }
 
 func kinds(effects []Effect) string {
-	names := [...]string{Launch: "launch", Check: "check", Publish: "publish", Unpublish: "unpublish", Terminate: "terminate", Kill: "kill", Replace: "replace", Done: "done"}
 	words := make([]string, 0, len(effects))
 	for _, e := range effects {
-		words = append(words, names[e.Kind])
+		words = append(words, e.Kind.String())
 	}
 	return strings.Join(words, " ")
-}
-
-// TestEveryFactInEveryState is the table of a worker's life. A pair that is
-// not in it is ignored: no effect, no change.
-func TestEveryFactInEveryState(t *testing.T) {
-	type outcome struct {
-		state   State
-		effects string
-	}
-	table := map[State]map[FactKind]outcome{
-		Pending: {Start: {Starting, "launch"}, Drain: {Pending, "done"}, Hurry: {Pending, "done"}},
-		Starting: {
-			Listening: {Starting, "check"}, Wake: {Starting, "check"}, Exited: {Backoff, ""},
-			Drain: {Stopping, "terminate"}, Unusable: {Stopping, "terminate"}, Hurry: {Stopping, "kill"},
-		},
-		Ready: {
-			Wake: {Ready, "check"}, Exited: {Backoff, "unpublish"},
-			Drain: {Draining, "unpublish"}, Unusable: {Stopping, "unpublish terminate"}, Hurry: {Stopping, "unpublish kill"},
-		},
-		Unhealthy: {
-			Wake: {Unhealthy, "check"}, Exited: {Backoff, ""},
-			Drain: {Draining, "unpublish"}, Unusable: {Stopping, "terminate"}, Hurry: {Stopping, "kill"},
-		},
-		Draining: {Idle: {Stopping, "terminate"}, Wake: {Stopping, "terminate"}, Exited: {Pending, "done"}, Hurry: {Stopping, "kill"}},
-		Stopping: {Wake: {Stopping, "kill"}, Exited: {Pending, "done"}, Hurry: {Stopping, "kill"}},
-		Backoff:  {Start: {Starting, "launch"}, Wake: {Starting, "launch"}, Drain: {Pending, "done"}, Hurry: {Pending, "done"}},
-		Failed:   {Start: {Starting, "launch"}, Wake: {Starting, "launch"}, Drain: {Pending, "done"}, Hurry: {Pending, "done"}},
-	}
-	for state := Pending; state <= Failed; state++ {
-		for kind := Start; kind <= Hurry; kind++ {
-			m := brought(t, state)
-			want, listed := table[state][kind]
-			if !listed {
-				want = outcome{state, ""}
-			}
-			effects := m.Step(at(time.Hour), Fact{Kind: kind, Instance: m.Instance(), Exit: Exit{Code: 1}})
-			if got := (outcome{m.State(), kinds(effects)}); got != want {
-				t.Errorf("%v + fact %d: %v, want %v", state, kind, got, want)
-			}
-		}
-	}
 }
 
 func TestAnUnhealthyWorkerIsTakenOutAndReplaced(t *testing.T) {
 	m := brought(t, Ready)
 	m.Step(m.Wake(), Fact{Kind: Wake})
 	effects := m.Step(at(time.Hour), Fact{Kind: Checked, Instance: m.Instance(), Result: CheckResult{ExitCode: 7}})
-	if kinds(effects) != "unpublish replace" || !m.WantsReplacement() || m.Health() != "unhealthy" {
-		t.Errorf("%s, replacement %v, health %s", kinds(effects), m.WantsReplacement(), m.Health())
+	if kinds(effects) != "unpublish replace" || m.Health() != "unhealthy" {
+		t.Errorf("%s, health %s", kinds(effects), m.Health())
 	}
 	if m.Cause() != "1 check in a row failed, the last one with exit status 7" {
 		t.Error(m.Cause())
 	}
 	m.Step(m.Wake(), Fact{Kind: Wake})
 	effects = m.Step(at(2*time.Hour), Fact{Kind: Checked, Instance: m.Instance()})
-	if kinds(effects) != "publish" || m.State() != Ready || m.WantsReplacement() {
+	if kinds(effects) != "publish" || m.State() != Ready {
 		t.Errorf("%s, %v", kinds(effects), m.State())
 	}
 }

@@ -1,17 +1,29 @@
 package worker
 
 import (
+	"fmt"
 	"time"
 
 	"bulsa/internal/spec"
 )
 
-// history is what is remembered of a worker's deaths: enough to wait longer
-// each time, and to give up when there are too many.
+// requestMaxDelay is where the delay after deaths by requests stops to double: a
+// program that serves between them is worth more than what its starts cost.
+const requestMaxDelay = time.Second
+
+// strayWeight is how many kills in a row of runs that served nothing count as one
+// death.
+const strayWeight = 8
+
+// history is what is remembered of a worker's ends: enough to wait longer each
+// time, and to give up when there are too many. Copies of it are independent.
 type history struct {
-	step   int         // doublings of the delay so far
-	deaths []time.Time // counted ones inside the window, oldest first; bounded
-	strays int         // kills of runs that were ready and had served nothing
+	step     int         // doublings of the delay after crashes so far
+	requests int         // ... after deaths by requests
+	deaths   []time.Time // counted ones inside the window, oldest first; bounded; never changed, only replaced
+	strays   int         // kills in a row of runs that had served nothing
+	unproven int         // runs in a row that were replaced without ever having been healthy
+	proven   bool        // some run was ready
 }
 
 func (h *history) forget() { *h = history{} }
@@ -29,20 +41,45 @@ func (h *history) add(now time.Time, policy spec.Restart) {
 	h.deaths = kept[max(0, len(kept)-limit):]
 }
 
+// exhausted reports whether the user's limit of restarts is reached: there will be no other.
+func (h *history) exhausted(policy spec.Restart) bool {
+	return policy.MaxAttempts > 0 && len(h.deaths) > policy.MaxAttempts
+}
+
+// overdrawn reports whether the crash budget is used up: only slow retries are left.
+func (h *history) overdrawn(policy spec.Restart) bool {
+	return policy.Budget > 0 && len(h.deaths) >= policy.Budget
+}
+
 // nextDelay returns how long to wait before the next start, and doubles it for
 // the one after.
 func (h *history) nextDelay(policy spec.Restart) time.Duration {
-	delay := policy.Delay
-	for range h.step {
-		if delay >= policy.MaxDelay {
-			break
-		}
-		delay *= 2
-	}
+	delay := doubled(policy.Delay, h.step, policy.MaxDelay)
 	if delay < policy.MaxDelay {
 		h.step++
 	}
-	return min(delay, max(policy.MaxDelay, policy.Delay))
+	return delay
+}
+
+// nextRequestDelay is nextDelay after a death by a request: nothing at first.
+func (h *history) nextRequestDelay(policy spec.Restart) time.Duration {
+	h.requests++
+	if h.requests == 1 {
+		return 0
+	}
+	return doubled(policy.Delay, h.requests-2, min(requestMaxDelay, policy.MaxDelay))
+}
+
+// doubled is delay, doubled so many times, but no more than most; at least delay.
+func doubled(delay time.Duration, times int, most time.Duration) time.Duration {
+	result := delay
+	for range times {
+		if result >= most {
+			break
+		}
+		result *= 2
+	}
+	return min(result, max(most, delay))
 }
 
 // jitter varies d by up to Restart.Jitter of itself, either way.
@@ -63,6 +100,28 @@ func wantsRestart(policy spec.Restart, e Exit) bool {
 	return true
 }
 
+// blame is who is held responsible for a death that nobody asked the machine for.
+type blame int
+
+const (
+	theProgram blame = iota // it counts, and the delay doubles
+	aRequest                // that was with the run when it died: it counts against the request alone
+	somebody                // who killed the run from outside, or had it leave its cluster
+)
+
+// blame says who is responsible for the end of the run. A run that was never ready
+// has crashed by itself, unless it was killed while an earlier one had been ready:
+// then the program is known to start, and kills may hit it at any moment.
+func (m *Machine) blame(e Exit) blame {
+	switch {
+	case onPurpose(e) && m.history.proven && !m.stray(e):
+		return somebody
+	case m.proven && e.Busy && m.config.Restart.MaxAttempts == 0: // who limits restarts means all of them
+		return aRequest
+	}
+	return theProgram
+}
+
 // onPurpose tells the ends that somebody wanted: a kill from outside, or a
 // worker that left its cluster by itself. The kernel's out-of-memory killer is
 // the program's own fault.
@@ -70,23 +129,72 @@ func onPurpose(e Exit) bool {
 	return e.Voluntary || e.Signal == "SIGKILL" && !e.OOM
 }
 
-// strayWeight is how many kills of runs that were ready but never served count
-// as one death.
-const strayWeight = 8
-
-// excused tells the deaths that say nothing about the program: it was ready, and
-// then killed or sent away by an operator, a chaos test or a route of its own.
-// Thousands of those must never stop a service, so they neither count nor
-// lengthen the delay. A run that had no request yet may have been hit just as
-// well, but proves less: of those a part counts, so that a program which kills
-// itself as soon as it is up ends as failed all the same.
-func (m *Machine) excused(e Exit) bool {
-	if !m.proven || !onPurpose(e) {
+// stray counts the kills of runs that had served nothing, and reports those that
+// count as deaths. A chaos test's kills say nothing about the program: thousands of
+// them must never stop a service. A run without a request may have been hit just as
+// well, but proves less: of those in a row a part counts, so that a program which
+// kills itself as soon as it is up ends as failed all the same.
+func (m *Machine) stray(e Exit) bool {
+	if e.Served {
+		m.history.strays = 0
 		return false
 	}
-	if e.Served {
-		return true
-	}
 	m.history.strays++
-	return m.history.strays%strayWeight != 0
+	return m.history.strays%strayWeight == 0
+}
+
+// afterDeath decides between another start at once, soon or slowly, and none.
+func (m *Machine) afterDeath(now time.Time, e Exit, cause string) {
+	policy := m.config.Restart
+	if !wantsRestart(policy, e) {
+		m.finished = true
+		m.enter(now, Pending, fmt.Sprintf("%s, restart policy %s", cause, policy.Condition), time.Time{})
+		return
+	}
+	m.steady()
+	switch m.blame(e) {
+	case somebody:
+		m.enter(now, Backoff, cause, now)
+	case aRequest:
+		m.enter(now, Backoff, cause, now.Add(m.jitter(m.history.nextRequestDelay(policy))))
+	default:
+		m.countDeath(now, cause)
+	}
+}
+
+// steady lets the delays begin anew when the run was ready for long enough.
+func (m *Machine) steady() {
+	if m.proven && m.tenure >= m.config.Restart.ResetAfter {
+		m.history.step, m.history.requests = 0, 0
+	}
+}
+
+func (m *Machine) countDeath(now time.Time, cause string) {
+	policy := m.config.Restart
+	m.history.add(now, policy)
+	switch {
+	case m.history.exhausted(policy):
+		m.enter(now, Failed, fmt.Sprintf("max_attempts: %s in %s, last: %s", count(policy.MaxAttempts, "restart"), longSpan(policy.Window), cause), time.Time{})
+	case m.history.overdrawn(policy):
+		m.enter(now, Failed, fmt.Sprintf("%s in %s, last: %s", count(len(m.history.deaths), "death"), longSpan(policy.Window), cause), now.Add(policy.FailedRetry))
+	default:
+		m.enter(now, Backoff, cause, now.Add(m.jitter(m.history.nextDelay(policy))))
+	}
+}
+
+// needed is the panic rule of restarts, as ejection has one: while requests wait
+// and no worker of the service is ready, a run that can serve is started soon,
+// whatever its last end was held to be. Where not even its last start led to a
+// ready run, the crash budget goes on to count: more starts would serve nobody.
+func (m *Machine) needed(now time.Time, cause string) []Effect {
+	if !m.Callable() {
+		return nil
+	}
+	if soon := m.ended.Add(m.jitter(m.config.Restart.Delay)); soon.Before(m.deadline) {
+		m.deadline = soon
+	}
+	if m.due(now) {
+		return m.launch(now, fmt.Sprintf("%s; %s", cause, m.cause))
+	}
+	return nil
 }

@@ -49,3 +49,59 @@ func (s State) Runs() bool {
 	}
 	return false
 }
+
+// String returns the fact as the table of the package's documentation names it.
+func (k FactKind) String() string {
+	switch k {
+	case Start:
+		return "Start"
+	case Listening:
+		return "Listening"
+	case Checked:
+		return "Checked"
+	case Exited:
+		return "Exited"
+	case Drain:
+		return "Drain"
+	case Idle:
+		return "Idle"
+	case Unusable:
+		return "Unusable"
+	case Wake:
+		return "Wake"
+	case ForceStop:
+		return "ForceStop"
+	case LoopSilent:
+		return "LoopSilent"
+	case LoopAlive:
+		return "LoopAlive"
+	case Reported:
+		return "Reported"
+	case Needed:
+		return "Needed"
+	}
+	return fmt.Sprintf("fact(%d)", int(k))
+}
+
+// String returns what is to be done in a word.
+func (k EffectKind) String() string {
+	switch k {
+	case Launch:
+		return "launch"
+	case Check:
+		return "check"
+	case Publish:
+		return "publish"
+	case Unpublish:
+		return "unpublish"
+	case Terminate:
+		return "terminate"
+	case Kill:
+		return "kill"
+	case Replace:
+		return "replace"
+	case Done:
+		return "done"
+	}
+	return fmt.Sprintf("effect(%d)", int(k))
+}

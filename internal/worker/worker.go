@@ -1,11 +1,6 @@
-// Package worker is the life of one worker as a pure state machine: a fact and
-// the time go in, the effects to carry out come out. It holds no lock, starts
-// no goroutine and never reads the clock.
 package worker
 
-import (
-	"time"
-)
+import "time"
 
 // State is where a worker is in its life.
 type State int
@@ -27,7 +22,8 @@ type Exit struct {
 	Signal    string // "" when it exited by itself
 	OOM       bool
 	Voluntary bool // it asked to be let go (cluster.worker.kill, disconnect), or `bulsa kill` did it
-	Served    bool // it answered requests in this run
+	Served    bool // requests reached this run
+	Busy      bool // a request was with it when it ended, or a moment before
 	Cause     string
 }
 
@@ -47,18 +43,19 @@ func (r CheckResult) Passed() bool { return r.ExitCode == 0 }
 type FactKind int
 
 const (
-	Start     FactKind = iota + 1 // asked to run (also: asked to try again while failed or in backoff)
-	Listening                     // the instance takes connections, or needs none
-	Checked                       // Result holds a finished check
-	Exited                        // Exit holds the end; also a launch that failed
-	Drain                         // asked to end gracefully; Cause says why
-	Idle                          // no request is in flight any more
-	Unusable                      // the instance cannot serve as configured: stop it, do not try again
-	Wake                          // the time of Wake() has come
-	Hurry                         // asked to end at once, without drain or grace
-	Silent                        // its event loop has not turned for too long; Cause says how long
-	Beats                         // it turns again
-	Reported                      // Report holds what the engine's own checks say
+	Start      FactKind = iota + 1 // asked to run (also: asked to try again while failed or in backoff)
+	Listening                      // the instance takes connections, or needs none
+	Checked                        // Result holds a finished check
+	Exited                         // Exit holds the end; also a launch that failed
+	Drain                          // asked to end gracefully; Cause says why
+	Idle                           // no request is in flight any more
+	Unusable                       // the instance cannot serve as configured: stop it, do not try again
+	Wake                           // the time of Wake() has come
+	ForceStop                      // asked to end at once, without drain or grace
+	LoopSilent                     // its event loop has not turned for too long; Cause says how long
+	LoopAlive                      // it turns again
+	Reported                       // Report holds what the engine's own checks say
+	Needed                         // requests wait, and no worker of the service is ready
 )
 
 // Report is what an engine that checks its instances by itself says of one.
@@ -69,8 +66,8 @@ type Report struct {
 }
 
 // Fact is one input of the machine. Listening, Checked, Exited, Idle, Unusable,
-// Silent, Beats and Reported are about one run and carry its Instance; about any other than the
-// current one they are ignored. Start, Drain, Hurry and Wake carry none.
+// LoopSilent, LoopAlive and Reported are about one run and carry its Instance; about any other than the
+// current one they are ignored. Start, Drain, ForceStop, Wake and Needed carry none.
 type Fact struct {
 	Kind     FactKind
 	Instance string
@@ -90,7 +87,7 @@ const (
 	Unpublish                       // take it out (it may be out already), and tell Idle when nothing is in flight
 	Terminate                       // ask it to end (stop signal)
 	Kill                            // SIGKILL to all that is left
-	Replace                         // unhealthy, and the policy wants another: the service decides when
+	Replace                         // unhealthy, and the policy wants another now: the service decides how
 	Done                            // a drain is over: the worker is Pending
 )
 

@@ -5,7 +5,6 @@
 
 const net = require('net');
 const fs = require('fs');
-const { isHTTP } = require('./begun.cjs');
 
 // rewrite changes net.Server; the first server gets the path, further ones
 // path.2, path.3, ... It returns the set of changed servers.
@@ -26,7 +25,7 @@ exports.rewrite = function rewrite(path) {
     names.set(this, wish.name);
     this.once('listening', () => {
       open.add(this);
-      report('listening', own, { ...wish, http: isHTTP(this) });
+      report('listening', own, wish);
     });
     this.once('close', () => {
       open.delete(this);
@@ -80,9 +79,9 @@ function wishOf({ port = 0, host, backlog, signal }, callback) {
 }
 
 // report tells where the server is reached (key), and what it was to listen on.
-function report(act, path, { name, host, http }) {
+function report(act, path, { name, host }) {
   if (!process.connected) return;
   const addressType = host && net.isIPv6(host) ? 6 : 4;
-  const message = { cmd: 'NODE_BULSA', act, key: path, address: host || null, port: name.port, addressType, fd: -1, http };
+  const message = { cmd: 'NODE_BULSA', act, key: path, address: host || null, port: name.port, addressType, fd: -1 };
   process.send(message, undefined, undefined, () => {});
 }
