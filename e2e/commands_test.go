@@ -226,7 +226,7 @@ func TestScaleUpAndDownToNothing(t *testing.T) {
 			return len(rows) == n && ready == n
 		})
 	}
-	failsWith(t, w.do("scale", "app=-1"), 2, "SERVICE=N")
+	failsWith(t, w.do("scale", "app=many"), 2, "SERVICE=N")
 	failsWith(t, w.do("scale", "nothing=1"), 1, `"nothing"`, "app")
 }
 

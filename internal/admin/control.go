@@ -21,7 +21,9 @@ type Control interface {
 	Project() api.Project
 	// Inspect knows services and workers by name. NotFound for any other.
 	Inspect(name string) (api.Inspection, error)
-	Scale(ctx context.Context, service string, n int) error
+	// Scale sets the numbers of workers of services, all of them or none. message has a
+	// line for each; wait is as for Start.
+	Scale(ctx context.Context, services []api.Scale, wait bool) (message string, err error)
 	// Start, Stop and Restart act on the named services or workers, on all when none is
 	// named. With wait they return when it is done; when ctx ends they return
 	// earlier, and what was begun goes on.

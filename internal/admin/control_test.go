@@ -50,7 +50,10 @@ func TestAClientAsksForWhatItMeans(t *testing.T) {
 	c := serveShop(t, f)
 	ctx := t.Context()
 	for want, ask := range map[string]func() error{
-		`scale ["app",0]`:           func() error { return c.Scale(ctx, "app", 0) },
+		`scale [[{"service":"app","replicas":0},{"service":"db","by":-1}],true]`: func() error {
+			_, err := c.Scale(ctx, []api.Scale{{Service: "app", Replicas: new(0)}, {Service: "db", By: new(-1)}}, true)
+			return err
+		},
 		`start [null,true]`:         func() error { return c.Start(ctx, nil, true) },
 		`stop [["app","db"],false]`: func() error { return c.Stop(ctx, []string{"app", "db"}, false) },
 		`restart [["app.2"],true]`:  func() error { return c.Restart(ctx, []string{"app.2"}, true) },
@@ -111,10 +114,20 @@ func TestUnknownNamesNeverReachTheProject(t *testing.T) {
 	f := newFake()
 	c := serveShop(t, f)
 	ctx := t.Context()
+	scale := func(names ...string) error {
+		var all []api.Scale
+		for _, name := range names {
+			all = append(all, api.Scale{Service: name, Replicas: new(2)})
+		}
+		_, err := c.Scale(ctx, all, false)
+		return err
+	}
 	for what, err := range map[string]error{
 		`no worker or service "app.9" in project shop; there are: app.1, app.2`: c.Stop(ctx, []string{"app", "app.9"}, true),
 		`no worker "app" in project shop; there are: app.1, app.2`:              c.Kill(ctx, "app", "TERM"),
-		`no service "app.1" in project shop; there are: app, db`:                c.Scale(ctx, "app.1", 2),
+		`no service "app.1" in project shop; there are: app, db`:                scale("app", "app.1"),
+		"service app is named twice":                                            scale("app", "db", "app"),
+		"scale needs either replicas, a number, or by, a difference":            func() error { _, err := c.Scale(ctx, []api.Scale{{Service: "app"}}, false); return err }(),
 	} {
 		if err == nil || err.Error() != what {
 			t.Errorf("got %v, want %s", err, what)

@@ -82,8 +82,8 @@ func (f *fake) Doctor(_ context.Context, service string, profile bool) (api.Repo
 	return api.Report{}, f.remember("doctor " + asJSON(service, profile))
 }
 
-func (f *fake) Scale(_ context.Context, service string, n int) error {
-	return f.remember("scale " + asJSON(service, n))
+func (f *fake) Scale(_ context.Context, services []api.Scale, wait bool) (string, error) {
+	return "scaled", f.remember("scale " + asJSON(services, wait))
 }
 
 func (f *fake) Start(_ context.Context, names []string, wait bool) error {

@@ -85,7 +85,7 @@ func (s *Server) unknown(_ http.ResponseWriter, r *http.Request) error {
 
 // healthz tells a load balancer or an orchestrator whether the project stands.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
-	r := s.cfg.Control.Project().Readiness()
+	r := s.cfg.Control.Project().Readiness(time.Now())
 	code := http.StatusOK
 	if !r.Ready {
 		code = http.StatusServiceUnavailable
@@ -151,9 +151,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 	defer tick.Stop()
 	for {
 		project := s.cfg.Control.Project()
-		state := project.Readiness()
+		state := project.Readiness(time.Now())
 		if settled {
-			state = project.Settled()
+			state = project.Settled(time.Now())
 		}
 		if state.Ready || state.Failing || wait == 0 {
 			writeJSON(w, http.StatusOK, state)
@@ -235,14 +235,43 @@ func (s *Server) scale(w http.ResponseWriter, r *http.Request) error {
 	if err := decode(w, r, &req); err != nil {
 		return err
 	}
-	if req.Replicas == nil || *req.Replicas < 0 || *req.Replicas > maxReplicas {
-		return Invalid(fmt.Sprintf("scale needs a number of replicas from 0 to %d", maxReplicas))
+	scales := req.Services
+	if len(scales) == 0 {
+		scales = []api.Scale{req.Scale}
+	} else if req.Scale != (api.Scale{}) {
+		return Invalid("scale takes one service, or services, not both")
 	}
+	if err := s.checkScales(scales); err != nil {
+		return err
+	}
+	message, err := s.cfg.Control.Scale(r.Context(), scales, req.Wait)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, api.Answer{Message: message})
+	return nil
+}
+
+// checkScales finds what can be wrong with one of several before any is scaled.
+func (s *Server) checkScales(scales []api.Scale) error {
 	p := s.cfg.Control.Project()
-	if !slices.Contains(p.ServiceNames(), req.Service) {
-		return NotFound(p.NoSuch("service", req.Service))
+	seen := map[string]bool{}
+	for _, one := range scales {
+		switch {
+		case (one.Replicas == nil) == (one.By == nil):
+			return Invalid("scale needs either replicas, a number, or by, a difference")
+		case one.Replicas != nil && (*one.Replicas < 0 || *one.Replicas > maxReplicas):
+			return Invalid(fmt.Sprintf("scale needs a number of replicas from 0 to %d", maxReplicas))
+		case one.By != nil && (*one.By < -maxReplicas || *one.By > maxReplicas):
+			return Invalid(fmt.Sprintf("scale by at most %d", maxReplicas))
+		case !slices.Contains(p.ServiceNames(), one.Service):
+			return NotFound(p.NoSuch("service", one.Service))
+		case seen[one.Service]:
+			return Invalid(fmt.Sprintf("service %s is named twice", one.Service))
+		}
+		seen[one.Service] = true
 	}
-	return s.done(w, s.cfg.Control.Scale(r.Context(), req.Service, *req.Replicas))
+	return nil
 }
 
 func (s *Server) start(w http.ResponseWriter, r *http.Request) error {

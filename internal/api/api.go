@@ -63,6 +63,9 @@ type Service struct {
 	Changes bool     `json:"changes"` // workers are being started, replaced or stopped
 	Ports   []string `json:"ports"`
 	Workers []Worker `json:"workers,omitempty"`
+
+	StartSeconds float64 `json:"start_seconds"` // until its checks, if any, can have found a new worker unhealthy
+	StopSeconds  float64 `json:"stop_seconds"`  // that a worker may take for its last requests and to end
 }
 
 // HealthLog is one finished check, in Docker's words.
@@ -138,10 +141,19 @@ type Answer struct {
 	Message string `json:"message,omitempty"` // lines for people
 }
 
-// ScaleRequest is the body of POST /api/v1/scale.
+// ScaleRequest is the body of POST /api/v1/scale: one service, or several, of which all
+// are scaled or none.
 type ScaleRequest struct {
-	Service  string `json:"service"`
-	Replicas *int   `json:"replicas"`
+	Scale
+	Services []Scale `json:"services,omitempty"`
+	Wait     bool    `json:"wait,omitempty"` // answer when it is done
+}
+
+// Scale says how many workers a service shall have: a number, or so many more or fewer.
+type Scale struct {
+	Service  string `json:"service,omitempty"`
+	Replicas *int   `json:"replicas,omitempty"`
+	By       *int   `json:"by,omitempty"`
 }
 
 // NamesRequest is the body of POST /api/v1/start, stop and restart.

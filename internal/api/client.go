@@ -135,9 +135,12 @@ func (c *Client) Events(ctx context.Context, follow bool, event func(Event) erro
 	return stream(ctx, c, "events?"+q.Encode(), event)
 }
 
-// Scale sets the number of workers of a service.
-func (c *Client) Scale(ctx context.Context, service string, n int) error {
-	return c.post(ctx, "scale", ScaleRequest{Service: service, Replicas: &n}, nil)
+// Scale sets the numbers of workers of services, all of them or none. The answer has a
+// line for each.
+func (c *Client) Scale(ctx context.Context, services []Scale, wait bool) (string, error) {
+	var a Answer
+	err := c.post(ctx, "scale", ScaleRequest{Services: services, Wait: wait}, &a)
+	return a.Message, err
 }
 
 // Start starts services or workers that were stopped; all when none is named.

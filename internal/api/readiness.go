@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // failingRestarts is how many restarts without ever getting ready tell a
@@ -10,7 +11,7 @@ import (
 const failingRestarts = 3
 
 // Readiness says whether the project stands, and what it waits for if not.
-func (p Project) Readiness() Readiness {
+func (p Project) Readiness(now time.Time) Readiness {
 	r := Readiness{Ready: p.Ready, Waiting: []string{}}
 	if p.Ready {
 		return r
@@ -19,7 +20,7 @@ func (p Project) Readiness() Readiness {
 		if s.stands() {
 			continue
 		}
-		r.Waiting = append(r.Waiting, s.waitingFor())
+		r.Waiting = append(r.Waiting, s.waitingFor(now))
 		r.Failing = r.Failing || s.failing()
 	}
 	return r
@@ -27,26 +28,24 @@ func (p Project) Readiness() Readiness {
 
 // Settled is Readiness after a change: it also waits for all that the change
 // has yet to replace or to stop.
-func (p Project) Settled() Readiness {
-	r := p.Readiness()
+func (p Project) Settled(now time.Time) Readiness {
+	r := p.Readiness(now)
 	for _, s := range p.Services {
 		if !s.Changes || !s.stands() {
 			continue
 		}
 		r.Ready = false
-		r.Waiting = append(r.Waiting, s.changing())
+		r.Waiting = append(r.Waiting, s.changing(now))
 		r.Failing = r.Failing || slices.ContainsFunc(s.Workers, func(w Worker) bool { return w.Release == s.Release && w.State == "failed" })
 	}
 	return r
 }
 
 // changing is one line: how far a change is, and what keeps it.
-func (s Service) changing() string {
+func (s Service) changing(now time.Time) string {
 	line := fmt.Sprintf("%s: its workers are being replaced", s.Name)
-	for _, w := range s.Workers {
-		if w.Release == s.Release && w.State != "ready" && w.Cause != "" {
-			return fmt.Sprintf("%s: %s is %s: %s", line, w.Name, w.State, w.Cause)
-		}
+	if late, there := s.Late(); there {
+		return line + ": " + late.Waits(now)
 	}
 	return line
 }
@@ -78,18 +77,16 @@ func (s Service) failing() bool {
 }
 
 // waitingFor is one line: the service, how far it is, and the best known cause.
-func (s Service) waitingFor() string {
+func (s Service) waitingFor(now time.Time) string {
 	line := fmt.Sprintf("%s: %d of %d workers ready", s.Name, s.Ready, s.Desired)
 	if s.State == "waiting" {
-		line = s.Name + ": waiting"
+		line = s.Name
 	}
 	if s.Cause != "" {
 		return line + ": " + s.Cause
 	}
-	for _, w := range s.Workers {
-		if w.State != "ready" && w.Cause != "" {
-			return line + ": " + w.Name + ": " + w.Cause
-		}
+	if late, there := s.Late(); there {
+		return line + ": " + late.Waits(now)
 	}
 	return line
 }

@@ -57,20 +57,20 @@ func TestReadinessTellsASlowStartFromACrashLoop(t *testing.T) {
 	}{
 		"a start that takes its time": {
 			service: Service{Name: "app", State: "running", Desired: 1, Workers: []Worker{worker("starting", 0, "")}},
-			waiting: "app: 0 of 1 workers ready",
+			waiting: "app: 0 of 1 workers ready: app.1 has been starting: bulsa logs app.1",
 		},
 		"a worker that died and tries again": {
 			service: Service{Name: "app", State: "running", Desired: 1, Workers: []Worker{worker("backoff", 1, "exit 1")}},
-			waiting: "app: 0 of 1 workers ready: app.1: exit 1",
+			waiting: "app: 0 of 1 workers ready: app.1 died and starts again: exit 1",
 		},
 		"a crash loop": {
 			service: Service{Name: "app", State: "running", Desired: 1, Workers: []Worker{worker("backoff", 3, "exit 1")}},
 			failing: true,
-			waiting: "app: 0 of 1 workers ready: app.1: exit 1",
+			waiting: "app: 0 of 1 workers ready: app.1 died and starts again: exit 1",
 		},
 		"a crash loop beside a worker that serves": {
 			service: Service{Name: "app", State: "running", Desired: 2, Ready: 1, Workers: []Worker{worker("backoff", 9, "exit 1")}},
-			waiting: "app: 1 of 2 workers ready: app.1: exit 1",
+			waiting: "app: 1 of 2 workers ready: app.1 died and starts again: exit 1",
 		},
 		"a failed service": {
 			service: Service{Name: "app", State: "failed", Cause: "the port is fixed", Desired: 2},
@@ -78,15 +78,15 @@ func TestReadinessTellsASlowStartFromACrashLoop(t *testing.T) {
 			waiting: "app: 0 of 2 workers ready: the port is fixed",
 		},
 		"a service that waits for another": {
-			service: Service{Name: "app", State: "waiting", Cause: "db is not healthy", Desired: 2},
-			waiting: "app: waiting: db is not healthy",
+			service: Service{Name: "app", State: "waiting", Cause: "waits for db", Desired: 2},
+			waiting: "app: waits for db",
 		},
 		"a service that has done its work": {
 			service: Service{Name: "app", State: "completed", Desired: 1},
 			ready:   true,
 		},
 	} {
-		r := Project{Ready: c.ready, Services: []Service{c.service}}.Readiness()
+		r := Project{Ready: c.ready, Services: []Service{c.service}}.Readiness(time.Now())
 		if r.Ready != c.ready || r.Failing != c.failing {
 			t.Errorf("%s: ready %v, failing %v, want %v, %v", name, r.Ready, r.Failing, c.ready, c.failing)
 		}

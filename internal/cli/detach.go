@@ -18,7 +18,7 @@ import (
 
 const (
 	readyPoll  = 200 * time.Millisecond // between looks at a start that has not answered yet
-	slowStart  = 10 * time.Second       // after which the wait says what it waits for
+	slowStart  = 10 * time.Second       // that one question may wait for an answer
 	lastWord   = time.Second            // in which a project that cannot go on ends by itself
 	logExcerpt = 4096                   // bytes of a dead bulsa's last words
 )
@@ -32,7 +32,7 @@ type outcome struct {
 
 // detach starts this program again in a session of its own and waits until the
 // project is ready, fails, or the user does not want to wait any more.
-func (p *program) detach(ctx context.Context, l launch) error {
+func (p *program) detach(ctx context.Context, l launch, limit time.Duration) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	decided, err := spawn(l)
@@ -42,8 +42,9 @@ func (p *program) detach(ctx context.Context, l launch) error {
 	name := l.Project.Name
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
-	started := time.Now()
-	for said := false; ; {
+	now := time.Now()
+	w := wait{what: "the start of " + name, limit: limit, asked: now, moved: now}
+	for {
 		select {
 		case o := <-decided:
 			return p.report(ctx, name, o)
@@ -51,24 +52,45 @@ func (p *program) detach(ctx context.Context, l launch) error {
 			return fmt.Errorf("not waiting any longer; project %s goes on starting: see bulsa ps -p %s, end it with bulsa down -p %s", name, name, name)
 		case <-tick.C:
 		}
-		r, err := readiness(ctx, name)
-		if err != nil || r.Ready {
+		why, err := p.lookAtStart(ctx, name, &w)
+		if err != nil && time.Since(w.moved) >= max(waitLimit, limit) && limit >= 0 {
+			why = err
+		}
+		if why == nil {
 			continue // its own word on the pipe is about to come
 		}
-		line := strings.Join(r.Waiting, "; ")
-		if r.Failing {
-			select {
-			case o := <-decided:
-				return p.report(ctx, name, o)
-			case <-time.After(lastWord):
-			}
-			return fmt.Errorf("%s; project %s is left running: see bulsa logs -p %s, end it with bulsa down -p %s", line, name, name, name)
+		select {
+		case o := <-decided:
+			return p.report(ctx, name, o)
+		case <-time.After(lastWord):
 		}
-		if !said && time.Since(started) > slowStart {
-			said = true
-			fmt.Fprintf(p.stderr, "bulsa: still waiting: %s\n", oneLine(line))
-		}
+		return fmt.Errorf("%w; project %s is left running: see bulsa logs -p %s, end it with bulsa down -p %s", why, name, name, name)
 	}
+}
+
+// lookAtStart looks at a project that starts: why is the reason not to wait for it any longer.
+func (p *program) lookAtStart(ctx context.Context, name string, w *wait) (why, err error) {
+	c, err := api.Dial(name)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	project, err := c.Project(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r := project.Readiness(time.Now()); r.Failing && !r.Ready {
+		return errors.New(strings.Join(r.Waiting, "; ")), nil
+	}
+	line, over := w.look(time.Now(), project)
+	if over != nil {
+		p.lastWords(ctx, c, project)
+		return over, nil
+	}
+	if line != "" {
+		fmt.Fprintf(p.stderr, "bulsa: still waiting: %s\n", oneLine(line))
+	}
+	return nil, nil
 }
 
 // report tells how a start ended.
@@ -99,15 +121,6 @@ func (p *program) printStarted(project api.Project) {
 	if project.Admin != "" {
 		fmt.Fprintf(p.stdout, "admin: %s\n", project.Admin)
 	}
-}
-
-func readiness(ctx context.Context, name string) (api.Readiness, error) {
-	c, err := api.Dial(name)
-	if err != nil {
-		return api.Readiness{}, err
-	}
-	defer c.Close()
-	return c.Ready(ctx, 0)
 }
 
 // spawn starts the detached bulsa and returns where its outcome will come.

@@ -65,7 +65,7 @@ func TestADetachedCrashLoopIsTold(t *testing.T) {
 	l.Close()
 	r := bulsa(t, "run", "-d", "--name", "crash", "--admin", "off", "-p", free+":80", "false")
 	t.Cleanup(func() { bulsa(t, "down", "-p", "crash") })
-	if r.status != 1 || !strings.HasPrefix(r.stderr, "bulsa: crash: 0 of 1 workers ready: crash.1: ") || !strings.Contains(r.stderr, "exit 1") || !strings.Contains(r.stderr, "bulsa down -p crash") {
+	if r.status != 1 || !strings.HasPrefix(r.stderr, "bulsa: crash: 0 of 1 workers ready: crash.1 ") || !strings.Contains(r.stderr, "exit 1") || !strings.Contains(r.stderr, "bulsa down -p crash") {
 		t.Errorf("%+v", r)
 	}
 	if r := bulsa(t, "down"); r.status != 0 {

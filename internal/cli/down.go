@@ -2,11 +2,13 @@ package cli
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
 func (p *program) downCommand() *cobra.Command {
+	var limit waitFlag
 	cmd := &cobra.Command{
 		Use:   "down [flags]",
 		Short: "Stop the project gracefully; returns when nothing of it runs any more",
@@ -21,7 +23,8 @@ func (p *program) downCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := c.Down(cmd.Context()); err != nil {
+			w := wait{what: "the end of " + c.Name(), limit: time.Duration(limit), stops: true}
+			if err := p.await(cmd.Context(), c, w, c.Down); err != nil {
 				return err
 			}
 			if before.Away != "" {
@@ -32,5 +35,6 @@ func (p *program) downCommand() *cobra.Command {
 		},
 	}
 	p.addGlobals(cmd)
+	addWaitFlag(cmd, &limit)
 	return cmd
 }

@@ -148,9 +148,9 @@ func (s served) Inspect(name string) (api.Inspection, error) {
 	return api.Inspection{Worker: &s.project.Services[0].Workers[0]}, nil
 }
 
-func (s served) Scale(_ context.Context, service string, n int) error {
-	s.remember("scale", service, n)
-	return nil
+func (s served) Scale(_ context.Context, services []api.Scale, wait bool) (string, error) {
+	s.remember("scale", services, wait)
+	return "scaled", nil
 }
 
 func (s served) Start(_ context.Context, names []string, wait bool) error {

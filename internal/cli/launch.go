@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"bulsa/internal/api"
 	"bulsa/internal/daemon"
@@ -22,12 +23,12 @@ type launch struct {
 }
 
 // launch runs the project in the foreground or in the background. It must not run yet.
-func (p *program) launch(ctx context.Context, l launch, detach bool) error {
+func (p *program) launch(ctx context.Context, l launch, detach bool, limit time.Duration) error {
 	if err := notRunning(ctx, l.Project.Name); err != nil {
 		return err
 	}
 	if detach {
-		return p.detach(ctx, l)
+		return p.detach(ctx, l, limit)
 	}
 	return p.foreground(ctx, l, nil)
 }

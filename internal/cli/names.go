@@ -3,15 +3,26 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
 )
 
+// namesVerb is a command that does one thing to services or workers.
+type namesVerb struct {
+	do    func(*api.Client, context.Context, []string, bool) error
+	noun  string // "restart"
+	done  string // "restarted"
+	stops bool   // it is over when nothing runs
+}
+
 // namesCommand completes a command that does one thing to the named services or
 // workers, to all services when none is named, and returns when it is done.
-func (p *program) namesCommand(cmd *cobra.Command, do func(*api.Client, context.Context, []string, bool) error, done string) *cobra.Command {
+func (p *program) namesCommand(cmd *cobra.Command, verb namesVerb) *cobra.Command {
+	var limit waitFlag
 	cmd.Long = cmd.Short + ".\n\nNAME is a service or a worker (app, app.1); without one all services are meant."
 	cmd.ValidArgsFunction = p.completeNames
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -21,19 +32,22 @@ func (p *program) namesCommand(cmd *cobra.Command, do func(*api.Client, context.
 			return err
 		}
 		defer c.Close()
-		if err := do(c, ctx, args, true); err != nil {
+		named := args
+		if len(named) == 0 {
+			named = []string{c.Name()}
+		}
+		w := wait{what: "the " + verb.noun + " of " + strings.Join(named, ", "), names: args, limit: time.Duration(limit), stops: verb.stops}
+		if err := p.await(ctx, c, w, func(ctx context.Context) error { return verb.do(c, ctx, args, true) }); err != nil {
 			return err
 		}
-		if len(args) == 0 {
-			args = []string{c.Name()}
-		}
-		for _, name := range args {
-			if _, err := fmt.Fprintf(p.stdout, "%s: %s\n", name, done); err != nil {
+		for _, name := range named {
+			if _, err := fmt.Fprintf(p.stdout, "%s: %s\n", name, verb.done); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	p.addGlobals(cmd)
+	addWaitFlag(cmd, &limit)
 	return cmd
 }

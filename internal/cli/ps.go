@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,6 +50,9 @@ func (p *program) ps(ctx context.Context, all bool, format string) error {
 	if err != nil {
 		return err
 	}
+	if all {
+		workers = append(workers, waiting(project, workers)...)
+	}
 	if _, err := fmt.Fprint(p.stdout, workerTable(workers, terminalWidth(p.stdout))); err != nil {
 		return err
 	}
@@ -60,6 +64,19 @@ func (p *program) ps(ctx context.Context, all bool, format string) error {
 	}
 	return err
 }
+
+// waiting is a row for each service that has no worker yet, since it waits for another.
+func waiting(p api.Project, workers []api.Worker) []api.Worker {
+	var rows []api.Worker
+	for _, s := range p.Services {
+		if s.State == "waiting" && !slices.ContainsFunc(workers, func(w api.Worker) bool { return w.Service == s.Name }) {
+			rows = append(rows, api.Worker{Name: s.Name, Engine: s.Engine, ID: "-", Status: capital(s.Cause), Ports: s.Ports})
+		}
+	}
+	return rows
+}
+
+func capital(s string) string { return strings.ToUpper(s[:min(len(s), 1)]) + s[min(len(s), 1):] }
 
 // withInner puts the workers inside of containers below those.
 func withInner(workers []api.Worker) []api.Worker {

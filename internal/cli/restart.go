@@ -10,5 +10,5 @@ func (p *program) restartCommand() *cobra.Command {
 	return p.namesCommand(&cobra.Command{
 		Use:   "restart [flags] [NAME...]",
 		Short: "Replace services or workers gracefully, without losing requests",
-	}, (*api.Client).Restart, "restarted")
+	}, namesVerb{do: (*api.Client).Restart, noun: "restart", done: "restarted"})
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +22,7 @@ type runOptions struct {
 	envFiles []string
 	admin    string
 	detach   bool
+	limit    waitFlag // of the wait of a detached start
 }
 
 func (p *program) runCommand() *cobra.Command {
@@ -62,6 +64,7 @@ func addRunFlags(cmd *cobra.Command, o *runOptions) {
 	f.StringVar(&o.flags.Hold, "hold", "", "`TIME` that a request waits while no worker is ready (default 10s)")
 	f.StringVarP(&o.flags.User, "user", "u", "", "`USER[:GROUP]` that workers run as")
 	addAdminFlag(cmd, &o.admin)
+	addWaitFlag(cmd, &o.limit)
 }
 
 func addAdminFlag(cmd *cobra.Command, admin *string) {
@@ -90,6 +93,9 @@ func (p *program) run(ctx context.Context, o runOptions) error {
 	if err := surroundings(&o); err != nil {
 		return err
 	}
+	if o.flags.Project = p.global.project; o.flags.Project != "" && !spec.ValidProjectName(o.flags.Project) {
+		return usage("-p %s: not a project name: small letters, digits, - and _, a letter or digit first", o.flags.Project)
+	}
 	inside := daemon.Inside()
 	contained(&o, inside)
 	project, warnings, err := fromRun(o.flags)
@@ -101,7 +107,7 @@ func (p *program) run(ctx context.Context, o runOptions) error {
 	if project, err = daemon.Prepare(ctx, project, false, p.stderr); err != nil {
 		return err
 	}
-	return p.launch(ctx, launch{Project: project, Warnings: warnings, Admin: o.admin}, o.detach)
+	return p.launch(ctx, launch{Project: project, Warnings: warnings, Admin: o.admin}, o.detach, time.Duration(o.limit))
 }
 
 // surroundings fills in what the command line finds in files and in the system.
@@ -143,6 +149,9 @@ func folder(f *runFlags, dir string) error {
 	}
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
+		if slices.Contains(packageManagers(), filepath.Base(f.Args[0])) {
+			f.PackageJSON, _ = os.ReadFile(filepath.Join(dir, "package.json")) // for its name alone
+		}
 		return nil
 	}
 	f.Folder = path
@@ -153,6 +162,9 @@ func folder(f *runFlags, dir string) error {
 	f.PackageJSON = content
 	return nil
 }
+
+// packageManagers run the scripts of the package.json in their folder.
+func packageManagers() []string { return []string{"npm", "yarn", "pnpm"} }
 
 // startsNode reports whether a command starts Node, so that several workers share
 // what they listen on. Any other program may bind one fixed port, and gets one worker.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type runFlags struct {
 	Folder      string   // absolute path, when Args[0] names a folder
 	PackageJSON []byte   // the folder's package.json
 	Name        string
+	Project     string // of the project; "": from Name
 	Engine      string // process | docker; empty: process
 	Workers     string // N or auto
 	CPUs        int    // what auto stands for
@@ -73,7 +75,7 @@ func fromRun(f runFlags) (spec.Project, []spec.Warning, error) {
 			return spec.Project{}, nil, err
 		}
 	}
-	p := spec.Project{Name: projectName(name), Dir: f.Dir, Services: []spec.Service{s}}
+	p := spec.Project{Name: cmp.Or(f.Project, projectName(name)), Dir: f.Dir, Services: []spec.Service{s}}
 	if err := spec.Validate(p); err != nil {
 		return spec.Project{}, nil, asFlag(err)
 	}
@@ -93,18 +95,36 @@ func serviceName(f runFlags) string {
 		base, _, _ = strings.Cut(base, ":")
 		return sanitize(base)
 	}
-	if base == "node" {
+	switch {
+	case slices.Contains([]string{"node", "tsx", "ts-node", "bun", "deno"}, base):
 		for _, arg := range f.Args[1:] {
 			if isScript(arg) {
 				base = filepath.Base(arg)
 				break
 			}
 		}
+	case slices.Contains(packageManagers(), base):
+		base = cmp.Or(packageName(f.PackageJSON), base)
 	}
 	if isScript(base) {
 		base = strings.TrimSuffix(base, path.Ext(base))
 	}
 	return sanitize(base)
+}
+
+// packageName is the name in a package.json, without its scope; "" where there is none.
+func packageName(content []byte) string {
+	var p struct {
+		Name string `json:"name"`
+	}
+	if json.Unmarshal(content, &p) != nil {
+		return "" // what is wrong with it, npm says
+	}
+	_, name, scoped := strings.Cut(p.Name, "/")
+	if !scoped {
+		return p.Name
+	}
+	return name
 }
 
 // sanitize turns any text into a valid service name.
@@ -341,7 +361,7 @@ func runContainer(f *runFlags, s *spec.Service) error {
 	}
 	s.Container = &spec.Container{
 		Image:   f.Args[0],
-		Network: spec.Networking{Networks: []spec.Network{{Key: "default", Name: projectName(s.Name) + "_default"}}},
+		Network: spec.Networking{Networks: []spec.Network{{Key: "default", Name: cmp.Or(f.Project, projectName(s.Name)) + "_default"}}},
 	}
 	if f.StopSignal != "" {
 		s.Container.StopSignal = s.Stop.Signal

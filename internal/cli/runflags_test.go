@@ -53,6 +53,10 @@ func TestTheServiceIsNamedAfterWhatRuns(t *testing.T) {
 		{runFlags{Args: []string{"..."}}, "app"},
 		{runFlags{Args: []string{"."}, Folder: "/srv/shop", PackageJSON: []byte(`{"main":"x.js"}`)}, "shop"},
 		{runFlags{Args: []string{"app.js"}, Name: "Given.Name"}, "Given.Name"},
+		{runFlags{Args: []string{"npm", "start"}, PackageJSON: []byte(`{"name":"shop"}`)}, "shop"},
+		{runFlags{Args: []string{"pnpm", "run", "dev"}, PackageJSON: []byte(`{"name":"@corp/shop.web"}`)}, "shop.web"},
+		{runFlags{Args: []string{"npm", "start"}}, "npm"},
+		{runFlags{Args: []string{"tsx", "src/api.ts"}}, "api"},
 	} {
 		p, _, err := fromRun(c.flags)
 		if err != nil || p.Services[0].Name != c.want {

@@ -10,5 +10,5 @@ func (p *program) startCommand() *cobra.Command {
 	return p.namesCommand(&cobra.Command{
 		Use:   "start [flags] [SERVICE...]",
 		Short: "Start services that were stopped; workers that failed are tried at once",
-	}, (*api.Client).Start, "started")
+	}, namesVerb{do: (*api.Client).Start, noun: "start", done: "started"})
 }

@@ -10,5 +10,5 @@ func (p *program) stopCommand() *cobra.Command {
 	return p.namesCommand(&cobra.Command{
 		Use:   "stop [flags] [SERVICE...]",
 		Short: "Stop services gracefully; they stay stopped and known",
-	}, (*api.Client).Stop, "stopped")
+	}, namesVerb{do: (*api.Client).Stop, noun: "stop", done: "stopped", stops: true})
 }

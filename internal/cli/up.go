@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +22,8 @@ type upOptions struct {
 	admin    string
 	detach   bool
 	build    bool
-	renew    bool // anonymous volumes
+	limit    waitFlag // of the wait of a detached start
+	renew    bool     // anonymous volumes
 }
 
 func (p *program) upCommand() *cobra.Command {
@@ -44,6 +45,7 @@ func (p *program) upCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&o.renew, "renew-anon-volumes", "V", false, "give containers that are made anew empty anonymous volumes, instead of their predecessors'")
 	cmd.Flags().StringArrayVar(&o.scale, "scale", nil, "number of workers of a service, `SERVICE=N`")
 	addAdminFlag(cmd, &o.admin)
+	addWaitFlag(cmd, &o.limit)
 	return cmd
 }
 
@@ -62,7 +64,7 @@ func (p *program) up(ctx context.Context, o upOptions) error {
 		if project, err = daemon.Prepare(ctx, project, o.build, p.stderr); err != nil {
 			return err
 		}
-		return p.launch(ctx, launch{Project: project, Warnings: warnings, Admin: o.admin}, o.detach)
+		return p.launch(ctx, launch{Project: project, Warnings: warnings, Admin: o.admin}, o.detach, time.Duration(o.limit))
 	}
 	if err != nil {
 		return err
@@ -108,7 +110,22 @@ func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions)
 	if !o.detach {
 		return nil
 	}
-	return p.waitReady(ctx, running)
+	w := wait{what: "the change of " + running.Name(), limit: time.Duration(o.limit)}
+	return p.await(ctx, running, w, func(ctx context.Context) error { return settled(ctx, running) })
+}
+
+// settled waits until a change is carried out.
+func settled(ctx context.Context, c *api.Client) error {
+	for {
+		switch r, err := c.Settled(ctx, slowStart); {
+		case err != nil:
+			return err
+		case r.Ready:
+			return nil
+		case r.Failing:
+			return errors.New(strings.Join(r.Waiting, "; "))
+		}
+	}
 }
 
 // loadKnown loads the wanted services for a project that runs; of those that
@@ -132,36 +149,21 @@ func hasService(p spec.Project, name string) bool {
 	return slices.ContainsFunc(p.Services, func(s spec.Service) bool { return s.Name == name })
 }
 
-// waitReady waits until a change is carried out and all is ready again.
-func (p *program) waitReady(ctx context.Context, c *api.Client) error {
-	for {
-		r, err := c.Settled(ctx, slowStart)
-		if err != nil {
-			return err
-		}
-		line := strings.Join(r.Waiting, "; ")
-		switch {
-		case r.Ready:
-			return nil
-		case r.Failing:
-			return errors.New(line)
-		}
-		fmt.Fprintf(p.stderr, "bulsa: still waiting: %s\n", oneLine(line))
-	}
-}
-
 // rescale sets the numbers of workers that --scale asks for.
 func rescale(project *spec.Project, scale []string) error {
 	for _, text := range scale {
-		name, n, err := parseScale(text)
+		one, err := parseScale(text)
 		if err != nil {
 			return &spec.Problem{Where: "--scale", What: err.Error()}
 		}
-		i := slices.IndexFunc(project.Services, func(s spec.Service) bool { return s.Name == name })
+		i := slices.IndexFunc(project.Services, func(s spec.Service) bool { return s.Name == one.Service })
 		if i < 0 {
-			return &spec.Problem{Where: "--scale " + text, What: fmt.Sprintf("there is no service %q", name)}
+			return &spec.Problem{Where: "--scale " + text, What: fmt.Sprintf("there is no service %q", one.Service)}
 		}
-		project.Services[i].Replicas = n
+		if one.By != nil {
+			return &spec.Problem{Where: "--scale " + text, What: "up takes a number of workers", Fix: "bulsa scale takes a difference"}
+		}
+		project.Services[i].Replicas = *one.Replicas
 	}
 	return nil
 }
@@ -173,17 +175,4 @@ func renewVolumes(project spec.Project, asked bool) {
 			s.Container.RenewVolumes = asked
 		}
 	}
-}
-
-// parseScale reads SERVICE=N.
-func parseScale(text string) (service string, n int, err error) {
-	service, number, found := strings.Cut(text, "=")
-	if !found || service == "" {
-		return "", 0, fmt.Errorf("%q is not SERVICE=N, as in app=4", text)
-	}
-	n, err = strconv.Atoi(number)
-	if err != nil || n < 0 || n > spec.MaxReplicas {
-		return "", 0, fmt.Errorf("%q is not SERVICE=N: %q is not a number from 0 to %d", text, number, spec.MaxReplicas)
-	}
-	return service, n, nil
 }

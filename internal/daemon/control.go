@@ -43,6 +43,7 @@ func (d *Daemon) service(sv supervisor.ServiceStatus) api.Service {
 	s := api.Service{
 		Name: sv.Name, Engine: string(sv.Engine), Release: sv.Release, Desired: sv.Desired, Ready: sv.Ready,
 		State: state, Cause: cause, Changes: !sv.Current(), Ports: d.ports.List(sv.Name),
+		StartSeconds: sv.Service.Health.Verdict().Seconds(), StopSeconds: (sv.Service.Stop.Drain + sv.Service.Stop.Grace).Seconds(),
 	}
 	for _, w := range sv.Workers {
 		s.Workers = append(s.Workers, d.worker(sv, w, s.Ports))
@@ -218,12 +219,25 @@ func withoutContents(c spec.Container) *spec.Container {
 	return &c
 }
 
-// Scale sets the number of a service's workers.
-func (d *Daemon) Scale(_ context.Context, service string, n int) error {
-	if n < 0 {
-		return admin.Invalid(fmt.Sprintf("cannot scale %s to %d: the number of workers is 0 or more", service, n))
+// Scale sets the numbers of workers of services, all of them or none.
+func (d *Daemon) Scale(ctx context.Context, services []api.Scale, wait bool) (string, error) {
+	asked := time.Now()
+	wanted := make([]supervisor.Scale, 0, len(services))
+	names := make([]string, 0, len(services))
+	for _, one := range services {
+		w := supervisor.Scale{Service: one.Service}
+		if one.By != nil {
+			w.Relative, w.Number = true, *one.By
+		} else {
+			w.Number = *one.Replicas
+		}
+		wanted, names = append(wanted, w), append(names, one.Service)
 	}
-	return kind(d.supervisor.Scale(service, n))
+	done, err := d.supervisor.Scale(wanted)
+	if err != nil {
+		return "", kind(err)
+	}
+	return strings.Join(done, "\n"), d.await(ctx, wait, names, asked, supervisor.ServiceStatus.Current)
 }
 
 // Start runs stopped services and workers that have ended, and tries failed ones at once.

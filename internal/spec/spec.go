@@ -119,6 +119,15 @@ func (h Health) Enabled() bool {
 	return !h.Disabled && (len(h.Test) > 0 || h.HTTP != "" || h.TCP || h.Loop)
 }
 
+// Verdict is how long it takes until the checks can have found a new worker unhealthy: its
+// start period, and as many failures in a row as that needs. 0 without checks.
+func (h Health) Verdict() time.Duration {
+	if !h.Enabled() {
+		return 0
+	}
+	return h.StartPeriod + time.Duration(h.Retries)*(h.Interval+h.Timeout)
+}
+
 // RestartCondition says which deaths are followed by a new start.
 type RestartCondition string
 

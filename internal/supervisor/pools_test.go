@@ -60,7 +60,7 @@ func TestServicesFillOnePool(t *testing.T) {
 		}
 		busy.Release(time.Now(), true, 0)
 
-		if err := w.sup.Scale("web", 0); err != nil {
+		if _, err := w.sup.Scale([]Scale{{Service: "web", Number: 0}}); err != nil {
 			t.Fatal(err)
 		}
 		w.pass(time.Second)

@@ -245,23 +245,6 @@ func (s *Supervisor) find(name string) (*service, error) {
 	return nil, fmt.Errorf("%w: there is no service %q; there are: %s", ErrNotFound, name, strings.Join(s.order, ", "))
 }
 
-// Scale sets the number of workers.
-func (s *Supervisor) Scale(name string, n int) error {
-	sv, err := s.find(name)
-	if err != nil {
-		return err
-	}
-	if sv.status.Load().Engine == spec.EngineExternal {
-		return fmt.Errorf("%s is a list of external servers: change its servers in the file instead of scaling it", name)
-	}
-	before := sv.status.Load().Desired
-	sv.ask(func(x *service) {
-		x.resize(n)
-		x.emit("", "scale", fmt.Sprintf("scaled from %d to %d", before, n), "asked")
-	})
-	return nil
-}
-
 // Start runs stopped services again, and at once workers that failed, that wait, or
 // that ended where the restart policy wants no more of them. A service that has
 // completed stays so.

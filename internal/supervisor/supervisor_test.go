@@ -246,7 +246,7 @@ func TestScaleStartsAndDrains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, aService("app", 1))
 		defer w.finish()
-		if err := w.sup.Scale("app", 3); err != nil {
+		if _, err := w.sup.Scale([]Scale{{Service: "app", Number: 3}}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -257,7 +257,7 @@ func TestScaleStartsAndDrains(t *testing.T) {
 		if got := w.pool("app").Pick(r); got != busy {
 			t.Fatal("could not put a request on app.3")
 		}
-		w.sup.Scale("app", 2)
+		w.sup.Scale([]Scale{{Service: "app", Number: 2}})
 		synctest.Wait()
 		w.expect("app", "app.1 ready, app.2 ready, app.3 draining")
 		busy.Release(time.Now(), true, time.Millisecond)
