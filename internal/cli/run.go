@@ -51,6 +51,7 @@ func addRunFlags(cmd *cobra.Command, o *runOptions) {
 	f.SortFlags = false
 	f.StringVarP(&o.flags.Workers, "workers", "w", "", "number `N` of workers, or auto: one per CPU (default: auto for Node, else 1)")
 	f.StringArrayVarP(&o.flags.Publish, "publish", "p", nil, "publish a port, `[HOST:]PORT[:TARGET]` (default: the port that the app listens on)")
+	f.StringVar(&o.flags.Protocol, "protocol", "", "`PROTOCOL` of the published ports: auto, http or tcp (default auto)")
 	f.StringArrayVarP(&o.flags.Env, "env", "e", nil, "set an environment variable, `KEY=VALUE`, or KEY to pass it on")
 	f.StringArrayVar(&o.envFiles, "env-file", nil, "read environment variables from a `FILE`")
 	f.StringVar(&o.flags.Engine, "engine", "", "`ENGINE` that runs it: process, or docker, for which COMMAND is an image and its arguments (default process)")

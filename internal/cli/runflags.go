@@ -30,6 +30,7 @@ type runFlags struct {
 	Workers     string // N or auto
 	CPUs        int    // what auto stands for
 	Publish     []string
+	Protocol    string   // auto | http | tcp: of all published ports; empty: auto
 	Env         []string // KEY=VALUE, or KEY to take it from Environ
 	EnvFiles    []string // contents of the files, in order; KEY=VALUE lines
 	Environ     []string // bulsa's own environment, passed on as a shell does
@@ -278,6 +279,19 @@ func runPorts(f *runFlags, s *spec.Service) error {
 			return spec.At("--publish", err)
 		}
 		s.Ports = append(s.Ports, p)
+	}
+	if f.Protocol == "" {
+		return nil
+	}
+	protocol, err := spec.ParseProtocol(f.Protocol)
+	if err != nil {
+		return spec.At("--protocol", err)
+	}
+	if len(s.Ports) == 0 {
+		return &spec.Problem{Where: "--protocol", What: "no port is published", Fix: "add -p PORT"}
+	}
+	for i := range s.Ports {
+		s.Ports[i].Protocol = protocol
 	}
 	return nil
 }

@@ -200,7 +200,7 @@ func (c *converter) exposed(path string, from types.ServiceConfig, s *spec.Servi
 		s.Container.Expose = append(s.Container.Expose, int(n))
 	}
 	for i, p := range from.Ports {
-		if p.Mode != "host" {
+		if p.Mode != "host" && balanced(p) {
 			continue
 		}
 		published, err := strconv.ParseUint(p.Published, 10, 16)

@@ -199,7 +199,11 @@ func (c *converter) ports(path string, from types.ServiceConfig, s *spec.Service
 			continue // Docker's business
 		}
 		if !balanced(p) {
-			c.warn(where, "port %d/%s is ignored: only tcp is balanced", p.Target, p.Protocol)
+			if s.Engine == spec.EngineDocker {
+				c.warn(where, "port %d/%s is published by Docker: bulsa balances tcp alone, so it leads to one container", p.Target, p.Protocol)
+			} else {
+				c.warn(where, "port %d/%s is ignored: only tcp is balanced", p.Target, p.Protocol)
+			}
 			continue
 		}
 		published := 0
@@ -210,7 +214,7 @@ func (c *converter) ports(path string, from types.ServiceConfig, s *spec.Service
 			}
 			published = int(n)
 		}
-		s.Ports = append(s.Ports, spec.Port{Host: p.HostIP, Published: published, Target: int(min(p.Target, 1<<17))})
+		s.Ports = append(s.Ports, spec.Port{Host: p.HostIP, Published: published, Target: int(min(p.Target, 1<<17)), Protocol: spec.ParseAppProtocol(p.AppProtocol)})
 	}
 	return nil
 }

@@ -92,6 +92,8 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"limits":          group(limitKeys(s)),
 		"trusted_proxies": textList(&s.Forward.TrustedProxies),
 		"proxy_protocol":  boolean(&s.Forward.ProxyProtocol),
+		"protocol":        protocol(s),
+		"send_proxy":      text(func(t string) error { s.Forward.SendProxy = spec.SendProxy(t); return nil }),
 		"routes":          routeList(s),
 		"tls":             group(c.tlsKeys(s)),
 		"upstream":        text(func(t string) error { s.Forward.Upstream = spec.Upstream(t); return nil }),

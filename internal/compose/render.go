@@ -109,6 +109,9 @@ func renderPorts(ports []spec.Port) []any {
 		if p.Host != "" {
 			port["host_ip"] = p.Host
 		}
+		if p.Protocol != spec.ProtocolAuto {
+			port["app_protocol"] = string(p.Protocol)
+		}
 		list = append(list, port)
 	}
 	return list
@@ -178,21 +181,7 @@ func renderExtension(s spec.Service) section {
 		renderJoined(s, out)
 		return out
 	}
-	if s.Balance.Sticky != "" {
-		out["sticky"] = section{"cookie": escape(s.Balance.Sticky)}
-	}
-	if len(s.Forward.TrustedProxies) > 0 {
-		out["trusted_proxies"] = s.Forward.TrustedProxies
-	}
-	if s.Forward.Recall {
-		out["recall"] = true
-	}
-	if s.Forward.ProxyProtocol {
-		out["proxy_protocol"] = true
-	}
-	if s.Forward.Upstream != spec.UpstreamHTTP1 {
-		out["upstream"] = string(s.Forward.Upstream)
-	}
+	renderForward(s, out)
 	if s.TLS.Enabled() {
 		out["tls"] = renderTLS(s.TLS)
 	}
@@ -209,6 +198,28 @@ func renderExtension(s spec.Service) section {
 		out["workers"] = s.Container.Workers
 	}
 	return out
+}
+
+// renderForward adds what of the way through the proxy is not as usual.
+func renderForward(s spec.Service, out section) {
+	if s.Balance.Sticky != "" {
+		out["sticky"] = section{"cookie": escape(s.Balance.Sticky)}
+	}
+	if len(s.Forward.TrustedProxies) > 0 {
+		out["trusted_proxies"] = s.Forward.TrustedProxies
+	}
+	if s.Forward.Recall {
+		out["recall"] = true
+	}
+	if s.Forward.ProxyProtocol {
+		out["proxy_protocol"] = true
+	}
+	if s.Forward.SendProxy != "" {
+		out["send_proxy"] = string(s.Forward.SendProxy)
+	}
+	if s.Forward.Upstream != spec.UpstreamHTTP1 {
+		out["upstream"] = string(s.Forward.Upstream)
+	}
 }
 
 func renderLimits(l spec.Limits) section {

@@ -31,6 +31,7 @@ type message struct {
 	FD          *int            `json:"fd"`
 	Flags       int             `json:"flags"`
 	Tells       bool            `json:"tells"` // preload/begun.cjs
+	HTTP        *bool           `json:"http"`  // preload/begun.cjs; nil: it has not said
 	Data        json.RawMessage `json:"data"`
 	Msg         json.RawMessage `json:"msg"`   // NODE_HANDLE: the message that carries the handle
 	PID         int             `json:"pid"`   // NODE_BULSA, hello
@@ -59,6 +60,12 @@ func (m *message) ask() Ask {
 	}
 	if m.Port != nil {
 		a.Port = *m.Port
+	}
+	if m.HTTP != nil {
+		a.Speaks = "tcp"
+		if *m.HTTP {
+			a.Speaks = "http"
+		}
 	}
 	if m.FD != nil {
 		a.FD = *m.FD

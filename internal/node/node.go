@@ -25,6 +25,7 @@ type Ask struct {
 	Index       int    // counts a worker's asks for the same address
 	TLS         bool   // the server speaks TLS itself (it sent ticket keys)
 	Tells       bool   // of what it begins: preload/begun.cjs
+	Speaks      string // "http" or "tcp"; "": it has not said
 }
 
 // Key names the server that the ask is about. It is the same in all workers of

@@ -77,7 +77,7 @@ func askID(a engine.Ask) string {
 }
 
 func (b *Book) openAsked(id string, sv spec.Service, a engine.Ask) (*socket, error) {
-	u := user{service: a.Service, port: engine.Port(id[len(a.Service)+1:])}
+	u := user{service: a.Service, port: engine.Port(id[len(a.Service)+1:]), number: -1}
 	if a.First && len(sv.Ports) == 0 {
 		u.port = engine.Main
 	}

@@ -119,7 +119,7 @@ func (b *Book) assign(p spec.Project) {
 	for _, sv := range p.Services {
 		for i, port := range sv.Ports {
 			id := b.socketID(sv, i)
-			users[id] = append(users[id], user{sv.Name, portKey(sv, i), port.Target, sv.Pool != ""})
+			users[id] = append(users[id], user{sv.Name, portKey(sv, i), port.Target, i, sv.Pool != ""})
 		}
 	}
 	for id, u := range users {
@@ -198,6 +198,9 @@ func (b *Book) List(service string) []string {
 		text := s.address()
 		if u.target != 0 {
 			text += "->" + strconv.Itoa(u.target)
+		}
+		if s.served && b.cfg.Server.Speaks(s.id) == proxy.TCP {
+			text += "/tcp"
 		}
 		out = append(out, text)
 	}

@@ -62,6 +62,7 @@ func (b *Book) routes(s *socket) []proxy.Route {
 			continue
 		}
 		route := proxy.Route{Service: u.service, Port: string(u.port), Pool: pool, Settings: b.settings(sv), Redirect: b.redirect(s, sv)}
+		route.Settings.Protocol = protocolOf(sv, u)
 		if len(sv.Routes) == 0 || !s.published {
 			routes = append(routes, route)
 			continue
@@ -74,6 +75,32 @@ func (b *Book) routes(s *socket) []proxy.Route {
 	return routes
 }
 
+// protocolOf is what clients of a service's port speak. Of one that a worker asked for
+// nothing is said: the workers know, or the first bytes tell.
+func protocolOf(sv spec.Service, u user) proxy.Protocol {
+	if u.number < 0 || u.number >= len(sv.Ports) {
+		return proxy.Auto
+	}
+	switch sv.Speaks(u.number) {
+	case spec.ProtocolTCP:
+		return proxy.TCP
+	case spec.ProtocolHTTP:
+		return proxy.HTTP
+	}
+	return proxy.Auto
+}
+
+// sendProxy is the number of a version.
+func sendProxy(v spec.SendProxy) int {
+	switch v {
+	case spec.SendProxy1:
+		return 1
+	case spec.SendProxy2:
+		return 2
+	}
+	return 0
+}
+
 func (b *Book) settings(sv spec.Service) proxy.Settings {
 	f, l := sv.Forward, sv.Limits
 	s := proxy.Settings{
@@ -81,7 +108,7 @@ func (b *Book) settings(sv spec.Service) proxy.Settings {
 		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, ProxyProtocol: f.ProxyProtocol,
 		ConnectTimeout: f.ConnectTimeout, AnswerTimeout: f.AnswerTimeout, WriteTimeout: f.WriteTimeout, MinRate: l.MinRate,
 		Hold: f.Hold, Queue: l.Queue, QueueTimeout: l.QueueTimeout, RetryTimeout: f.RetryTimeout,
-		MaxBody: l.Body, Sticky: sv.Balance.Sticky, Recall: f.Recall, H2C: f.Upstream == spec.UpstreamH2C, HSTS: sv.TLS.HSTS,
+		MaxBody: l.Body, Sticky: sv.Balance.Sticky, Recall: f.Recall, SendProxy: sendProxy(f.SendProxy), H2C: f.Upstream == spec.UpstreamH2C, HSTS: sv.TLS.HSTS,
 		AccessLog: b.logs.of(sv.AccessLog),
 	}
 	for _, cidr := range f.TrustedProxies {

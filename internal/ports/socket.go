@@ -30,6 +30,7 @@ type user struct {
 	service string
 	port    engine.Port
 	target  int  // as it is published; 0: none
+	number  int  // of the service's ports; -1: one that a worker asked for
 	joined  bool // it has joined the pool of another one, and no route of its own
 }
 

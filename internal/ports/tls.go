@@ -167,6 +167,10 @@ func (b *Book) secure(s *socket, l *proxy.Listener) {
 	}
 	s.face.stores.Store(&stores)
 	l.TLS = &proxy.TLS{Config: s.face.config}
+	if l.Settings.Protocol == proxy.TCP { // its protocol's names are not known here
+		l.TLS.Config = s.face.config.Clone()
+		l.TLS.Config.NextProtos = nil
+	}
 	if s.datagrams != nil {
 		l.TLS.AltSvc = fmt.Sprintf(`h3=":%d"; ma=86400`, s.number())
 	}

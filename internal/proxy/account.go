@@ -39,6 +39,7 @@ func (t *target) ended() { t.counters.inFlight.Add(-1) }
 // answered counts an answer and writes it into the access log.
 func (t *target) answered(a *account) {
 	t.counters.count(a.status, a.took)
+	t.learn(a)
 	t.logged(a)
 }
 

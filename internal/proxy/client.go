@@ -29,20 +29,23 @@ type client struct {
 	origin
 	br      *bufio.Reader // nil while idle
 	bw      *bufio.Writer
-	idle    time.Duration // Settings.IdleTimeout of the request at hand
-	stall   time.Duration // how long a write may take
-	rate    int64         // Settings.MinRate of the request at hand
-	reading pace          // of what is written
-	held    bool          // the wait for a first worker is already spent
-	ahead   []byte        // what a loop has read of it already; its next bytes
-	altSvc  string        // value of Alt-Svc for its answers, or ""
-	entered *entrance     // what it met last
-	leaving bool          // its listener is gone: the request at hand is its last
-	mu      sync.Mutex    // guards conn while it is replaced, and the rest
-	waiting bool          // between two requests
-	tunnel  *upgraded     // what it has become, if anything
-	http2   *http.Server  // serves the connection's streams; nil: HTTP/1.1
-	guard   *guard        // of its frames, with http2
+	idle    time.Duration  // Settings.IdleTimeout of the request at hand
+	stall   time.Duration  // how long a write may take
+	rate    int64          // Settings.MinRate of the request at hand
+	reading pace           // of what is written
+	held    bool           // the wait for a first worker is already spent
+	ahead   []byte         // what a loop has read of it already; its next bytes
+	local   netip.AddrPort // what it came to
+	kept    []byte         // what it has said and may have to be said again, of a connection that is passed on
+	keeps   bool           // kept is all that it has said
+	altSvc  string         // value of Alt-Svc for its answers, or ""
+	entered *entrance      // what it met last
+	leaving bool           // its listener is gone: the request at hand is its last
+	mu      sync.Mutex     // guards conn while it is replaced, and the rest
+	waiting bool           // between two requests
+	tunnel  *upgraded      // what it has become, if anything
+	http2   *http.Server   // serves the connection's streams; nil: HTTP/1.1
+	guard   *guard         // of its frames, with http2
 	streams sync.WaitGroup
 	ended   bool // no stream begins any more
 }
@@ -56,13 +59,17 @@ func newClient(s *Server, id string, conn net.Conn) *client {
 		c.ear = socketEar{c.raw}
 	}
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		ap := a.AddrPort()
-		c.peer = netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
+		c.peer = unmapped(a.AddrPort())
 	}
 	if a, ok := conn.LocalAddr().(*net.TCPAddr); ok {
-		c.port = strconv.Itoa(a.Port)
+		c.port, c.local = strconv.Itoa(a.Port), unmapped(a.AddrPort())
 	}
 	return c
+}
+
+// unmapped is an address as it is told: IPv4 as IPv4, and without a zone.
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
 func (c *client) run() {
@@ -101,6 +108,10 @@ func (c *client) opens(e *entrance) bool {
 		if !c.startTLS(e) {
 			return false
 		}
+		if e.plain() && e.owner.speaks() == TCP {
+			c.passOn(e.owner, c.passTo)
+			return false
+		}
 		switch c.nextProtocol() {
 		case "h2":
 			c.serveHTTP2(e)
@@ -117,7 +128,7 @@ func (c *client) opens(e *entrance) bool {
 		if c.firstBytes(e.Settings.HeaderTimeout) != nil {
 			return false
 		}
-	} else if c.passRaw(e.owner) {
+	} else if c.passTCP(e.owner) || c.passRaw(e.owner) {
 		return false
 	}
 	if beginsHTTP2(c.raw) {
@@ -298,6 +309,9 @@ func (c *client) refusal(route *target, r *refusal, closing, headOnly bool) []by
 // turnAway answers a connection that is one too many, whatever it says.
 func (c *client) turnAway(route *target, r *refusal) {
 	c.server.log.warn("connection turned away", "service", route.Service, "client", c.peer.Addr().String(), "reason", r.reason)
+	if route.Settings.Protocol == TCP {
+		return // nothing that we could say would be understood
+	}
 	c.stall = time.Second
 	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, false))
 	c.linger()

@@ -28,6 +28,7 @@ type downstream struct {
 	transaction *transaction // its request that is under way
 	state       downstreamState
 	held        bool // the wait for a first worker is already spent
+	probed      bool // it is waited for a moment whether it says anything
 	waited      bool // the rest of a short body has been waited for
 	fresh       bool // in has not been looked at
 	leaving     bool // its listener is gone: the request at hand is its last
@@ -90,6 +91,10 @@ func (l *loop) welcome(d *acceptor, fd int, peer netip.AddrPort) {
 	var bad *refusal
 	if g.pass, bad = g.owner.counters.enter(peer.Addr(), &e.Settings); bad != nil {
 		l.server.log.warn("connection turned away", "service", g.owner.Service, "client", peer.Addr().String(), "reason", bad.reason)
+		if e.Settings.Protocol == TCP { // nothing that we could say would be understood
+			l.lose(g)
+			return
+		}
 		_ = l.tell(g, bad.append(nil, g.owner.Service, l.server.version, true, false))
 		l.end(g, true)
 		return
@@ -169,6 +174,12 @@ func (g *downstream) late(l *loop) {
 	case g.state == downstreamShort:
 		g.waited, g.fresh = true, true
 		l.queue(&g.sock)
+	case g.state == downstreamNew && g.probed:
+		if g.probed = false; g.owner.speaks() != HTTP {
+			l.handOver(g, nil)
+			return
+		}
+		g.awaitBytes(l, g.entered.Settings.HeaderTimeout)
 	default:
 		l.lose(g)
 	}
@@ -217,9 +228,12 @@ func (l *loop) meet(g *downstream) bool {
 		return false
 	case e.plain() && l.mustWait(g, e.owner):
 		return false
-	case e.plain() && anyRawOnly(e.owner.Pool):
+	case e.plain() && (anyRawOnly(e.owner.Pool) || e.owner.speaks() == TCP):
 		l.handOver(g, nil)
 		return false
+	case g.readBy == 0 && g.undecided():
+		g.probed = true
+		g.awaitBytes(l, moment)
 	case g.readBy == 0:
 		g.awaitBytes(l, e.Settings.HeaderTimeout)
 	}
@@ -229,20 +243,28 @@ func (l *loop) meet(g *downstream) bool {
 	var first [len(http2Preface)]byte
 	n, errno := recv(g.fd, first[:], unix.MSG_PEEK)
 	said := string(first[:n])
+	hello, helloKnown := helloTLS(first[:n])
 	switch {
 	case errno == unix.EAGAIN:
 		g.ready = false
 	case errno != 0 || n == 0:
 		l.lose(g)
-	case n < len(first) && strings.HasPrefix(http2Preface, said) && !g.ended:
+	case g.undecided() && !startsWithMethod(first[:n]):
+		l.handOver(g, nil) // more may have to be looked at
+	case n < len(first) && (strings.HasPrefix(http2Preface, said) || !helloKnown) && !g.ended:
 		g.ready = false // more bytes are another event
-	case first[0] == tlsHandshake || said == http2Preface:
+	case hello || said == http2Preface:
 		l.handOver(g, nil)
 	default:
 		g.state = downstreamIdle
 		return true
 	}
 	return false
+}
+
+// undecided: only what comes tells what the client speaks.
+func (g *downstream) undecided() bool {
+	return g.entered.plain() && g.owner.speaks() == Auto
 }
 
 // mustWait has a new client wait for the first worker.

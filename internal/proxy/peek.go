@@ -116,20 +116,21 @@ func sniff(rc syscall.RawConn) (err error) {
 		if again {
 			return false
 		}
-		return n == 0 || err != nil || n == len(b) || !strings.HasPrefix(http2Preface, string(b[:n]))
+		_, known := helloTLS(b[:n])
+		return n == 0 || err != nil || n == len(b) || known && !strings.HasPrefix(http2Preface, string(b[:n]))
 	})
 	return errors.Join(readErr, err)
 }
 
 const (
 	http2Preface = "PRI * HTTP/2.0"
-	tlsHandshake = 0x16 // the record type of a ClientHello, RFC 8446, section 5.1
+	tlsHandshake = 0x16 // the record type of a ClientHello
 )
 
 // beginsTLS and beginsHTTP2 look at what sniff has waited for.
 func beginsTLS(rc syscall.RawConn) bool {
-	first := firstBytes(rc)
-	return len(first) > 0 && first[0] == tlsHandshake
+	hello, _ := helloTLS(firstBytes(rc))
+	return hello
 }
 
 func beginsHTTP2(rc syscall.RawConn) bool { return string(firstBytes(rc)) == http2Preface }

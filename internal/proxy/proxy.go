@@ -24,6 +24,7 @@ type Settings struct {
 	HeaderTimeout         time.Duration // from the first byte of a request to the end of its head: 408
 	IdleTimeout           time.Duration // between requests, and for a stalled body or a client that does not read
 	MaxHeader             int           // bytes of a request's head: 431; 0: 16 KiB
+	Protocol              Protocol      // what clients speak, on a listener with one route that takes all
 	Connections           int           // of clients at a time: 503
 	ConnectionsPerAddress int           // of one client, an IPv4 address or an IPv6 /64, at a time: 503
 	ProxyProtocol         bool          // connections begin with a PROXY header; those of others than Trusted are closed
@@ -40,6 +41,7 @@ type Settings struct {
 	Trusted        []netip.Prefix // direct peers whose X-Forwarded-*, Forwarded and PROXY header are believed
 	Sticky         string         // name of the sticky cookie; "": none
 	Recall         bool           // a request that a blocked worker has not read is given to another
+	SendProxy      int            // version of the PROXY header that begins TCP connections to workers; 0: none
 	H2C            bool           // the workers speak HTTP/2 without TLS, by prior knowledge
 	HSTS           string         // value of Strict-Transport-Security for answers over TLS; "": none
 	AccessLog      *AccessLog     // nil: none
@@ -91,7 +93,8 @@ type Server struct {
 type target struct {
 	*Route
 	counters *service
-	queue    *queue
+	queue    *queue // of line
+	line     *line
 }
 
 // release gives an endpoint back, for the next in line.
@@ -112,14 +115,14 @@ func (e *entrance) plain() bool {
 	return len(e.targets) == 1 && e.owner.Host == "" && e.owner.Path == ""
 }
 
-func newEntrance(l *Listener, counters *registry, lines map[*balance.Pool]*queue) *entrance {
+func newEntrance(l *Listener, counters *registry, lines map[*balance.Pool]*line) *entrance {
 	e := &entrance{Listener: l, targets: make([]target, len(l.Routes))}
 	for i := range l.Routes {
 		r := &l.Routes[i]
 		if lines[r.Pool] == nil {
-			lines[r.Pool] = new(queue)
+			lines[r.Pool] = new(line)
 		}
-		e.targets[i] = target{r, counters.service(r.Service), lines[r.Pool]}
+		e.targets[i] = target{r, counters.service(r.Service), &lines[r.Pool].queue, lines[r.Pool]}
 		if e.owner == nil || r.Host == "" && r.Path == "" {
 			e.owner = &e.targets[i]
 		}
@@ -170,13 +173,19 @@ func (s *Server) SetTable(t Table) {
 	s.loops.sweep(s.routedPools())
 }
 
+// line is what is kept of a pool from table to table.
+type line struct {
+	queue  queue
+	speech speech
+}
+
 // lines are those of the present table's pools.
-func (s *Server) lines() map[*balance.Pool]*queue {
-	lines := map[*balance.Pool]*queue{}
+func (s *Server) lines() map[*balance.Pool]*line {
+	lines := map[*balance.Pool]*line{}
 	if m := s.table.Load(); m != nil {
 		for _, e := range *m {
 			for i := range e.targets {
-				lines[e.targets[i].Pool] = e.targets[i].queue
+				lines[e.targets[i].Pool] = e.targets[i].line
 			}
 		}
 	}

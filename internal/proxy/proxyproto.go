@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"strconv"
@@ -170,7 +171,35 @@ func (c *client) readProxyHeader(timeout time.Duration) error {
 		return err
 	}
 	if h.source.IsValid() {
-		c.peer, c.port = h.source, strconv.Itoa(int(h.destination.Port()))
+		c.peer, c.local, c.port = h.source, h.destination, strconv.Itoa(int(h.destination.Port()))
 	}
 	return nil
+}
+
+// appendProxyHeader writes a header of version 1 or 2. An address that is not known,
+// or two of different families, are UNKNOWN or LOCAL (sections 2.1 and 2.2).
+func appendProxyHeader(b []byte, version int, h proxyHeader) []byte {
+	from, to := h.source.Addr(), h.destination.Addr()
+	known := from.IsValid() && to.IsValid() && from.Is4() == to.Is4()
+	if version == 1 {
+		if !known {
+			return append(b, "PROXY UNKNOWN\r\n"...)
+		}
+		family := "TCP6"
+		if from.Is4() {
+			family = "TCP4"
+		}
+		return fmt.Appendf(b, "PROXY %s %s %s %d %d\r\n", family, from, to, h.source.Port(), h.destination.Port())
+	}
+	b = append(b, proxyMagic2...)
+	if !known {
+		return append(b, proxyLocal, 0, 0, 0)
+	}
+	family, size := byte(0x21), 2*16+4
+	if from.Is4() {
+		family, size = 0x11, 2*4+4
+	}
+	b = append(b, proxyProxied, family, 0, byte(size))
+	b = append(append(b, from.AsSlice()...), to.AsSlice()...)
+	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, h.source.Port()), h.destination.Port())
 }

@@ -3,10 +3,8 @@ package proxy
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"slices"
-	"sync"
 	"time"
 
 	"bulsa/internal/balance"
@@ -32,7 +30,7 @@ func (c *client) passRaw(route *target) bool {
 		return c.firstBytes(route.Settings.HeaderTimeout) != nil
 	}
 	if anyRawOnly(route.Pool) {
-		c.passOn(route)
+		c.passOn(route, c.passTo)
 		return true
 	}
 	if err := c.firstBytes(route.Settings.HeaderTimeout); err != nil {
@@ -40,7 +38,7 @@ func (c *client) passRaw(route *target) bool {
 	}
 	if anyRawOnly(route.Pool) || beginsTLS(c.raw) || beginsHTTP2(c.raw) && !route.Settings.H2C && anyPasser(route.Pool) {
 		_ = c.conn.SetReadDeadline(time.Time{})
-		c.passOn(route)
+		c.passOn(route, c.passTo)
 		return true
 	}
 	return false
@@ -101,19 +99,20 @@ func (c *client) firstBytes(atMost time.Duration) error {
 
 // passOn gives the connection to an endpoint, and to another when one fails,
 // until one has taken it or the hold ends.
-func (c *client) passOn(route *target) {
+func (c *client) passOn(route *target, give func(*target, *balance.Endpoint) (time.Duration, error)) {
 	x := &exchange{client: c, route: route, began: time.Now()}
-	x.until = x.began.Add(route.Settings.Hold)
-	x.address = c.peer.Addr()
+	if x.until = x.began; !c.held {
+		x.until = x.began.Add(route.Settings.Hold)
+	}
+	x.address, c.keeps = c.peer.Addr(), true
 	for {
 		ep := x.pick()
 		if ep == nil {
 			c.server.log.warn("cannot pass a connection on", "service", route.Service, "error", x.why().reason)
 			return
 		}
-		began := time.Now()
-		err := c.passTo(route, ep)
-		route.release(ep, err == nil, time.Since(began))
+		took, err := give(route, ep)
+		route.release(ep, err == nil, took)
 		if err == nil {
 			return
 		}
@@ -122,9 +121,11 @@ func (c *client) passOn(route *target) {
 	}
 }
 
-func (c *client) passTo(route *target, ep *balance.Endpoint) error {
+// passTo returns how long it took to reach the worker, when all is over.
+func (c *client) passTo(route *target, ep *balance.Endpoint) (time.Duration, error) {
+	began := time.Now()
 	passer, ok := ep.Config().Connector.(balance.Passer)
-	if !ok {
+	if !ok || c.raw == nil {
 		return c.splice(route, ep)
 	}
 	ctx, cancel := withTimeout(route.Settings.ConnectTimeout)
@@ -134,7 +135,7 @@ func (c *client) passTo(route *target, ep *balance.Endpoint) error {
 	if err = errors.Join(err, passErr); err == nil {
 		c.countRaw(route, ep)
 	}
-	return err
+	return time.Since(began), err
 }
 
 func withTimeout(d time.Duration) (context.Context, context.CancelFunc) {
@@ -149,48 +150,8 @@ func (c *client) countRaw(route *target, ep *balance.Endpoint) {
 	route.counters.worker(ep.Config().Worker).requests.Add(1)
 }
 
-// splice carries the bytes both ways for an endpoint that cannot be given the
-// connection itself.
-func (c *client) splice(route *target, ep *balance.Endpoint) error {
-	ctx, cancel := withTimeout(route.Settings.ConnectTimeout)
-	up, err := ep.Config().Connector.Connect(ctx)
-	cancel()
-	if err != nil {
-		return err
-	}
-	c.countRaw(route, ep)
-	route.counters.openTunnels.Add(1)
-	defer route.counters.openTunnels.Add(-1)
-	tunnel(side{conn: c.conn}, side{conn: up})
-	return nil
-}
-
 // side is one end of a tunnel, with the bytes that were read from it already.
 type side struct {
 	conn net.Conn
 	read []byte
-}
-
-// tunnel copies both ways until both directions have ended, and closes both ends.
-func tunnel(a, b side) {
-	var both sync.WaitGroup
-	both.Go(func() { oneWay(b.conn, a) })
-	both.Go(func() { oneWay(a.conn, b) })
-	both.Wait()
-	_ = a.conn.Close()
-	_ = b.conn.Close()
-}
-
-// oneWay copies until src ends and passes the end on. An error ends both
-// directions: what is left could not be answered.
-func oneWay(dst net.Conn, src side) {
-	_, err := dst.Write(src.read)
-	if err == nil {
-		_, err = io.Copy(dst, src.conn)
-	}
-	if err == nil && closeWrite(dst) == nil {
-		return
-	}
-	_ = dst.Close()
-	_ = src.conn.Close()
 }

@@ -84,6 +84,6 @@ func poolOwner(services []Service, s *Service) (*Service, error) {
 // pool says it for all who join.
 func PoolKeys() []string {
 	return []string{
-		"balance", "sticky", "hold", "recall", "limits", "trusted_proxies", "proxy_protocol", "routes", "tls", "upstream", "access_log",
+		"balance", "sticky", "hold", "recall", "limits", "trusted_proxies", "proxy_protocol", "protocol", "send_proxy", "routes", "tls", "upstream", "access_log",
 	}
 }

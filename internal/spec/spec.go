@@ -96,6 +96,9 @@ type Port struct {
 	Host      string `json:"host,omitempty"` // address to bind; empty: all, IPv4 and IPv6
 	Published int    `json:"published"`      // the port clients use; 0: any free one
 	Target    int    `json:"target"`         // the port the application believes it listens on; 0: the first one it asks for
+
+	// Protocol is what its clients speak, as it is given for this port or the service.
+	Protocol Protocol `json:"protocol,omitempty"`
 }
 
 // Health is Docker's health check, and bulsa's cheap checks beside it.
@@ -181,6 +184,7 @@ type Forward struct {
 	Upstream       Upstream      `json:"upstream"`                  // http1; how workers are spoken to
 	TrustedProxies []string      `json:"trusted_proxies,omitempty"` // CIDRs whose X-Forwarded-*, Forwarded and PROXY header are believed
 	ProxyProtocol  bool          `json:"proxy_protocol"`            // connections begin with a PROXY header
+	SendProxy      SendProxy     `json:"send_proxy,omitempty"`      // TCP connections to workers begin with a PROXY header; empty: they do not
 }
 
 // Limits are what clients may take. 0: no limit.
@@ -354,6 +358,10 @@ func (s Service) Digest() string {
 		c := *s.Container
 		c.RenewVolumes = false
 		s.Container = &c
+	}
+	s.Ports = slices.Clone(s.Ports)
+	for i := range s.Ports {
+		s.Ports[i].Protocol = ProtocolAuto
 	}
 	b, err := json.Marshal(s)
 	if err != nil {

@@ -68,6 +68,7 @@ func validateService(s Service) error {
 	for i, p := range s.Ports {
 		v.port(fmt.Sprintf("ports.%d", i), p)
 	}
+	v.protocols(s)
 	v.oneOf("x-bulsa.node", string(s.NodeMode), string(NodeAuto), string(NodeProxyFD), string(NodeRR), string(NodeShared), string(NodeListen), string(NodePort), string(NodeOff))
 	if v.err != nil {
 		return v.err

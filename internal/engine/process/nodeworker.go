@@ -34,6 +34,7 @@ type server struct {
 	port   engine.Port
 	raw    bool // takes whole client connections only: it speaks TLS, or mode rr
 	shared bool // accepts from the socket itself
+	speaks string
 }
 
 // prepareNode makes the worker a member of the cluster.
@@ -114,7 +115,7 @@ func (l line) Query(a node.Ask) node.Grant {
 	}
 	raw := a.TLS || l.r.plan.service.NodeMode == spec.NodeRR
 	l.r.mu.Lock()
-	l.r.servers[a.Key()] = server{port: grant.Port, raw: raw, shared: shared}
+	l.r.servers[a.Key()] = server{port: grant.Port, raw: raw, shared: shared, speaks: a.Speaks}
 	l.r.mu.Unlock()
 	answer := node.Grant{Host: grant.Host, Port: grant.Number}
 	if shared {
@@ -206,7 +207,7 @@ func (l line) Listening(key string, a node.Ask) {
 	case s.raw:
 		f.Connector = rawConnector{line: channel, key: key}
 	default:
-		f.Connector = &connector{line: channel, key: key, refused: func() { r.passWhole(key) }, lasting: r.plan.service.NodeMode != spec.NodeAuto}
+		f.Connector = &connector{line: channel, key: key, speaks: s.speaks, refused: func() { r.passWhole(key) }, lasting: r.plan.service.NodeMode != spec.NodeAuto}
 	}
 	r.emit(f)
 }
@@ -241,7 +242,7 @@ func (l line) listensOn(path string, a node.Ask) {
 	l.r.mu.Unlock()
 	l.r.emit(engine.Fact{
 		Kind: engine.Listening, Port: grant.Port, Address: "unix:" + path,
-		Connector: dialConnector{network: "unix", address: path},
+		Connector: dialConnector{network: "unix", address: path, speaks: a.Speaks},
 	})
 }
 
@@ -280,8 +281,9 @@ func (l line) Down(error) {
 // connector reaches a Node worker through its channel: new connections as
 // socketpair ends, or a client's own.
 type connector struct {
-	line *node.Channel
-	key  string
+	line   *node.Channel
+	key    string
+	speaks string // see Speaks
 
 	lasting bool   // the mode was chosen by hand
 	refused func() // called once, when the worker refuses the first connection
@@ -300,6 +302,10 @@ func (c *connector) Connect(ctx context.Context) (net.Conn, error) {
 	}
 	return conn, err
 }
+
+// Speaks is what the preload has seen of the server: "http", "tcp", or "" where it
+// has not.
+func (c *connector) Speaks() string { return c.speaks }
 
 func (c *connector) Pass(ctx context.Context, fd uintptr) error { return c.line.Pass(ctx, c.key, fd) }
 

@@ -82,7 +82,11 @@ func (l *privateListener) close() {
 // dialConnector opens connections to an address of the worker's own.
 type dialConnector struct {
 	network, address string
+	speaks           string // see Speaks
 }
+
+// Speaks is "http" or "tcp" where the worker has said so, else "".
+func (d dialConnector) Speaks() string { return d.speaks }
 
 func (d dialConnector) Connect(ctx context.Context) (net.Conn, error) {
 	dialer := net.Dialer{KeepAlive: -1} // both ends are on this machine

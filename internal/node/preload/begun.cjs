@@ -27,15 +27,15 @@ exports.install = function install() {
   };
 };
 
-// promise has bulsa know, before the first connection, of which servers it will be
-// told: Node repeats the options in its message to the primary.
+// promise has bulsa know, before the first connection, which servers speak HTTP, and
+// of which it will be told: Node repeats the options in its message to the primary.
 exports.promise = function promise() {
   const cluster = require('cluster');
   const { _getServer } = cluster;
-  if (!SPEAKS || typeof _getServer !== 'function') return;
+  if (typeof _getServer !== 'function') return;
   cluster._getServer = function (server, options, callback) {
-    const told = isHTTP(server) ? { ...options, tells: true } : options;
-    return Reflect.apply(_getServer, this, [server, told, callback]);
+    const http = isHTTP(server);
+    return Reflect.apply(_getServer, this, [server, { ...options, http, tells: http && SPEAKS }, callback]);
   };
 };
 
@@ -43,6 +43,7 @@ exports.promise = function promise() {
 function isHTTP(server) {
   return 'maxHeadersCount' in server && server instanceof require('http').Server;
 }
+exports.isHTTP = isHTTP;
 
 function isDue({ method, headers }) {
   return !IDEMPOTENT.has(method) || 'transfer-encoding' in headers || headers['content-length'] > UNTOLD;

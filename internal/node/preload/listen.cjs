@@ -5,6 +5,7 @@
 
 const net = require('net');
 const fs = require('fs');
+const { isHTTP } = require('./begun.cjs');
 
 // rewrite changes net.Server; the first server gets the path, further ones
 // path.2, path.3, ... It returns the set of changed servers.
@@ -25,7 +26,7 @@ exports.rewrite = function rewrite(path) {
     names.set(this, wish.name);
     this.once('listening', () => {
       open.add(this);
-      report('listening', own, wish);
+      report('listening', own, { ...wish, http: isHTTP(this) });
     });
     this.once('close', () => {
       open.delete(this);
@@ -79,9 +80,9 @@ function wishOf({ port = 0, host, backlog, signal }, callback) {
 }
 
 // report tells where the server is reached (key), and what it was to listen on.
-function report(act, path, { name, host }) {
+function report(act, path, { name, host, http }) {
   if (!process.connected) return;
   const addressType = host && net.isIPv6(host) ? 6 : 4;
-  const message = { cmd: 'NODE_BULSA', act, key: path, address: host || null, port: name.port, addressType, fd: -1 };
+  const message = { cmd: 'NODE_BULSA', act, key: path, address: host || null, port: name.port, addressType, fd: -1, http };
   process.send(message, undefined, undefined, () => {});
 }
