@@ -145,7 +145,7 @@ func TestNodesOwnTypeStrippingByVersion(t *testing.T) {
 }
 
 func TestPrepareByModeAndKind(t *testing.T) {
-	o := PrepareOptions{ID: 5, Instance: 2, Preload: "/a b/bulsa.cjs", Socket: "/s", Env: []string{"NODE_CHANNEL_FD=9", "NODE_OPTIONS=--no-warnings"}}
+	o := PrepareOptions{ID: 5, Instance: 2, Preload: "/a b/bulsa.cjs", Gate: "/gate", Port: 3000, Socket: "/s", Env: []string{"NODE_CHANNEL_FD=9", "NODE_OPTIONS=--no-warnings"}}
 	cases := []struct {
 		kind Kind
 		mode string
@@ -153,19 +153,19 @@ func TestPrepareByModeAndKind(t *testing.T) {
 		want []string
 	}{
 		{KindNode, "auto", 3, []string{"NODE_CHANNEL_FD=3", "NODE_UNIQUE_ID=5", "NODE_APP_INSTANCE=2", `NODE_OPTIONS=--require "/a b/bulsa.cjs" --no-warnings`}},
-		{KindWrapper, "rr", 200, []string{"BULSA_FD=200", "BULSA_ID=5", "NODE_CHANNEL_FD="}},
+		{KindWrapper, "rr", 0, []string{"BULSA_JOIN=/gate", "BULSA_ID=5", "BULSA_PORT=3000", "NODE_CHANNEL_FD="}},
 		{KindNode, "listen", 3, []string{"BULSA_SOCK=/s"}},
 		{KindNode, "port", 0, []string{"NODE_APP_INSTANCE=2", "NODE_CHANNEL_FD="}},
 		{KindNode, "off", 0, []string{"NODE_CHANNEL_FD="}},
-		{KindOther, "auto", 0, nil},
+		{KindOther, "auto", 0, []string{"BULSA_JOIN=/gate", "NODE_CHANNEL_FD="}},
 	}
 	for _, c := range cases {
 		s, conn, err := Prepare(Command{Args: []string{"x"}, Kind: c.kind}, c.mode, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (conn != nil) != (c.fd != 0) || (c.fd != 0) != (s.FDs[c.fd] != nil) || s.Late != (c.kind == KindWrapper) {
-			t.Errorf("kind %d, mode %s: connection %v, descriptors %v, late %v", c.kind, c.mode, conn, s.FDs, s.Late)
+		if (conn != nil) != (c.fd != 0) || (c.fd != 0) != (s.FDs[c.fd] != nil) {
+			t.Errorf("kind %d, mode %s: connection %v, descriptors %v", c.kind, c.mode, conn, s.FDs)
 		}
 		for _, kv := range c.want {
 			if !slices.Contains(s.Env, kv) {

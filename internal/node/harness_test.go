@@ -52,7 +52,8 @@ func eachNode(t *testing.T, test func(t *testing.T, binary string)) {
 // rig is one worker under test.
 type rig struct {
 	t       *testing.T
-	channel *Channel
+	channel *Channel // of the process that joined last
+	all     []*Channel
 	cmd     *exec.Cmd
 	exited  chan struct{}
 
@@ -74,6 +75,7 @@ type setup struct {
 	env     []string
 	dir     string
 	socket  string
+	port    int // what Node programs are told as PORT
 	answer  func(Ask) Grant
 	loop    bool // its loop may be asked
 }
@@ -131,7 +133,12 @@ func start(t *testing.T, s setup) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	prepared, conn, err := Prepare(command, s.mode, PrepareOptions{ID: 7, Instance: 3, Env: env, Preload: preload, Socket: s.socket, Loop: s.loop})
+	gate, err := OpenGate(filepath.Join(preloads, "j"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepared, conn, err := Prepare(command, s.mode, PrepareOptions{
+		ID: 7, Instance: 3, Env: env, Preload: preload, Gate: gate.Path(), Port: s.port, Socket: s.socket, Loop: s.loop})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,10 +151,26 @@ func start(t *testing.T, s setup) *rig {
 	r := &rig{t: t, exited: make(chan struct{}), keys: map[string]string{}, notify: make(chan struct{}, 1), answer: s.answer}
 	r.run(prepared, env)
 	if conn != nil {
-		r.channel = s.primary.Attach(7, conn, r)
+		r.attach(s.primary, conn)
 	}
-	t.Cleanup(r.end)
+	admitted := make(chan struct{})
+	go func() {
+		defer close(admitted)
+		gate.Admit(func(conn *net.UnixConn) { r.attach(s.primary, conn) })
+	}()
+	t.Cleanup(func() {
+		gate.Close()
+		<-admitted
+		r.end()
+	})
 	return r
+}
+
+func (r *rig) attach(p *Primary, conn *net.UnixConn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.channel = p.Attach(7, conn, r)
+	r.all = append(r.all, r.channel)
 }
 
 func (r *rig) run(s Start, env []string) {
@@ -188,10 +211,18 @@ func (w *recorder) Write(p []byte) (int, error) {
 func (r *rig) end() {
 	syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
 	<-r.exited
-	if r.channel != nil {
-		r.channel.Close()
-		r.until("down")
+	for _, c := range r.all {
+		c.Close()
 	}
+	r.wait("down", func() bool {
+		downs := 0
+		for _, f := range r.facts {
+			if f == "down" {
+				downs++
+			}
+		}
+		return downs == len(r.all)
+	})
 	if r.t.Failed() {
 		r.t.Logf("facts: %v\noutput:\n%s", r.facts, r.output.String())
 	}

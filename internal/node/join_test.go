@@ -1,10 +1,12 @@
 package node
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,14 +129,120 @@ require('net').createServer().listen(0, () => process.exit());`)
 func TestASecondProcessBehindAWrapperTakesOver(t *testing.T) {
 	eachNode(t, func(t *testing.T, binary string) {
 		r := start(t, setup{binary: binary, dir: app(t, joined), command: []string{"sh", "-c", "node app.js; node app.js"}})
-		key := r.key(":3000")
+		r.key(":3000")
 		if err := syscall.Kill(r.channel.PID(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		r.until("closed " + key)
+		r.until("down")
 		r.wait("a second listening", func() bool { return strings.Count(strings.Join(r.facts, " "), "listening") == 2 })
 		serves(t, r)
 	})
+}
+
+// Each has a channel of its own: one that both read would lose messages of both.
+func TestTwoProcessesBesideEachOther(t *testing.T) {
+	const job = `require('http').createServer((q, a) => a.end('job')).listen(4000); setInterval(() => {}, 1000)`
+	for name, command := range map[string][]string{
+		"a job in the background": {"sh", "-c", "node job.js & node app.js"},
+		"a launcher of two":       {"node", "node_modules/concurrently/run.js"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachNode(t, func(t *testing.T, binary string) {
+				dir := app(t, joined)
+				write(t, dir, "job.js", job)
+				write(t, dir, "node_modules/concurrently/run.js", `
+for (const file of ['job.js', 'app.js']) require('child_process').spawn(process.execPath, [file], { stdio: 'inherit' })`)
+				r := start(t, setup{binary: binary, dir: dir, command: command})
+				r.until("listening :3000")
+				r.until("listening :4000")
+				r.prints(`got {"cmd":"MASTER_ID","master_id":"the-primary"}`)
+				bodies := map[string]bool{}
+				for i, c := range r.all {
+					r.channel = c
+					for _, port := range []string{":3000", ":4000"} {
+						if conn, err := c.Connect(within(t), r.key(port)); err == nil {
+							_, body := get(t, conn, "/")
+							bodies[fmt.Sprint(i, port, body)] = true
+							conn.Close()
+						}
+					}
+				}
+				if len(bodies) != 2 {
+					t.Errorf("answers %v; want one of each process", bodies)
+				}
+			})
+		})
+	}
+}
+
+// A launcher whose name nobody knows joins, too, and what it starts after it.
+func TestTheApplicationOfAnUnknownLauncherJoins(t *testing.T) {
+	const port = `console.log('told', process.env.PORT, Object.keys(process.env).filter((k) => /BULSA_[^SIMW]|NODE_OPTIONS/.test(k)).join())`
+	for name, c := range map[string]struct{ launcher, app string }{
+		"by spawn":      {`require('child_process').spawn(process.execPath, ['app.js'], { stdio: 'inherit' })`, joinedLate},
+		"by spawnSync":  {`require('child_process').spawnSync(process.execPath, ['app.js'], { stdio: 'inherit' })`, joinedLate},
+		"by exec":       {`require('child_process').exec('"' + process.execPath + '" app.js').stdout.pipe(process.stdout)`, joinedLate},
+		"by a launcher": {`require('child_process').spawn('sh', ['-c', 'node node_modules/tsx/cli.js'], { stdio: 'inherit' })`, joinedLate},
+	} {
+		for _, command := range [][]string{{"node", "start.js"}, {"sh", "-c", "node start.js; true"}} {
+			t.Run(name+" of "+command[0], func(t *testing.T) {
+				eachNode(t, func(t *testing.T, binary string) {
+					dir := app(t, port+c.app)
+					write(t, dir, "start.js", c.launcher)
+					write(t, dir, "node_modules/tsx/cli.js", `require('child_process').spawn(process.execPath, ['app.js'], { stdio: 'inherit' })`)
+					r := start(t, setup{binary: binary, dir: dir, command: command, port: 3000, env: []string{"PORT=40123", "BULSA_INSTANCE=app.1#1"}})
+					r.prints("told 3000 \n")
+					conn := r.connect(r.key(":3000"))
+					if _, body := get(t, conn, "/", `Forwarded: for="192.0.2.7:4711"`); body != "worker 7 192.0.2.7" {
+						t.Errorf("body %q", body)
+					}
+				})
+			})
+		}
+	}
+}
+
+const joinedLate = `
+require('http').createServer((q, a) => a.end('worker ' + require('cluster').worker.id + ' ' + q.socket.remoteAddress)).listen(3000);
+`
+
+// What speaks with a launcher over Node's own channel keeps it, and what has
+// Node's cluster already cannot join. They are told the public port as all
+// others are, and listen where only this worker does.
+func TestWhatCannotJoinListensAtItsOwnPort(t *testing.T) {
+	const server = `
+console.log('told', process.env.PORT);
+process.on('message', (m) => console.log('got', m));
+const server = require('http').createServer().listen(LISTEN, () => console.log('listens on', server.address().port));
+`
+	for name, c := range map[string]struct{ launcher, app, prints string }{
+		"it is forked": {`require('child_process').fork('app.js').send('hello')`, server, "got hello"},
+		"it has the cluster": {`require('child_process').spawn(process.execPath, ['app.js'], { stdio: 'inherit' })`,
+			"require('cluster');" + server, "told 3000"},
+		"another's worker": {`require('child_process').spawnSync(process.execPath, ['primary.js'], { stdio: 'inherit' })`, server, "told 3000"},
+	} {
+		for _, listen := range []string{"process.env.PORT", "{ port: 3000, host: '127.0.0.1' }"} {
+			t.Run(name+" "+listen, func(t *testing.T) {
+				eachNode(t, func(t *testing.T, binary string) {
+					free, err := net.Listen("tcp", "127.0.0.1:0")
+					if err != nil {
+						t.Fatal(err)
+					}
+					own := strconv.Itoa(free.Addr().(*net.TCPAddr).Port)
+					free.Close()
+					dir := app(t, strings.Replace(c.app, "LISTEN", listen, 1))
+					write(t, dir, "start.js", c.launcher)
+					write(t, dir, "primary.js", `const c = require('cluster'); c.isPrimary ? c.fork() : require('./app.js')`)
+					r := start(t, setup{binary: binary, dir: dir, command: []string{"node", "start.js"}, port: 3000, env: []string{"PORT=" + own, "BULSA_INSTANCE=app.1#1"}})
+					r.prints("listens on " + own)
+					r.prints(c.prints)
+					if len(r.asks) != 0 {
+						t.Errorf("asks %v", r.asks)
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestAProgramWithoutServerEndsByItself(t *testing.T) {

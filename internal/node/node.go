@@ -55,9 +55,7 @@ type Grant struct {
 // call the Channel's methods, except Connect and Pass: these wait for the same
 // goroutine.
 type Handler interface {
-	// Online: the runtime is up; before any user code. It comes again when a
-	// wrapper starts another Node process (nodemon, `node --watch`, a shell line
-	// with two of them); every server of the one before was Closed then.
+	// Online: the runtime is up; before any user code.
 	Online()
 	// Query: the worker wants to listen. The answer is sent when Query returns.
 	Query(a Ask) Grant
@@ -82,5 +80,4 @@ type Start struct {
 	Dir  string
 	Env  []string         // additions to the environment; a later KEY=VALUE wins over an earlier one
 	FDs  map[int]*os.File // descriptors the child must find under these numbers; the caller closes them once the child runs
-	Late bool             // it joins late, through a wrapper (npm, npx, tsx, a shell), or never
 }

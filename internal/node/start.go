@@ -11,14 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// channelFD is where Node itself expects its channel; any number does.
-	channelFD = 3
-	// lateFD survives a Node process in between: at its start Node closes (on
-	// exec) what it inherited only up to the first gap after descriptor 15
-	// (uv_disable_stdio_inheritance).
-	lateFD = 200
-)
+// channelFD is where Node itself expects its channel; any number does.
+const channelFD = 3
 
 // Modes of x-bulsa.node that Prepare tells apart.
 const (
@@ -33,21 +27,40 @@ type PrepareOptions struct {
 	Instance int      // NODE_APP_INSTANCE: from 0
 	Env      []string // the service's environment; its NODE_OPTIONS are kept
 	Preload  string   // path returned by WritePreload
-	Socket   string   // listen mode only: path of the worker's unix socket (further servers: path + ".2", ...)
+	Gate     string   // path of the worker's Gate
+	Port     int      // what Node programs are told as PORT in place of what Env says; 0: that
+	Socket   string   // listen mode only: path of the worker's unix socket (further servers: path + ".2", ...; processes: path + ".PID")
 	Loop     bool     // the preload answers questions about the event loop: Channel.Ask
 }
 
 // Prepare says how c is started as a worker in mode (the words of
-// x-bulsa.node: auto proxyfd rr shared listen port off), and returns bulsa's
-// end of the channel, to be given to Primary.Attach. The connection is nil
-// when the worker gets none: mode port or off, or KindOther.
+// x-bulsa.node: auto proxyfd rr shared listen port off). A KindNode gets a
+// channel at once: the connection is bulsa's end of it, to be given to
+// Primary.Attach. All else joins at the gate, process by process, or never.
 //
 // The caller closes Start.FDs when the child runs, and the channel when the
-// child has ended: behind a wrapper a grandchild may keep the other end open.
+// child has ended: a grandchild may keep the other end open.
 func Prepare(c Command, mode string, o PrepareOptions) (Start, *net.UnixConn, error) {
-	s := Start{Args: c.Args, Dir: c.Dir, Env: append([]string(nil), c.Env...), Late: c.Kind == KindWrapper}
+	s := Start{Args: c.Args, Dir: c.Dir, Env: append([]string(nil), c.Env...)}
 	s.Env = append(s.Env, "NODE_APP_INSTANCE="+strconv.Itoa(o.Instance))
-	if c.Kind == KindOther || mode == modePort || mode == modeOff {
+	if mode == modePort || mode == modeOff {
+		s.Env = append(s.Env, unset(o.Env, "NODE_CHANNEL_FD", "NODE_UNIQUE_ID")...)
+		return s, nil, nil
+	}
+	id := strconv.Itoa(o.ID)
+	s.Env = append(s.Env, "BULSA_ID="+id, "BULSA_JOIN="+o.Gate,
+		"NODE_OPTIONS="+options(o.Preload, lookup(append(slices.Clip(o.Env), c.Env...), "NODE_OPTIONS")))
+	s.Env = append(s.Env, unset(o.Env, "NODE_CHANNEL_SERIALIZATION_MODE", "BULSA_BELOW", "BULSA_FIRST")...)
+	if o.Loop {
+		s.Env = append(s.Env, "BULSA_LOOP=1")
+	}
+	if o.Port != 0 {
+		s.Env = append(s.Env, "BULSA_PORT="+strconv.Itoa(o.Port))
+	}
+	if mode == modeListen {
+		s.Env = append(s.Env, "BULSA_SOCK="+o.Socket)
+	}
+	if c.Kind != KindNode {
 		s.Env = append(s.Env, unset(o.Env, "NODE_CHANNEL_FD", "NODE_UNIQUE_ID")...)
 		return s, nil, nil
 	}
@@ -55,23 +68,8 @@ func Prepare(c Command, mode string, o PrepareOptions) (Start, *net.UnixConn, er
 	if err != nil {
 		return Start{}, nil, err
 	}
-	id := strconv.Itoa(o.ID)
-	s.Env = append(s.Env, "BULSA_ID="+id, "NODE_OPTIONS="+options(o.Preload, lookup(append(slices.Clip(o.Env), c.Env...), "NODE_OPTIONS")))
-	s.Env = append(s.Env, unset(o.Env, "NODE_CHANNEL_SERIALIZATION_MODE")...)
-	if o.Loop {
-		s.Env = append(s.Env, "BULSA_LOOP=1")
-	}
-	if mode == modeListen {
-		s.Env = append(s.Env, "BULSA_SOCK="+o.Socket)
-	}
-	if c.Kind == KindNode {
-		s.FDs = map[int]*os.File{channelFD: theirs}
-		s.Env = append(s.Env, "NODE_CHANNEL_FD="+strconv.Itoa(channelFD), "NODE_UNIQUE_ID="+id)
-		return s, conn, nil
-	}
-	s.FDs = map[int]*os.File{lateFD: theirs}
-	s.Env = append(s.Env, "BULSA_FD="+strconv.Itoa(lateFD))
-	s.Env = append(s.Env, unset(o.Env, "NODE_CHANNEL_FD", "NODE_UNIQUE_ID")...)
+	s.FDs = map[int]*os.File{channelFD: theirs}
+	s.Env = append(s.Env, "BULSA_FIRST=1", "NODE_CHANNEL_FD="+strconv.Itoa(channelFD), "NODE_UNIQUE_ID="+id)
 	return s, conn, nil
 }
 

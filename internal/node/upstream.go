@@ -47,7 +47,7 @@ func (u *upstream) Greeting() string { return greeting }
 
 // CutOff says, after the end of the stream, whether the worker died with the
 // connection open: then what came is not all.
-func (u *upstream) CutOff() bool { return exiting(u.channel.PID()) || u.channel.hungUp() }
+func (u *upstream) CutOff() bool { return exiting(u.channel.PID()) || u.channel.Gone() }
 
 func (u *upstream) Read(b []byte) (int, error) {
 	if !u.opened {
@@ -89,9 +89,9 @@ func (u *upstream) read(b []byte) (int, error) {
 	return n, err
 }
 
-// hungUp asks the kernel whether the worker's end of the channel is closed; the
+// Gone asks the kernel whether the worker's end of the channel is closed; the
 // channel's reader may not have come that far.
-func (c *Channel) hungUp() bool {
+func (c *Channel) Gone() bool {
 	select {
 	case <-c.done:
 		return true

@@ -61,6 +61,7 @@ func Main(m *testing.M, after ...func() error) {
 //	http              answers on $PORT
 //	fixed PORT        answers on PORT, whatever $PORT says
 //	socket            answers on the socket of LISTEN_FDS
+//	holder FILE       holds the socket of LISTEN_FDS without accepting from it, and answers on $PORT when FILE exists
 //	say FILE          copies FILE to its output
 func Command(t testing.TB, program string) spec.Command {
 	t.Helper()
@@ -87,6 +88,7 @@ func programs() map[string]func(string) {
 		"http":     func(string) { answer(net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))) },
 		"fixed":    func(port string) { answer(net.Listen("tcp", "127.0.0.1:"+port)) },
 		"socket":   func(string) { answer(givenSocket()) },
+		"holder":   hold,
 		"say":      say,
 	}
 }
@@ -112,12 +114,7 @@ func leave(file string, ownSession bool) {
 	if err := child.Start(); err != nil {
 		fail(err)
 	}
-	for {
-		if _, err := os.Stat(file + ".child.self"); err == nil {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+	awaitFile(file + ".child.self")
 	publish(file, child.Process.Pid)
 }
 
@@ -168,6 +165,28 @@ func givenSocket() (net.Listener, error) {
 		return nil, fmt.Errorf("no socket for pid %d: LISTEN_FDS=%s LISTEN_PID=%s", os.Getpid(), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_PID"))
 	}
 	return net.FileListener(os.NewFile(3, os.Getenv("LISTEN_FDNAMES")))
+}
+
+// hold has the given socket under two numbers and close-on-exec, as programs do that
+// use it.
+func hold(file string) {
+	l, err := givenSocket()
+	if err != nil {
+		fail(err)
+	}
+	fmt.Println("holds it")
+	awaitFile(file)
+	answer(net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT")))
+	l.Close()
+}
+
+func awaitFile(file string) {
+	for {
+		if _, err := os.Stat(file); err == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func say(file string) {

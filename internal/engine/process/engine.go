@@ -72,6 +72,7 @@ type Engine struct {
 	cluster map[string]*cluster // by service
 	preload string              // path, once it is written
 
+	gates      atomic.Int64 // opened so far
 	commands   atomic.Int32 // in flight
 	executions map[*execution]struct{}
 	doors      map[int]*door // by port
@@ -107,6 +108,7 @@ func New(c Config) (*Engine, error) {
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.killLeftovers()
+	removeGates(c.RuntimeDir)
 	if len(c.Guard) > 0 {
 		if e.guard, err = startGuard(c.Guard, c.MasterID); err != nil {
 			c.Logger.Warn("cannot start the guard; what workers leave when bulsa is killed stays until its next start", "error", err)

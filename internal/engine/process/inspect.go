@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"bulsa/internal/engine"
+	"bulsa/internal/node"
 	"bulsa/internal/node/inspector"
 )
 
@@ -82,10 +83,10 @@ func (r *run) closeLate(late func(context.Context)) {
 
 // inspectable returns the worker's Node process, or why it must not be looked into.
 func (r *run) inspectable() (pid int, err error) {
-	r.mu.Lock()
-	channel := r.channel
-	r.mu.Unlock()
+	channel := r.speaker()
 	switch {
+	case channel == nil && r.joins() && r.plan.command.Kind != node.KindOther:
+		return 0, errors.New("it has not started its Node program yet")
 	case channel == nil:
 		return 0, errors.New("it is no Node program that runs as a worker of bulsa's cluster (see x-bulsa.node)")
 	case channel.PID() == 0:

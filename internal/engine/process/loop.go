@@ -7,7 +7,6 @@ import (
 
 	"bulsa/internal/engine"
 	"bulsa/internal/eventloop"
-	"bulsa/internal/node"
 	"bulsa/internal/node/libuv"
 )
 
@@ -31,12 +30,10 @@ func (e *Engine) Loop(id engine.InstanceID) engine.Loop {
 	return r.loop
 }
 
-// eventLoop is the loop of the process that speaks at the other end of a run's
-// channel. It is read from outside once that is known to be right; until then,
+// eventLoop is the loop of the process that speaks for a worker. It is read from outside once that is known to be right; until then,
 // and where it is impossible, it can be asked.
 type eventLoop struct {
-	run     *run
-	channel *node.Channel
+	run *run
 
 	// Of the goroutine that looks.
 	pid     int
@@ -51,13 +48,27 @@ type eventLoop struct {
 // opening is the preparation of a reader, done beside everything else.
 type opening struct{ reader atomic.Pointer[libuv.Reader] }
 
-func newEventLoop(r *run, c *node.Channel) *eventLoop { return &eventLoop{run: r, channel: c} }
+func newEventLoop(r *run) *eventLoop { return &eventLoop{run: r} }
 
-func (l *eventLoop) PID() int { return l.channel.PID() }
+func (l *eventLoop) PID() int {
+	if c := l.run.speaker(); c != nil {
+		return c.PID()
+	}
+	return 0
+}
 
-func (l *eventLoop) Ask(all bool) { l.channel.Ask(all) }
+func (l *eventLoop) Ask(all bool) {
+	if c := l.run.speaker(); c != nil {
+		c.Ask(all)
+	}
+}
 
-func (l *eventLoop) Heard() (eventloop.Answer, time.Time, bool) { return l.channel.Heard() }
+func (l *eventLoop) Heard() (eventloop.Answer, time.Time, bool) {
+	if c := l.run.speaker(); c != nil {
+		return c.Heard()
+	}
+	return eventloop.Answer{}, time.Time{}, false
+}
 
 // Look reads the loop from outside. The first looks at a process begin to
 // prepare that, and ask the process to confirm what is read.
@@ -85,7 +96,7 @@ func (l *eventLoop) Look() (eventloop.Reading, bool) {
 // meet begins to prepare for another process: the first one, or the one that a
 // wrapper started after it.
 func (l *eventLoop) meet(pid int) {
-	*l = eventLoop{run: l.run, channel: l.channel, pid: pid}
+	*l = eventLoop{run: l.run, pid: pid}
 	if pid == 0 {
 		return
 	}

@@ -253,6 +253,103 @@ func TestAPortThatIsRefusedIsTheApplicationsError(t *testing.T) {
 	}
 }
 
+// launched makes a launch of a command line in the application's folder, with PORT
+// left to bulsa.
+func (b bench) launched(t testing.TB, number int, files map[string]string, command ...string) engine.Launch {
+	t.Helper()
+	l := b.node(t, "", number)
+	c := &l.Release.Service.Command
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(c.Dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Args = command
+	return l
+}
+
+const portApp = `require('http').createServer((q, r) => r.end('told ' + process.env.PORT)).listen(process.env.PORT)`
+
+// Whatever the program is called that leads to Node in the end, its workers share
+// the published port.
+func TestAnyProgramMayLeadToNode(t *testing.T) {
+	linuxOnly(t)
+	files := map[string]string{
+		"app.js": portApp, "launch.js": `require('child_process').spawn(process.execPath, ['app.js'], {stdio: 'inherit'})`,
+		"launch.py": "import os\nos.execvp('node', ['node', 'app.js'])\n",
+	}
+	for name, command := range map[string][]string{
+		"a program that executes another": {"prlimit", "--nofile=4096", "node", "app.js"},
+		"one in Python":                   {"python3", "launch.py"},
+		"one in Node":                     {"node", "launch.js"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := exec.LookPath(command[0]); err != nil {
+				t.Skip(err)
+			}
+			b := newNodeBench(t, &doorman{})
+			for n := 1; n <= 2; n++ {
+				f := b.Await(b.StartLaunch(b.launched(t, n, files, command...)).ID, engine.Listening)
+				if got := ask(t, f.Connector); f.Address != "ipc" || got != "told 3000" {
+					t.Errorf("worker %d at %s answers %q", n, f.Address, got)
+				}
+			}
+		})
+	}
+}
+
+// What cannot join listens where only its worker does, and is told the port that
+// the world sees all the same.
+func TestWhatALauncherForksServesAtItsOwnPort(t *testing.T) {
+	linuxOnly(t)
+	b := newNodeBench(t, &doorman{})
+	files := map[string]string{"app.js": portApp, "launch.js": `require('child_process').fork('app.js')`}
+	for n := 1; n <= 2; n++ {
+		f := b.Await(b.StartLaunch(b.launched(t, n, files, "node", "launch.js")).ID, engine.Listening)
+		if got := ask(t, f.Connector); f.Address == "ipc" || got != "told 3000" {
+			t.Errorf("worker %d at %s answers %q", n, f.Address, got)
+		}
+	}
+}
+
+// A job beside the application has a channel of its own, and neither notices when
+// the other one ends.
+func TestAJobBesideTheApplication(t *testing.T) {
+	d := &doorman{}
+	b := newNodeBench(t, d)
+	i := b.StartLaunch(b.launched(t, 1, map[string]string{
+		"app.js": portApp,
+		"job.js": `console.log('job of', require('cluster').worker.id); process.on('disconnect', () => console.log('job ends'))`,
+	}, "sh", "-c", "node job.js & exec node app.js"))
+	f := b.Await(i.ID, engine.Listening)
+	if got := ask(t, f.Connector); got != "told 3000" {
+		t.Errorf("answer = %q", got)
+	}
+	b.awaitLine(t, i.Worker, "job of 1")
+	if err := b.Engine.Stop(t.Context(), i.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.Await(i.ID, engine.Exited)
+}
+
+// Two processes that want the same port: the second one is refused, as by the kernel.
+func TestASecondProcessOfTheSamePortIsRefused(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	launch := b.launched(t, 1, map[string]string{
+		"app.js":    portApp,
+		"second.js": `require('http').createServer().on('error', (e) => console.log('second:', e.code)).listen(process.env.PORT)`,
+	}, "sh", "-c", "node app.js & while ! test -e up; do sleep 0.01; done; node second.js; wait")
+	i := b.StartLaunch(launch)
+	f := b.Await(i.ID, engine.Listening)
+	if err := os.WriteFile(filepath.Join(launch.Release.Service.Command.Dir, "up"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitLine(t, i.Worker, "second: EADDRINUSE")
+	if got := ask(t, f.Connector); got != "told 3000" {
+		t.Errorf("answer = %q", got)
+	}
+}
+
 func TestNPMStartJoinsLate(t *testing.T) {
 	if _, err := exec.LookPath("npm"); err != nil {
 		t.Skip("no npm")

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -24,7 +23,8 @@ const (
 	// channelPatience is how long a closed channel may take to say so.
 	channelPatience = time.Second
 	// maxSocketPath leaves room for ".2" in sun_path, which is 104 bytes on macOS (unix(4)).
-	maxSocketPath = 100
+	// and for the ".PID" of a process that joins late.
+	maxSocketPath = 92
 )
 
 var errRawOnly = errors.New("this server takes whole client connections only")
@@ -32,6 +32,7 @@ var errRawOnly = errors.New("this server takes whole client connections only")
 // server is one server of a Node worker that listens through bulsa.
 type server struct {
 	port   engine.Port
+	asked  int  // the port that it asked for
 	raw    bool // takes whole client connections only: it speaks TLS, or mode rr
 	shared bool // accepts from the socket itself
 	speaks string
@@ -43,9 +44,18 @@ func (r *run) prepareNode() (node.Start, *net.UnixConn, error) {
 	if err != nil {
 		return node.Start{}, nil, err
 	}
+	if err := r.openGate(); err != nil {
+		return node.Start{}, nil, err
+	}
 	r.cluster, r.nodeID = r.engine.join(r.plan.service.Name)
+	if r.plan.service.EventLoop.Monitor && r.plan.command.Kind != node.KindOther {
+		r.loop = newEventLoop(r)
+	}
 	mode := r.plan.service.NodeMode
-	o := node.PrepareOptions{ID: r.nodeID, Instance: r.launch.Number - 1, Env: r.env, Preload: preload, Loop: r.plan.service.EventLoop.Monitor}
+	o := node.PrepareOptions{
+		ID: r.nodeID, Instance: r.launch.Number - 1, Env: r.env, Preload: preload,
+		Gate: r.gate.Path(), Port: r.told, Loop: r.plan.service.EventLoop.Monitor,
+	}
 	if mode == spec.NodeListen {
 		o.Socket = filepath.Join(r.engine.cfg.RuntimeDir, "w"+strconv.Itoa(r.nodeID)+"-"+strconv.Itoa(r.launch.Number)+".sock")
 		if r.socket = o.Socket; len(o.Socket) > maxSocketPath {
@@ -55,54 +65,14 @@ func (r *run) prepareNode() (node.Start, *net.UnixConn, error) {
 	return node.Prepare(r.plan.command, string(mode), o)
 }
 
-// attach begins to speak with the worker.
-func (r *run) attach(conn *net.UnixConn) {
-	if conn == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock() // the handler waits until the channel is known
-	r.down = make(chan struct{})
-	r.channel = r.cluster.primary.Attach(r.nodeID, conn, line{r})
-	channel := r.channel
-	if r.plan.service.EventLoop.Monitor {
-		r.loop = newEventLoop(r, channel)
-	}
-	r.helpers.Go(func() { r.disconnectLate(channel) })
-}
-
-// closeChannel ends the line and waits until nothing more comes from it.
-func (r *run) closeChannel() {
-	if r.socket != "" {
-		sockets, _ := filepath.Glob(r.socket + "*") // a folder with special characters keeps some empty files
-		for _, s := range sockets {
-			os.Remove(s)
-		}
-	}
-	if r.channel == nil {
-		return
-	}
-	r.channel.Close()
-	select {
-	case <-r.down:
-	case <-time.After(channelPatience):
-		r.engine.log.Warn("the channel to " + r.launch.Worker + " does not close")
-	}
-}
-
-// line hears what a Node worker says; see node.Handler.
-type line struct{ r *run }
-
-var _ node.Handler = line{}
-
-func (l line) Online() {
+func (l *line) Online() {
 	l.r.mu.Lock()
 	l.r.online = true
 	l.r.mu.Unlock()
 }
 
 // Query claims the public side of what the worker wants to listen on.
-func (l line) Query(a node.Ask) node.Grant {
+func (l *line) Query(a node.Ask) node.Grant {
 	if a.FD >= 0 {
 		return node.Grant{Errno: syscall.EBADF} // a number that means nothing in bulsa
 	}
@@ -115,7 +85,7 @@ func (l line) Query(a node.Ask) node.Grant {
 	}
 	raw := a.TLS || l.r.plan.service.NodeMode == spec.NodeRR
 	l.r.mu.Lock()
-	l.r.servers[a.Key()] = server{port: grant.Port, raw: raw, shared: shared, speaks: a.Speaks}
+	l.servers[a.Key()] = server{port: grant.Port, asked: a.Port, raw: raw, shared: shared, speaks: a.Speaks}
 	l.r.mu.Unlock()
 	answer := node.Grant{Host: grant.Host, Port: grant.Number}
 	if shared {
@@ -124,11 +94,18 @@ func (l line) Query(a node.Ask) node.Grant {
 	return answer
 }
 
-func (l line) claim(a node.Ask) (engine.Grant, bool, error) {
+func (l *line) claim(a node.Ask) (engine.Grant, bool, error) {
 	r := l.r
 	r.mu.Lock()
+	if r.taken(l, a) {
+		r.mu.Unlock()
+		return engine.Grant{}, false, syscall.EADDRINUSE
+	}
 	first := !r.asked
 	r.asked = true
+	if r.app == nil {
+		r.app = l
+	}
 	r.mu.Unlock()
 	r.cluster.asks.Store(true)
 	if r.engine.cfg.Sockets == nil {
@@ -136,7 +113,7 @@ func (l line) claim(a node.Ask) (engine.Grant, bool, error) {
 	}
 	ask := engine.Ask{
 		Service: r.plan.service.Name, Worker: r.launch.Worker, Network: network(a), Host: a.Address, Port: a.Port,
-		Index: a.Index, First: first, Own: r.port != 0 && a.Port == r.port, V6Only: a.Flags&1 != 0,
+		Index: a.Index, First: first, Own: a.Port != 0 && (a.Port == r.port || a.Port == r.told), V6Only: a.Flags&1 != 0,
 		Shared: a.UDP() || r.plan.service.NodeMode == spec.NodeShared,
 	}
 	if ask.Network == "unix" {
@@ -183,7 +160,7 @@ func refusal(err error) syscall.Errno {
 }
 
 // Listening makes a fact of the worker's readiness.
-func (l line) Listening(key string, a node.Ask) {
+func (l *line) Listening(key string, a node.Ask) {
 	r := l.r
 	if key == "" { // a runtime that binds by itself
 		r.ownPort(address{ip: net.ParseIP(a.Address), port: a.Port})
@@ -194,8 +171,7 @@ func (l line) Listening(key string, a node.Ask) {
 		return
 	}
 	r.mu.Lock()
-	s, ok := r.servers[key]
-	channel := r.channel
+	s, ok := l.servers[key]
 	r.mu.Unlock()
 	if !ok {
 		return
@@ -205,40 +181,40 @@ func (l line) Listening(key string, a node.Ask) {
 	case s.shared:
 		f.Address = "shared"
 	case s.raw:
-		f.Connector = rawConnector{line: channel, key: key}
+		f.Connector = rawConnector{line: l.channel, key: key}
 	default:
-		f.Connector = &connector{line: channel, key: key, speaks: s.speaks, refused: func() { r.passWhole(key) }, lasting: r.plan.service.NodeMode != spec.NodeAuto}
+		f.Connector = &connector{line: l.channel, key: key, speaks: s.speaks, refused: func() { l.passWhole(key) }, lasting: r.plan.service.NodeMode != spec.NodeAuto}
 	}
 	r.emit(f)
 }
 
 // passWhole is the next rung of mode auto: a worker that takes none of bulsa's own
 // connections may still take its clients'.
-func (r *run) passWhole(key string) {
+func (l *line) passWhole(key string) {
+	r := l.r
 	r.mu.Lock()
-	s, ok := r.servers[key]
+	s, ok := l.servers[key]
 	if ok && !s.raw {
 		s.raw = true
-		r.servers[key] = s
+		l.servers[key] = s
 	}
-	channel := r.channel
 	r.mu.Unlock()
 	if !ok {
 		return // it has closed the server meanwhile: that is why it refused
 	}
 	r.emit(engine.Fact{Kind: engine.Notice, Message: "does not take connections from bulsa: it gets its clients' connections whole, as in x-bulsa.node: rr"})
-	r.emit(engine.Fact{Kind: engine.Listening, Port: s.port, Address: "ipc", Connector: rawConnector{line: channel, key: key}})
+	r.emit(engine.Fact{Kind: engine.Listening, Port: s.port, Address: "ipc", Connector: rawConnector{line: l.channel, key: key}})
 }
 
 // listensOn: the preload has turned listen() into a unix socket of the worker's own.
-func (l line) listensOn(path string, a node.Ask) {
+func (l *line) listensOn(path string, a node.Ask) {
 	grant, _, err := l.claim(a)
 	if err != nil {
 		l.r.emit(engine.Fact{Kind: engine.Notice, Message: "cannot open port " + strconv.Itoa(a.Port) + " for it: " + err.Error()})
 		return
 	}
 	l.r.mu.Lock()
-	l.r.servers[path] = server{port: grant.Port}
+	l.servers[path] = server{port: grant.Port, asked: a.Port}
 	l.r.mu.Unlock()
 	l.r.emit(engine.Fact{
 		Kind: engine.Listening, Port: grant.Port, Address: "unix:" + path,
@@ -246,36 +222,37 @@ func (l line) listensOn(path string, a node.Ask) {
 	})
 }
 
-func (l line) Closed(key string) {
+func (l *line) Closed(key string) {
 	l.r.mu.Lock()
-	s, ok := l.r.servers[key]
-	delete(l.r.servers, key)
+	s, ok := l.servers[key]
+	delete(l.servers, key)
 	l.r.mu.Unlock()
 	if ok {
 		l.r.emit(engine.Fact{Kind: engine.Closed, Port: s.port})
 	}
 }
 
-func (l line) Disconnecting() {
+func (l *line) Disconnecting() {
 	l.r.mu.Lock()
-	l.r.voluntary = true
-	l.r.mu.Unlock()
+	defer l.r.mu.Unlock()
+	l.r.voluntary = l.r.voluntary || l.r.app == l || len(l.r.members) == 1 // a job beside the application may come and go
 }
 
 // Message: what an application tells its primary is for a primary that it
 // wrote itself; there is nobody here to read it.
-func (l line) Message(json.RawMessage) {}
+func (l *line) Message(json.RawMessage) {}
 
 // Down: without the channel no connection reaches the worker any more.
-func (l line) Down(error) {
+func (l *line) Down(error) {
 	l.r.mu.Lock()
-	gone := l.r.servers
-	l.r.servers = map[string]server{}
+	gone := l.servers
+	l.servers = map[string]server{}
+	l.r.leave(l)
 	l.r.mu.Unlock()
 	for _, s := range gone {
 		l.r.emit(engine.Fact{Kind: engine.Closed, Port: s.port})
 	}
-	close(l.r.down)
+	close(l.down)
 }
 
 // connector reaches a Node worker through its channel: new connections as

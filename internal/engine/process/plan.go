@@ -31,10 +31,11 @@ type plan struct {
 	stop       syscall.Signal
 }
 
-// joins reports whether workers may join the cluster.
+// joins reports whether Node processes of a worker may join the cluster. Any
+// program may lead to some.
 func (p *plan) joins() bool {
 	mode := p.service.NodeMode
-	return p.command.Kind != node.KindOther && mode != spec.NodePort && mode != spec.NodeOff
+	return mode != spec.NodePort && mode != spec.NodeOff
 }
 
 // clustered reports whether a worker is a member of the cluster from its first

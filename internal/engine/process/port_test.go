@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -109,6 +111,23 @@ func TestAProgramThatTakesTheSocketIsReachedThroughIt(t *testing.T) {
 	if conn, err := net.Dial("tcp", f.Address); err == nil {
 		conn.Close()
 		t.Error("the private socket is open after the run")
+	}
+}
+
+// Whoever holds the socket does not therefore use it: Node has it close-on-exec
+// from its first moment, and listens on PORT long after.
+func TestASocketThatIsHeldAndNotAcceptedFromIsNotTaken(t *testing.T) {
+	linuxOnly(t)
+	b := newBench(t)
+	file := filepath.Join(t.TempDir(), "go")
+	i := b.StartLaunch(b.published("holder "+file, 1, 3000))
+	b.awaitLine(t, i.Worker, "holds it")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := b.Await(i.ID, engine.Listening)
+	if got := ask(t, f.Connector); got != "worker 1 at "+f.Address {
+		t.Errorf("answer = %q; want it from %s", got, f.Address)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -51,8 +50,8 @@ func (p *portPicker) pick(now time.Time) (int, error) {
 // systemd's convention (sd_listen_fds(3)).
 type privateListener struct {
 	file    *os.File
-	address string
-	inode   uint64
+	address *net.TCPAddr
+	trial   net.Conn // see accepted; of the goroutine that looks
 }
 
 func newPrivateListener() (*privateListener, error) {
@@ -65,12 +64,33 @@ func newPrivateListener() (*privateListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	var stat syscall.Stat_t
-	if err := syscall.Fstat(int(file.Fd()), &stat); err != nil {
-		file.Close()
-		return nil, err
+	return &privateListener{file: file, address: l.Addr().(*net.TCPAddr)}, nil
+}
+
+// accepted reports whether the program takes connections from the socket. That it
+// holds it proves nothing: it was born with it, and Node sets close-on-exec on
+// whatever it was born with. So one connection is made to it, which counts when
+// the program has accepted or ended it; it carries nothing, like a check by tcp.
+func (l *privateListener) accepted() bool {
+	switch {
+	case l == nil:
+		return false
+	case l.trial == nil:
+		l.trial, _ = net.DialTimeout("tcp", l.address.String(), lastLook) // the next look tries again
+		return false
 	}
-	return &privateListener{file: file, address: l.Addr().String(), inode: stat.Ino}, nil
+	if local, ok := l.trial.LocalAddr().(*net.TCPAddr); ok && socketBetween(l.address, local) != 0 {
+		return true
+	}
+	_ = l.trial.SetReadDeadline(time.Now().Add(time.Microsecond)) // a connection that is closed fails below
+	_, err := l.trial.Read(make([]byte, 1))
+	return !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func (l *privateListener) endTrial() {
+	if l != nil && l.trial != nil {
+		l.trial.Close()
+	}
 }
 
 func (l *privateListener) close() {

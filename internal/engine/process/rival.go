@@ -34,7 +34,7 @@ func (r *run) collision(port int) string {
 func (r *run) rivals(port int) []*run {
 	return slices.DeleteFunc(r.engine.siblings(r), func(other *run) bool {
 		return other.hasAsked() || !slices.ContainsFunc(other.look(nil).open, func(a address) bool {
-			return a.port == port || port == 0 && !(other.private && a.port == other.port)
+			return a.port == port || port == 0 && a.port != other.port
 		})
 	})
 }

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -43,8 +44,8 @@ type run struct {
 	instance engine.Instance // guarded by engine.mu
 
 	env      []string         // the worker's surroundings, without what only Node's start needs
-	port     int              // PORT as bulsa set it; 0: it did not
-	private  bool             // port is this run's own, not the published one
+	port     int              // PORT as bulsa set it, which only this run has; 0: it did not
+	told     int              // what Node programs are told in its place: where the world reaches them; 0: that
 	listener *privateListener // offered as LISTEN_FDS; nil: none
 	child    *child           // set under mu
 	began    time.Time        // just before it was executed
@@ -55,21 +56,22 @@ type run struct {
 
 	stopping chan struct{} // closed when it is asked to end
 
-	ctx     context.Context // ends when the leader has ended
-	cancel  context.CancelFunc
-	helpers sync.WaitGroup // watch and commands
-	cluster *cluster       // of the service; nil: the worker cannot join
-	nodeID  int            // cluster.worker.id
-	down    chan struct{}  // closed when the channel is
-	socket  string         // mode listen: path of its own socket
+	ctx      context.Context // ends when the leader has ended
+	cancel   context.CancelFunc
+	helpers  sync.WaitGroup // watch and commands
+	cluster  *cluster       // of the service; nil: the worker cannot join
+	nodeID   int            // cluster.worker.id
+	gate     *node.Gate     // nil: no process can join
+	stranger string         // the folder of bulsa's that its user cannot enter; "": none
+	socket   string         // mode listen: path of its own socket
 
 	mu        sync.Mutex
 	over      bool // reaped: the number is no longer ours, no fact follows
 	killed    bool
-	stopped   time.Time // when it was asked to end
-	channel   *node.Channel
+	stopped   time.Time           // when it was asked to end
+	members   []*line             // its Node processes that have joined
+	app       *line               // of them, the first that asked to listen; nil: none has
 	loop      *eventLoop          // nil: it is not watched
-	servers   map[string]server   // what it listens on through bulsa, by key
 	lines     map[engine.Port]any // connectors of what it listens on
 	asked     bool                // it asked to listen
 	serving   bool                // it was said to listen, or to need no port
@@ -79,13 +81,14 @@ type run struct {
 }
 
 func newRun(e *Engine, l engine.Launch, p *plan) *run {
-	r := &run{engine: e, launch: l, plan: p, servers: map[string]server{}, lines: map[engine.Port]any{}, stopping: make(chan struct{}), looking: make(chan struct{}, 1)}
+	r := &run{engine: e, launch: l, plan: p, lines: map[engine.Port]any{}, stopping: make(chan struct{}), looking: make(chan struct{}, 1)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
 
 // start prepares the worker's surroundings and executes it.
 func (r *run) start() error {
+	r.meetUser()
 	if err := r.choosePort(); err != nil {
 		r.release()
 		return err
@@ -111,6 +114,8 @@ func (r *run) start() error {
 		Ref: strconv.Itoa(r.child.pid), Started: time.Now(),
 	})
 	r.attach(conn)
+	r.admit()
+	r.tellStranger()
 	r.watch(before)
 	return nil
 }
@@ -118,6 +123,9 @@ func (r *run) start() error {
 // release gives back what a run that did not start had taken.
 func (r *run) release() {
 	r.cancel()
+	if r.gate != nil {
+		r.gate.Close()
+	}
 	r.listener.close()
 	for _, p := range r.pipes {
 		p.Close()
@@ -139,26 +147,21 @@ func (r *run) standardEnv() []string {
 	return env
 }
 
-// choosePort decides what PORT says, and opens the socket for LISTEN_FDS. A
-// Node cluster worker is told the published port, because bulsa listens for it;
-// everybody else gets a port of its own.
+// choosePort decides what PORT says, and opens the socket for LISTEN_FDS. Every
+// run has a port of its own. Node programs are told the one that the world reaches
+// them at, because bulsa listens for them.
 func (r *run) choosePort() error {
 	ports := r.plan.service.Ports
 	if len(ports) == 0 {
 		return nil
 	}
-	_, chosen := variable(r.plan.env, "PORT")
-	if !chosen && r.plan.clustered() {
-		if r.port = ports[0].Target; r.port == 0 {
-			r.port = ports[0].Published
-		}
-		return nil
-	}
 	var err error
-	if !chosen {
-		r.private = true
+	if _, chosen := variable(r.plan.env, "PORT"); !chosen {
 		if r.port, err = r.engine.ports.pick(time.Now()); err != nil {
 			return err
+		}
+		if r.joins() {
+			r.told = cmp.Or(ports[0].Target, ports[0].Published)
 		}
 	}
 	if watchable && r.plan.command.Kind == node.KindOther {
@@ -170,7 +173,7 @@ func (r *run) choosePort() error {
 // prepare makes the command line, for a Node worker with its end of the channel.
 func (r *run) prepare() (node.Start, *net.UnixConn, error) {
 	c := r.plan.command
-	if !r.plan.joins() {
+	if !r.joins() {
 		return node.Start{Args: c.Args, Dir: c.Dir}, nil, nil
 	}
 	return r.prepareNode()
@@ -294,7 +297,7 @@ func (r *run) live() {
 	r.child.awaitExit()
 	r.cancel()
 	r.clean()
-	r.closeChannel()
+	r.closeChannels()
 	r.helpers.Wait()
 	status := r.reap()
 	r.listener.close()
@@ -424,24 +427,6 @@ func (r *run) stop(now time.Time) error {
 	}
 	r.mu.Unlock()
 	return r.signal(r.plan.stop)
-}
-
-// disconnectLate ends the worker's membership once it has had time to see the
-// stop signal. An application whose only work was its servers ends at the
-// disconnect: had both come at once, its handler for the signal might never run.
-func (r *run) disconnectLate(c *node.Channel) {
-	select {
-	case <-r.stopping:
-	case <-r.ctx.Done():
-		return
-	}
-	seen := time.NewTimer(signalHeadStart)
-	defer seen.Stop()
-	select {
-	case <-seen.C:
-		_ = c.Disconnect() // a closed channel needs none
-	case <-r.ctx.Done():
-	}
 }
 
 // kill ends the group now; what escaped from it follows when the leader has ended.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // watchable: this system tells which process listens where.
@@ -62,11 +61,10 @@ func parseAddress(s string) (address, bool) {
 	return address{ip: net.IP(raw), port: int(n)}, true
 }
 
-// heldSockets counts under how many descriptors a process holds each socket,
-// and which of them it made its own by the close-on-exec flag.
-func heldSockets(pid int) map[uint64]holding {
-	base := "/proc/" + strconv.Itoa(pid)
-	dir, err := os.Open(base + "/fd")
+// heldSockets are the sockets that a process holds, by inode.
+func heldSockets(pid int) map[uint64]bool {
+	base := "/proc/" + strconv.Itoa(pid) + "/fd"
+	dir, err := os.Open(base)
 	if err != nil {
 		return nil
 	}
@@ -75,50 +73,18 @@ func heldSockets(pid int) map[uint64]holding {
 	if err != nil {
 		return nil
 	}
-	held := map[uint64]holding{}
+	held := map[uint64]bool{}
 	for _, name := range names {
-		link, err := os.Readlink(base + "/fd/" + name)
+		link, err := os.Readlink(base + "/" + name)
 		if err != nil || !strings.HasPrefix(link, "socket:[") {
 			continue
 		}
 		inode, err := strconv.ParseUint(strings.TrimSuffix(link[len("socket:["):], "]"), 10, 64)
-		if err != nil {
-			continue
+		if err == nil {
+			held[inode] = true
 		}
-		h := held[inode]
-		h.fds = append(h.fds, base+"/fdinfo/"+name)
-		held[inode] = h
 	}
 	return held
-}
-
-// taken reports whether the process uses the socket that it was given: it has
-// duplicated it, or keeps it from its children. One that knows nothing of
-// LISTEN_FDS does neither.
-func (h holding) taken() bool {
-	if len(h.fds) > 1 {
-		return true
-	}
-	for _, file := range h.fds {
-		b, err := os.ReadFile(file)
-		if err == nil && closesOnExec(string(b)) {
-			return true
-		}
-	}
-	return false
-}
-
-// closesOnExec reads the octal flags of /proc/PID/fdinfo/N (proc_pid_fdinfo(5)).
-func closesOnExec(info string) bool {
-	for line := range strings.Lines(info) {
-		value, ok := strings.CutPrefix(line, "flags:")
-		if !ok {
-			continue
-		}
-		flags, err := strconv.ParseUint(strings.TrimSpace(value), 8, 64)
-		return err == nil && flags&syscall.O_CLOEXEC != 0
-	}
-	return false
 }
 
 // socketBetween is the inode of the socket on this machine that is bound to

@@ -10,9 +10,7 @@ const watchable = false
 
 func listeners() map[uint64]address { return nil }
 
-func heldSockets(int) map[uint64]holding { return nil }
-
-func (h holding) taken() bool { return false }
+func heldSockets(int) map[uint64]bool { return nil }
 
 // socketBetween finds no socket here, so no connection counts as a command's.
 func socketBetween(_, _ *net.TCPAddr) uint64 { return 0 }

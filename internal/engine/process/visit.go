@@ -55,7 +55,7 @@ func (e *Engine) visitor(conn net.Conn) *run {
 	rows := e.table.read(0)
 	for _, x := range running {
 		for _, p := range members(rows, x.child.pid) {
-			if _, holds := heldSockets(p.pid)[inode]; holds {
+			if heldSockets(p.pid)[inode] {
 				return x.run
 			}
 		}

@@ -33,12 +33,9 @@ type address struct {
 	port int
 }
 
-// holding is how a process holds a socket: the fdinfo files of its descriptors.
-type holding struct{ fds []string }
-
 // sighting is what one look at a worker's processes showed.
 type sighting struct {
-	taken bool      // the program took the socket of LISTEN_FDS
+	taken bool      // the program accepts connections from the socket of LISTEN_FDS
 	open  []address // where it listens by itself
 }
 
@@ -74,9 +71,6 @@ func (w *watcher) decide(now time.Time, s sighting, online, asked bool) verdict 
 	if asked {
 		return verdict{done: true}
 	}
-	if s.taken {
-		return verdict{done: true, taken: true}
-	}
 	if !w.publish {
 		settled := !w.patient && w.settled(now, online)
 		return verdict{done: settled, settled: settled}
@@ -85,6 +79,9 @@ func (w *watcher) decide(now time.Time, s sighting, online, asked bool) verdict 
 		if i := slices.IndexFunc(s.open, func(a address) bool { return a.port == known }); known != 0 && i >= 0 {
 			return verdict{done: true, own: &s.open[i]}
 		}
+	}
+	if s.taken {
+		return verdict{done: true, taken: true}
 	}
 	return w.elsewhere(now, s, online)
 }
@@ -138,7 +135,7 @@ func (w *watcher) remark(port int) verdict {
 // are the sockets that listened when it was started.
 func (r *run) watch(before map[uint64]address) {
 	publish := len(r.plan.service.Ports) > 0
-	if !publish && !r.plan.joins() {
+	if !publish && (!r.joins() || r.plan.command.Kind == node.KindOther) {
 		r.emit(engine.Fact{Kind: engine.Settled})
 		return
 	}
@@ -147,17 +144,11 @@ func (r *run) watch(before map[uint64]address) {
 }
 
 func (r *run) newWatcher(publish bool) *watcher {
-	w := &watcher{publish: publish, alone: r.launch.Alone, joins: r.plan.joins(), began: time.Now()}
+	w := &watcher{publish: publish, alone: r.launch.Alone, joins: r.joins(), began: time.Now()}
 	if publish {
-		if p := r.plan.service.Ports[0]; r.port != 0 && !r.private {
-			w.expected = r.port
-		} else {
-			w.expected = p.Target
-		}
+		w.expected = r.plan.service.Ports[0].Target
 	}
-	if r.private {
-		w.private = r.port
-	}
+	w.private = r.port
 	if value, ok := variable(r.plan.env, "PORT"); ok && !r.plan.clustered() {
 		_, _ = fmt.Sscan(value, &w.fixed) // PORT may be a path; it is no port then
 	}
@@ -171,6 +162,7 @@ func (r *run) keepWatching(w *watcher, before map[uint64]address) {
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
+	defer r.listener.endTrial()
 	for {
 		select {
 		case <-r.ctx.Done():
@@ -206,7 +198,7 @@ func (r *run) othersAsk() bool { return r.cluster != nil && r.cluster.asks.Load(
 func (r *run) tell(v verdict) {
 	switch {
 	case v.taken:
-		r.listensAt(r.listener.address, false)
+		r.listensAt(r.listener.address.String(), false)
 	case v.own != nil:
 		r.ownPort(*v.own)
 	case v.settled:
@@ -226,15 +218,12 @@ func (r *run) look(before map[uint64]address) sighting {
 	for inode := range before {
 		delete(all, inode)
 	}
-	if len(all) == 0 && r.listener == nil {
+	s.taken = r.listener.accepted()
+	if len(all) == 0 {
 		return s
 	}
 	for _, p := range members(r.engine.table.read(tableAge), r.child.pid) {
-		for inode, h := range heldSockets(p.pid) {
-			if r.listener != nil && inode == r.listener.inode {
-				s.taken = s.taken || h.taken()
-				continue
-			}
+		for inode := range heldSockets(p.pid) {
 			if a, ok := all[inode]; ok {
 				s.open = append(s.open, a)
 			}
@@ -266,7 +255,7 @@ func (r *run) try() sighting {
 // ownPort judges a worker that has bound a port by itself: its own one is as it
 // should be, any other can be served only while no second worker wants it.
 func (r *run) ownPort(a address) {
-	if r.private && a.port == r.port {
+	if r.port != 0 && a.port == r.port {
 		r.listensAt(loopback(a.ip, a.port), false)
 		return
 	}

@@ -1,38 +1,41 @@
 'use strict';
-// What bulsa loads into a worker's Node process (NODE_OPTIONS=--require). In
-// any other process it does nothing: wrappers are passed through, children and
-// threads of the application find no BULSA_ID. It never throws, never prints
-// and never keeps the process alive.
+// What bulsa loads into the Node processes of a worker (NODE_OPTIONS=--require).
+// Known launchers are passed through; threads, and children of an application that
+// listens, find no BULSA_ID. It never throws, never prints and never keeps the
+// process alive.
+
+const PRELOAD = `--require "${__filename.replace(/[\\"]/g, '\\$&')}"`;
 
 function main() {
   const env = process.env;
   if (!env.BULSA_ID || !require('worker_threads').isMainThread) return;
   const join = require('./join.cjs');
-  if (env.BULSA_FD && !join.isApplication()) return;
+  const place = join.place(env);
+  if (place === 'launcher') return;
 
-  const { BULSA_ID: id, BULSA_FD: fd, BULSA_SOCK: socket, BULSA_LOOP: loop } = env;
-  for (const name of ['BULSA_ID', 'BULSA_FD', 'BULSA_SOCK', 'BULSA_LOOP']) delete env[name];
-  forgetPreload(env);
-
-  if (fd) join.joinCluster(Number(fd), id);
-  const servers = socket ? require('./listen.cjs').rewrite(socket) : new WeakSet();
-  require('./address.cjs').install(servers);
-  require('./inspect.cjs').install();
-  if (process.connected) {
-    join.endWhenIdle();
-    require('./begun.cjs').promise();
-    if (loop) require('./loop.cjs').install();
-    const alone = 'deno' in process.versions; // it loses a handle that it reads together with a message before
-    process.send({ cmd: 'NODE_BULSA', act: 'hello', pid: process.pid, loop: !!loop, alone }, undefined, undefined, () => {});
-  }
+  const tree = require('./tree.cjs');
+  const given = tree.take(env, PRELOAD);
+  const ports = tree.tellPort(env, given);
+  const become = () => join.joinCluster(given.BULSA_JOIN, given.BULSA_ID) && (serve(given, place), true);
+  if (place === 'worker') serve(given, place);
+  else if (place === 'application' && !become()) join.atFirstListen(() => false, ports);
+  else if (place === 'below') join.atFirstListen(become, ports);
+  else if (place === 'foreign') join.atFirstListen(() => false, ports);
+  tree.handOn(given, PRELOAD, ports);
 }
 
-// The application's own children shall see the NODE_OPTIONS that the user wrote.
-function forgetPreload(env) {
-  const own = `--require "${__filename.replace(/[\\"]/g, '\\$&')}"`;
-  const rest = (env.NODE_OPTIONS || '').replace(own, '').trim();
-  if (rest) env.NODE_OPTIONS = rest;
-  else delete env.NODE_OPTIONS;
+// serve makes a member of the cluster one of bulsa's.
+function serve({ BULSA_SOCK: socket, BULSA_LOOP: loop }, place) {
+  const own = place === 'worker' ? socket : `${socket}.${process.pid}`;
+  const servers = socket ? require('./listen.cjs').rewrite(own) : new WeakSet();
+  require('./address.cjs').install(servers);
+  require('./inspect.cjs').install();
+  if (!process.connected) return;
+  require('./join.cjs').endWhenIdle();
+  require('./begun.cjs').promise();
+  if (loop) require('./loop.cjs').install();
+  const alone = 'deno' in process.versions; // it loses a handle that it reads together with a message before
+  process.send({ cmd: 'NODE_BULSA', act: 'hello', pid: process.pid, loop: !!loop, alone }, undefined, undefined, () => {});
 }
 
 try {
