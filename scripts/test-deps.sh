@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go and Node, where it is missing: a C
-# compiler (the race detector), python3, curl, ps and dockerd from Debian, the npm packages
-# of the example and of the tests' apps, and further Node versions. bulsa itself needs none of it.
+# compiler (the race detector), python3, curl, ps, dockerd, Redis and PostgreSQL from Debian, the npm
+# packages of the example and of the tests' apps, and further Node versions. bulsa itself needs none of it.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,8 @@ need ps procps
 need slowhttptest slowhttptest
 if [ "${BULSA_TEST_DOCKER:-}" != off ]; then # the tests start a dockerd of their own
 	need dockerd docker.io
+	need redis-server redis-server # the databases whose rows the tests count, as images
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 fi
 if [ ! -e /usr/include/stdlib.h ]; then
 	missing="$missing libc6-dev"
@@ -27,7 +29,8 @@ if [ -n "$missing" ]; then
 	# shellcheck disable=SC2086 # words on purpose
 	{
 		$as apt-get update -q
-		DEBIAN_FRONTEND=noninteractive $as apt-get install -q -y --no-install-recommends $missing
+		# RUNLEVEL=1: nothing that is installed here is started
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive $as apt-get install -q -y --no-install-recommends $missing
 	} </dev/null
 fi
 
