@@ -36,9 +36,9 @@ func inDatabase(t *testing.T, docker *client.Client, id string, args ...string) 
 	return out.String()
 }
 
-// stuck is how long a database may take for an answer: one that is being stopped
+// databaseTime is how long a database may take for an answer: one that is being stopped
 // takes connections and says no more.
-const stuck = 5 * time.Second
+const databaseTime = 5 * time.Second
 
 // redisConn speaks as much of RESP as the tests need.
 type redisConn struct {
@@ -47,7 +47,7 @@ type redisConn struct {
 }
 
 func openRedis(address string) (database, error) {
-	conn, err := net.DialTimeout("tcp", address, stuck)
+	conn, err := net.DialTimeout("tcp", address, databaseTime)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func openRedis(address string) (database, error) {
 }
 
 func (c *redisConn) insert(n int) error {
-	c.SetDeadline(time.Now().Add(stuck))
+	c.SetDeadline(time.Now().Add(databaseTime))
 	if _, err := fmt.Fprintf(c, "SADD rows %d\r\n", n); err != nil {
 		return err
 	}
@@ -108,13 +108,13 @@ type postgresConn struct {
 }
 
 func openPostgres(address string) (database, error) {
-	conn, err := net.DialTimeout("tcp", address, stuck)
+	conn, err := net.DialTimeout("tcp", address, databaseTime)
 	if err != nil {
 		return nil, err
 	}
 	c := &postgresConn{conn, bufio.NewReader(conn)}
 	body := "\x00\x03\x00\x00user\x00postgres\x00database\x00postgres\x00\x00"
-	conn.SetDeadline(time.Now().Add(stuck))
+	conn.SetDeadline(time.Now().Add(databaseTime))
 	if _, err = conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4)), body...)); err == nil {
 		_, err = c.answer()
 	}
@@ -149,7 +149,7 @@ func (c *postgresConn) rows() ([]int, error) {
 
 // query runs one statement, and returns the first column of its rows.
 func (c *postgresConn) query(sql string) ([]string, error) {
-	c.SetDeadline(time.Now().Add(stuck))
+	c.SetDeadline(time.Now().Add(databaseTime))
 	message := append([]byte{'Q'}, binary.BigEndian.AppendUint32(nil, uint32(len(sql)+5))...)
 	if _, err := c.Write(append(append(message, sql...), 0)); err != nil {
 		return nil, err
