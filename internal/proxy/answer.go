@@ -170,7 +170,7 @@ func (a *attempt) switchProtocols(resp *http.Response) {
 	a.idle.worker.answerTime.add(a.took)
 	a.keep = false
 	b := append([]byte("HTTP/1.1 "), resp.Status...)
-	b = appendAnswerFields(append(b, "\r\n"...), resp.Header)
+	b = appendAnswerFields(append(b, "\r\n"...), resp.Header, a.answerSpelled)
 	b = appendField(b, "Connection", "Upgrade")
 	for _, v := range resp.Header["Upgrade"] {
 		b = appendField(b, "Upgrade", v)

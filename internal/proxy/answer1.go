@@ -58,7 +58,7 @@ func (w *answer1) appendHead(b []byte, resp *http.Response) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = append(b, resp.Status...)
 	b = append(b, "\r\n"...)
-	b = appendAnswerFields(b, resp.Header)
+	b = appendAnswerFields(b, resp.Header, w.answerSpelled)
 	switch w.by {
 	case byLength:
 		b = append(b, "Content-Length: "...)
@@ -92,8 +92,9 @@ func (w *answer1) appendHead(b []byte, resp *http.Response) []byte {
 	return append(b, "\r\n"...)
 }
 
-func appendAnswerFields(b []byte, h http.Header) []byte {
+func appendAnswerFields(b []byte, h http.Header, as spelling) []byte {
 	forClient(h, func(name string, values []string) {
+		name = as.of(name)
 		for _, v := range values {
 			b = appendField(b, name, v)
 		}

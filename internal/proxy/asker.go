@@ -103,7 +103,7 @@ func (c *client) setReadDeadline(t time.Time) { _ = c.conn.SetReadDeadline(t) }
 
 func (c *client) interim(status int, reason string, h http.Header) error {
 	b := append([]byte("HTTP/1.1 "), reason...)
-	b = appendAnswerFields(append(b, "\r\n"...), h)
+	b = appendAnswerFields(append(b, "\r\n"...), h, nil)
 	_, err := c.Write(append(b, "\r\n"...))
 	return err
 }

@@ -38,6 +38,8 @@ type attempt struct {
 	began time.Time
 	took  time.Duration // to the head of the answer
 
+	answerSpelled spelling
+
 	inOnePiece bool // the whole request was one write
 	begun      bool // the worker gave an interim answer, be it balance.Begun
 
@@ -313,6 +315,7 @@ func (a *attempt) awaitAnswer() (*http.Response, error) {
 			a.hasBegun()
 			continue
 		}
+		a.answerSpelled = spellingOf(head.Fields)
 		resp, err := http.ReadResponse(a.up.br, a.req)
 		switch {
 		case err != nil:

@@ -34,6 +34,7 @@ type client struct {
 	rate    int64          // Settings.MinRate of the request at hand
 	reading pace           // of what is written
 	held    bool           // the wait for a first worker is already spent
+	spelled spelling       // the fields of the request at hand
 	ahead   []byte         // what a loop has read of it already; its next bytes
 	local   netip.AddrPort // what it came to
 	kept    []byte         // what it has said and may have to be said again, of a connection that is passed on
@@ -280,6 +281,7 @@ func (c *client) readRequest() (*http.Request, *refusal, error) {
 			return nil, faulty(fault, c.br.Size()), nil
 		}
 	}
+	c.spelled = spellingOf(parsed.Fields)
 	req, err := readRequest(c.br, &parsed)
 	if err != nil {
 		return nil, badRequest("a malformed request"), nil

@@ -19,7 +19,7 @@ func (x *exchange) appendHead(b []byte) []byte {
 	b = append(b, req.Host...)
 	b = append(b, "\r\n"...)
 	b = x.appendFraming(b)
-	x.fieldsForWorker(func(name, value string) { b = appendField(b, name, value) })
+	x.fieldsForWorker(func(name, value string) { b = appendField(b, x.client.spelled.of(name), value) })
 	return append(b, "\r\n"...)
 }
 
