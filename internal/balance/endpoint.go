@@ -205,6 +205,16 @@ func (e *Endpoint) Blocked(now time.Time) time.Duration {
 	return 0
 }
 
+// Turns says whether the worker's event loop is watched and turns: what its requests
+// wait for is something else.
+func (e *Endpoint) Turns(now time.Time) bool {
+	const busy = time.Second // longer than one of many short callbacks
+	return e.running.Load() != unwatched && !e.Silent() && e.Blocked(now) < busy
+}
+
+// Draining says whether Drain was called.
+func (e *Endpoint) Draining() bool { return e.state.Load()&draining != 0 }
+
 // Silent says whether SetLoop reported a silent loop last.
 func (e *Endpoint) Silent() bool { return e.state.Load()&mute != 0 }
 

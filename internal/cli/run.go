@@ -63,6 +63,7 @@ func addRunFlags(cmd *cobra.Command, o *runOptions) {
 	f.StringVar(&o.flags.Balance, "balance", "", "`POLICY`: least_latency, round_robin, least_conn or ip_hash (default least_latency)")
 	f.StringVar(&o.flags.NodeMode, "node", "", "`MODE` in which a Node app's listen() is served: auto, proxyfd, rr, shared, listen, port or off")
 	f.StringVar(&o.flags.Hold, "hold", "", "`TIME` that a request waits while no worker is ready (default 10s)")
+	f.StringVar(&o.flags.AnswerTimeout, "answer-timeout", "", "`TIME` that a worker may take for the head of an answer (default 5m, longer while its event loop turns)")
 	f.StringVarP(&o.flags.User, "user", "u", "", "`USER[:GROUP]` that workers run as")
 	addAdminFlag(cmd, &o.admin)
 	addWaitFlag(cmd, &o.limit)

@@ -53,6 +53,8 @@ type runFlags struct {
 	Balance     string
 	NodeMode    string
 	Hold        string
+
+	AnswerTimeout string
 }
 
 // fromRun is the project of one service that a command line asks for. Errors
@@ -365,6 +367,7 @@ func runLife(f *runFlags, s *spec.Service) error {
 	return setDurations([]durationFlag{
 		{"--stop-timeout", grace, &s.Stop.Grace},
 		{"--hold", f.Hold, &s.Forward.Hold},
+		{"--answer-timeout", f.AnswerTimeout, &s.Forward.AnswerTimeout},
 	})
 }
 

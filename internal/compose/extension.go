@@ -139,13 +139,14 @@ func (c *converter) eventLoopKeys(s *spec.Service) map[string]setter {
 
 func timeoutKeys(s *spec.Service) map[string]setter {
 	return map[string]setter{
-		"header":  duration(&s.Forward.HeaderTimeout),
-		"idle":    duration(&s.Forward.IdleTimeout),
-		"connect": duration(&s.Forward.ConnectTimeout),
-		"answer":  duration(&s.Forward.AnswerTimeout),
-		"drain":   duration(&s.Stop.Drain),
-		"write":   duration(&s.Forward.WriteTimeout),
-		"retry":   duration(&s.Forward.RetryTimeout),
+		"header":     duration(&s.Forward.HeaderTimeout),
+		"idle":       duration(&s.Forward.IdleTimeout),
+		"connect":    duration(&s.Forward.ConnectTimeout),
+		"answer":     duration(&s.Forward.AnswerTimeout),
+		"drain":      duration(&s.Stop.Drain),
+		"websockets": duration(&s.Forward.WebSockets),
+		"write":      duration(&s.Forward.WriteTimeout),
+		"retry":      duration(&s.Forward.RetryTimeout),
 	}
 }
 

@@ -167,7 +167,7 @@ func renderExtension(s spec.Service) section {
 		"hold":         s.Forward.Hold.String(),
 		"timeouts": durations(map[string]time.Duration{
 			"header": s.Forward.HeaderTimeout, "idle": s.Forward.IdleTimeout,
-			"connect": s.Forward.ConnectTimeout, "answer": s.Forward.AnswerTimeout, "drain": s.Stop.Drain,
+			"connect": s.Forward.ConnectTimeout, "answer": s.Forward.AnswerTimeout, "drain": s.Stop.Drain, "websockets": s.Forward.WebSockets,
 			"write": s.Forward.WriteTimeout, "retry": s.Forward.RetryTimeout,
 		}),
 		"limits":     renderLimits(s.Limits),

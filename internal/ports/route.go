@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,9 +105,9 @@ func sendProxy(v spec.SendProxy) int {
 func (b *Book) settings(sv spec.Service) proxy.Settings {
 	f, l := sv.Forward, sv.Limits
 	s := proxy.Settings{
-		HeaderTimeout: f.HeaderTimeout, IdleTimeout: f.IdleTimeout, MaxHeader: l.Header,
+		HeaderTimeout: f.HeaderTimeout, IdleTimeout: f.IdleTimeout, MaxHeader: sv.HeaderLimit(), WebSockets: f.WebSockets,
 		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, ProxyProtocol: f.ProxyProtocol,
-		ConnectTimeout: f.ConnectTimeout, AnswerTimeout: f.AnswerTimeout, WriteTimeout: f.WriteTimeout, MinRate: l.MinRate,
+		ConnectTimeout: f.ConnectTimeout, AnswerTimeout: cmp.Or(f.AnswerTimeout, spec.LateAnswer), Patient: f.AnswerTimeout == 0, WriteTimeout: f.WriteTimeout, MinRate: l.MinRate,
 		Hold: f.Hold, Queue: l.Queue, QueueTimeout: l.QueueTimeout, RetryTimeout: f.RetryTimeout,
 		MaxBody: l.Body, Sticky: sv.Balance.Sticky, Recall: f.Recall, SendProxy: sendProxy(f.SendProxy), H2C: f.Upstream == spec.UpstreamH2C, HSTS: sv.TLS.HSTS,
 		AccessLog: b.logs.of(sv.AccessLog),

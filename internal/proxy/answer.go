@@ -188,7 +188,7 @@ func (a *attempt) switchProtocols(resp *http.Response) {
 	_ = a.up.SetDeadline(time.Time{})
 	fromClient, fromWorker := append(readAhead(a.client.br), a.client.ahead...), readAhead(a.up.br)
 	a.client.releaseBuffers()
-	u := &upgraded{client: side{a.client.conn, fromClient}, worker: side{a.up.Conn, fromWorker}}
+	u := &upgraded{endpoint: a.ep, client: side{a.client.conn, fromClient}, worker: side{a.up.Conn, fromWorker}}
 	if strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
 		u.frames = new(frames)
 	}

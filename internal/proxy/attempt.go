@@ -383,6 +383,9 @@ func (a *attempt) patience() (time.Duration, error) {
 		return 0, nil
 	}
 	left := time.Until(a.sentAt.Add(limit))
+	if left <= 0 && a.route.mayTakeLonger(a.ep) {
+		return lookAgain, nil
+	}
 	if left <= 0 {
 		return 0, errTooLate
 	}

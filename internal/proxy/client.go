@@ -31,6 +31,7 @@ type client struct {
 	bw      *bufio.Writer
 	idle    time.Duration  // Settings.IdleTimeout of the request at hand
 	stall   time.Duration  // how long a write may take
+	sockets time.Duration  // Settings.WebSockets of the request at hand
 	rate    int64          // Settings.MinRate of the request at hand
 	reading pace           // of what is written
 	held    bool           // the wait for a first worker is already spent
@@ -198,6 +199,7 @@ func (c *client) carry(u *upgraded) {
 	c.mu.Lock()
 	c.tunnel = u
 	c.mu.Unlock()
+	c.closeWebSocket()
 	select {
 	case <-c.server.cutOff:
 		u.cut()
@@ -253,6 +255,7 @@ func (c *client) serveRequest() bool {
 // obey takes on the limits of the request at hand.
 func (c *client) obey(s *Settings) {
 	c.idle, c.stall, c.rate = s.IdleTimeout, cmp.Or(s.WriteTimeout, s.IdleTimeout), s.MinRate
+	c.sockets = s.WebSockets
 }
 
 // requestPath is the path as the client wrote it, without the query.

@@ -43,9 +43,9 @@ func faulty(fault h1.Fault, limit int) *refusal {
 	reason := fault.Error()
 	switch fault {
 	case h1.LongHead:
-		reason = fmt.Sprintf("the head of the request is larger than %d bytes, or a field than half of that (x-bulsa.limits.header)", limit)
+		reason = fmt.Sprintf("the head of the request is larger than %d bytes (x-bulsa.limits.header)", limit)
 	case h1.LongTarget:
-		reason = fmt.Sprintf("the request line is longer than %d bytes, which is half of x-bulsa.limits.header", limit/2)
+		reason = fmt.Sprintf("the request line is longer than %d bytes (x-bulsa.limits.header)", limit)
 	}
 	return &refusal{status: fault.Status(), reason: reason}
 }

@@ -52,7 +52,7 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		"505": {"GET / HTTP/3.0\r\n" + host + "\r\n"},
 		"431": {
 			"GET / HTTP/1.1\r\n" + host + "A: " + strings.Repeat("x", 20<<10) + "\r\n\r\n",
-			"GET / HTTP/1.1\r\n" + host + strings.Repeat("A: b\r\n", 101) + "\r\n",
+			"GET / HTTP/1.1\r\n" + host + strings.Repeat("A: b\r\n", 1001) + "\r\n",
 		},
 	} {
 		for _, q := range requests {

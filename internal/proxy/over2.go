@@ -30,7 +30,13 @@ func (a *attempt) over2() (r result, ok bool) {
 	}
 	a.startReader()
 	var t tracing
-	t.patience = time.AfterFunc(time.Hour, func() { cancel(errTooLate) })
+	t.patience = time.AfterFunc(time.Hour, func() {
+		if a.route.mayTakeLonger(a.ep) {
+			t.patience.Reset(lookAgain)
+			return
+		}
+		cancel(errTooLate)
+	})
 	defer t.patience.Stop()
 	resp, err := a.idle.transport(a.route.Settings.ConnectTimeout).RoundTrip(a.request2(httptrace.WithClientTrace(ctx, a.trace(&t))))
 	t.patience.Stop()

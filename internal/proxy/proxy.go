@@ -27,10 +27,12 @@ type Settings struct {
 	Protocol              Protocol      // what clients speak, on a listener with one route that takes all
 	Connections           int           // of clients at a time: 503
 	ConnectionsPerAddress int           // of one client, an IPv4 address or an IPv6 /64, at a time: 503
+	WebSockets            time.Duration // after a worker's drain has begun, until the last of its WebSockets is closed
 	ProxyProtocol         bool          // connections begin with a PROXY header; those of others than Trusted are closed
 
 	ConnectTimeout time.Duration  // to open one upstream connection
 	AnswerTimeout  time.Duration  // from the request sent to the head of the answer: 504
+	Patient        bool           // AnswerTimeout is for workers whose event loop does not turn, or is not seen
 	WriteTimeout   time.Duration  // for a client that reads nothing of its answer: cut; 0: IdleTimeout
 	MinRate        int64          // bytes per second of the time that was spent waiting for a client's body, or for it to read: 408, cut
 	Hold           time.Duration  // how long a request waits for a usable worker: 503, or 502 after failures; 0: not at all
@@ -102,6 +104,15 @@ func (t *target) release(ep *balance.Endpoint, ok bool, took time.Duration) {
 	ep.Release(time.Now(), ok, took)
 	t.queue.room()
 }
+
+// mayTakeLonger: a worker whose answer is late computes nothing, so it waits for others,
+// for as long as its application lets it.
+func (t *target) mayTakeLonger(ep *balance.Endpoint) bool {
+	return t.Settings.Patient && ep.Turns(time.Now())
+}
+
+// lookAgain is how long after a look at a late worker the next one is due.
+const lookAgain = time.Second
 
 // entrance is a Listener with its targets.
 type entrance struct {
@@ -420,6 +431,7 @@ func (s *Server) sweep(ctx context.Context, id string) {
 		}
 		s.pools.sweep(s.routedPools(), time.Now())
 		if changed {
+			s.closeWebSockets()
 			s.loops.sweep(s.routedPools())
 		}
 		chosen, _, _ := reflect.Select(news)

@@ -501,6 +501,10 @@ func (t *transaction) late(l *loop) {
 	case t.recallBy > 0 && now >= t.recallBy && t.state == transactionAsking:
 		l.recall(t)
 	case t.answerBy > 0 && now >= t.answerBy:
+		if t.route.mayTakeLonger(t.ep) {
+			t.answerBy = l.in(lookAgain)
+			break
+		}
 		t.answerBy = 0
 		l.fail(t, tooLate, "did not answer within "+t.route.Settings.AnswerTimeout.String())
 	case g.readBy > 0 && now >= g.readBy && !t.wantsBody():

@@ -2,11 +2,16 @@ package proxy
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"bulsa/internal/balance"
 )
 
 // upgraded carries the bytes of an upgraded connection both ways until both
@@ -15,6 +20,9 @@ type upgraded struct {
 	client, worker side
 	frames         *frames // of what the client gets, where it is a WebSocket; else nil
 	sent           int64   // bytes to the client
+	endpoint       *balance.Endpoint
+	told           bool // its worker's drain will end it; guarded by client.mu
+	leave          atomic.Bool
 	left           atomic.Bool
 	cutting        atomic.Bool
 	wasCut         bool // it ended before either side ended it
@@ -38,6 +46,17 @@ func (t *upgraded) cut() {
 	_ = t.worker.conn.SetReadDeadline(past())
 }
 
+// close ends a WebSocket where its next frame could begin, from any goroutine.
+func (t *upgraded) close() {
+	t.leave.Store(true)
+	_ = t.worker.conn.SetReadDeadline(past())
+}
+
+// leaves: it is to end, and may here.
+func (t *upgraded) leaves() bool {
+	return t.leave.Load() && t.frames != nil && t.frames.between()
+}
+
 // toWorker ends when the client ends its direction, or the worker takes no more:
 // then it is toClient that learns whether the worker is gone.
 func (t *upgraded) toWorker() {
@@ -56,12 +75,17 @@ func (t *upgraded) toWorker() {
 // toClient ends with what the worker says last. A WebSocket whose worker is gone
 // without a word is told to come again later.
 func (t *upgraded) toClient() {
-	readErr, writeErr := t.carry(t.client.conn, t.worker, func(p []byte) {
+	passed := func(p []byte) {
 		t.sent += int64(len(p))
 		if t.frames != nil {
 			t.frames.pass(p)
 		}
-	})
+	}
+	readErr, writeErr := t.carry(t.client.conn, t.worker, passed)
+	for t.leave.Load() && errors.Is(readErr, os.ErrDeadlineExceeded) && !t.leaves() && !t.cutting.Load() { // within a frame
+		_ = t.worker.conn.SetReadDeadline(time.Time{})
+		readErr, writeErr = t.carry(t.client.conn, side{conn: t.worker.conn}, passed)
+	}
 	clean := readErr == nil && (t.frames == nil || t.frames.closed)
 	if !clean && !t.left.Load() && (writeErr == nil || t.cutting.Load()) {
 		t.wasCut = true
@@ -89,8 +113,11 @@ func (t *upgraded) carry(dst net.Conn, src side, passed func([]byte)) (readErr, 
 			if passed != nil {
 				passed(buf[:wrote])
 			}
-			if err != nil {
+			switch {
+			case err != nil:
 				return nil, err
+			case passed != nil && t.leaves():
+				return os.ErrDeadlineExceeded, nil
 			}
 		}
 		if len(buf) < 16<<10 {
@@ -180,4 +207,25 @@ func (f *frames) begin() {
 	}
 	f.closed = f.closed || f.head[0]&0x0f == opClose
 	f.have = 0
+}
+
+// closeWebSockets has the WebSockets of workers that drain be closed, one after the
+// other within the time that is given for it: their clients come back to others.
+func (s *Server) closeWebSockets() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		c.closeWebSocket()
+	}
+}
+
+func (c *client) closeWebSocket() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.tunnel
+	if t == nil || t.told || t.frames == nil || !t.endpoint.Draining() {
+		return
+	}
+	t.told = true
+	time.AfterFunc(time.Duration(rand.Float64()*float64(c.sockets)), t.close)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bulsa/internal/balance"
 )
 
 const restarted = "\x88\x02\x03\xf4" // a close frame with 1012, RFC 6455
@@ -171,5 +173,110 @@ func TestAClientOfAClosedListenerIsToldSoWithItsNextAnswer(t *testing.T) {
 	_ = d.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if rest, err := io.ReadAll(d); err != nil || len(rest) > 0 {
 		t.Errorf("a new client of a closed listener got %q, %v", rest, err)
+	}
+}
+
+// drains takes the workers out as a restart does.
+func (h *house) drains() {
+	endpoints := h.pool.Endpoints()
+	for _, ep := range endpoints {
+		ep.Drain()
+	}
+	h.pool.Publish(nil)
+}
+
+// A worker that drains has its WebSockets closed, so that clients come back to
+// another, and hears what they say to it.
+func TestAWebSocketIsClosedWhenItsWorkerDrains(t *testing.T) {
+	heard := make(chan string, 1)
+	h := upgrading(t, "websocket", func(_ net.Conn, br *bufio.Reader) {
+		all, _ := io.ReadAll(br)
+		heard <- string(all)
+	})
+	c, br := h.upgrade("websocket")
+	eventually(t, "it is a WebSocket", func() bool { return h.stats().Tunnels == 1 })
+	h.drains()
+	got := make([]byte, len(restarted))
+	if _, err := io.ReadFull(br, got); err != nil || string(got) != restarted {
+		t.Fatalf("the client got %q, %v", got, err)
+	}
+	const answer = "\x88\x82\x00\x00\x00\x00\x03\xf4"
+	_, _ = io.WriteString(c, answer)
+	_ = c.Close()
+	if got := <-heard; got != answer {
+		t.Errorf("the worker heard %q", got)
+	}
+	eventually(t, "it is over", func() bool { return h.stats().Tunnels == 0 })
+}
+
+func TestAWebSocketIsClosedBetweenTwoFrames(t *testing.T) {
+	more := make(chan struct{})
+	h := upgrading(t, "websocket", func(c net.Conn, br *bufio.Reader) {
+		_, _ = io.WriteString(c, "\x81\x04fr")
+		<-more
+		_, _ = io.WriteString(c, "am")
+		_, _ = io.Copy(io.Discard, br)
+	})
+	c, br := h.upgrade("websocket")
+	begun := make([]byte, 4)
+	if _, err := io.ReadFull(br, begun); err != nil {
+		t.Fatal(err)
+	}
+	h.drains()
+	eventually(t, "it is to end", func() bool {
+		h.server.mu.Lock()
+		defer h.server.mu.Unlock()
+		for client := range h.server.clients {
+			client.mu.Lock()
+			defer client.mu.Unlock()
+			return client.tunnel != nil && client.tunnel.leave.Load()
+		}
+		return false
+	})
+	close(more)
+	rest := make([]byte, 2+len(restarted))
+	if _, err := io.ReadFull(br, rest); err != nil || string(rest) != "am"+restarted {
+		t.Errorf("the client got %q, %v", rest, err)
+	}
+	_ = c.Close()
+}
+
+// Other upgrades have no word for it: they live until the drain's deadline.
+func TestOtherUpgradesOutliveTheDrainsBegin(t *testing.T) {
+	h := upgrading(t, "other", func(c net.Conn, br *bufio.Reader) { _, _ = io.Copy(c, br) })
+	c, br := h.upgrade("other")
+	h.drains()
+	h.server.closeWebSockets()
+	_, _ = io.WriteString(c, "still here\n")
+	if line, err := br.ReadString('\n'); err != nil || line != "still here\n" {
+		t.Errorf("heard %q, %v", line, err)
+	}
+}
+
+// A worker whose event loop turns waits for others: its answer may be as late as it likes,
+// unless somebody has said how late.
+func TestALateAnswerOfATurningLoopIsAwaited(t *testing.T) {
+	const limit = 20 * time.Millisecond
+	for name, c := range map[string]struct {
+		patient, turns bool
+		status         int
+	}{
+		"it turns": {true, true, 200}, "it turns, but a limit is given": {false, true, 504}, "nobody knows": {true, false, 504},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := settings()
+			s.AnswerTimeout, s.Patient = limit, c.patient
+			ep := app(t, "app.1", func(w http.ResponseWriter, _ *http.Request) {
+				time.Sleep(10 * limit)
+				fmt.Fprint(w, "late")
+			})
+			if c.turns {
+				ep.SetLoop(balance.Loop{})
+			}
+			h := open(t, s, ep)
+			if status, _ := h.get("/"); status != c.status {
+				t.Errorf("status %d, want %d", status, c.status)
+			}
+		})
 	}
 }

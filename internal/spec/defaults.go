@@ -10,6 +10,10 @@ const (
 	LeastLatency = "least_latency" // in-flight requests and event-loop latency
 )
 
+// LateAnswer is how long a worker may take for the head of its answer where nothing is
+// said, and its event loop does not tell that it waits for others.
+const LateAnswer = 5 * time.Minute
+
 // The conditions of Dependency.Condition, in Compose's words.
 const (
 	ServiceStarted   = "service_started"
@@ -29,7 +33,7 @@ func NewService(name string) Service {
 		Stop:      Stop{Signal: "SIGTERM", Grace: 10 * time.Second, Drain: 30 * time.Second},
 		Balance:   Balance{Policy: LeastLatency, Weight: 1, MaxFails: 3, FailTimeout: 10 * time.Second},
 		Forward:   defaultForward(),
-		Limits:    Limits{Header: 16 << 10},
+		Limits:    Limits{Header: defaultHeader},
 		Update:    Update{Parallelism: 1},
 		Logs:      Logs{MaxSize: 10 << 20, MaxFiles: 5},
 		NodeMode:  NodeAuto,
@@ -68,7 +72,7 @@ func defaultForward() Forward {
 		HeaderTimeout:  10 * time.Second,
 		IdleTimeout:    75 * time.Second,
 		ConnectTimeout: 5 * time.Second,
-		AnswerTimeout:  60 * time.Second,
+		WebSockets:     5 * time.Second,
 		RetryTimeout:   60 * time.Second,
 		Hold:           10 * time.Second,
 	}

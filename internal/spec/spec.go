@@ -176,8 +176,9 @@ type Forward struct {
 	HeaderTimeout  time.Duration `json:"header_timeout"`            // 10s for a client's whole request head
 	IdleTimeout    time.Duration `json:"idle_timeout"`              // 75s for an idle keep-alive client
 	ConnectTimeout time.Duration `json:"connect_timeout"`           // 5s to open a connection to a worker
-	AnswerTimeout  time.Duration `json:"answer_timeout"`            // 60s from the sent request to the head of the answer
+	AnswerTimeout  time.Duration `json:"answer_timeout"`            // from the sent request to the head of the answer; 0: LateAnswer, and longer while the worker's event loop is seen to turn
 	WriteTimeout   time.Duration `json:"write_timeout"`             // for a client that reads nothing of its answer; 0: IdleTimeout
+	WebSockets     time.Duration `json:"web_sockets"`               // 5s from the begin of a worker's drain to the close of its last WebSocket
 	RetryTimeout   time.Duration `json:"retry_timeout"`             // 60s from the request to the last moment at which it is sent again
 	Hold           time.Duration `json:"hold"`                      // 10s a request waits while no worker is ready
 	Recall         bool          `json:"recall,omitempty"`          // a request that a blocked worker has not read is given to another

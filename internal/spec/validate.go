@@ -244,11 +244,13 @@ func (v *checker) forward(f Forward) {
 	for _, limit := range []struct {
 		key string
 		d   time.Duration
-	}{{"timeouts.header", f.HeaderTimeout}, {"timeouts.idle", f.IdleTimeout}, {"timeouts.connect", f.ConnectTimeout}, {"timeouts.answer", f.AnswerTimeout}, {"timeouts.retry", f.RetryTimeout}} {
+	}{{"timeouts.header", f.HeaderTimeout}, {"timeouts.idle", f.IdleTimeout}, {"timeouts.connect", f.ConnectTimeout}, {"timeouts.retry", f.RetryTimeout}} {
 		v.check("x-bulsa."+limit.key, limit.d >= time.Millisecond, fmt.Sprintf("%s is shorter than 1ms", limit.d), "give a duration such as 10s")
 	}
 	v.notNegative("x-bulsa.hold", f.Hold)
 	v.notNegative("x-bulsa.timeouts.write", f.WriteTimeout)
+	v.notNegative("x-bulsa.timeouts.websockets", f.WebSockets)
+	v.check("x-bulsa.timeouts.answer", f.AnswerTimeout == 0 || f.AnswerTimeout >= time.Millisecond, fmt.Sprintf("%s is shorter than 1ms", f.AnswerTimeout), "give a duration such as 60s, or 0s for the default")
 	for i, network := range f.TrustedProxies {
 		_, err := ParseNetwork(network)
 		v.parsed(fmt.Sprintf("x-bulsa.trusted_proxies.%d", i), err)

@@ -76,7 +76,7 @@ func TestWhatCannotRunIsRefusedWithItsPlace(t *testing.T) {
 		{"no retries", func(s *Service) { s.Health.Retries = 0 }, "services.app.healthcheck.retries"},
 		{"jitter over 1", func(s *Service) { s.Restart.Jitter = 2 }, "services.app.x-bulsa.restart.jitter"},
 		{"no budget", func(s *Service) { s.Restart.Budget = 0 }, "services.app.x-bulsa.restart.budget"},
-		{"no answer time-out", func(s *Service) { s.Forward.AnswerTimeout = 0 }, "services.app.x-bulsa.timeouts.answer"},
+		{"an answer time-out that no answer keeps", func(s *Service) { s.Forward.AnswerTimeout = -1 }, "services.app.x-bulsa.timeouts.answer"},
 		{"no log files", func(s *Service) { s.Logs.MaxFiles = 0 }, "services.app.logging.options.max-file"},
 		{"servers of a process", func(s *Service) { s.Servers = []Server{NewServer("a:1")} }, "services.app.x-bulsa.servers"},
 		{"container without an image", func(s *Service) { s.Engine = EngineDocker }, "services.app.image"},

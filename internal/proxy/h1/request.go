@@ -4,16 +4,20 @@ package h1
 // otherwise: as much as Node takes.
 const DefaultHead = 16 << 10
 
-// The most fields that a head may have. Answers come from the user's own
-// workers and may need more, for cookies.
+// The most fields that a head may have: of a request as many as Node's servers look
+// at (lib/_http_common.js, MAX_HEADER_PAIRS).
 const (
-	MaxRequestFields = 100
+	MaxRequestFields = 1000
 	MaxAnswerFields  = 256
 )
 
 // maxEmptyLines is how many empty lines may come before a request: what RFC 9112,
 // section 2.2, asks for.
 const maxEmptyLines = 1
+
+// lineEnds are the bytes of a head that no line can have: its own end, and the empty
+// line.
+const lineEnds = 4
 
 // Body says how the end of a message's body is found.
 type Body uint8
@@ -52,19 +56,17 @@ type Request struct {
 // is worth the while only if a line feed is among the new ones: there can be so
 // few of them that the work stays linear. After a Fault the fields of r are those
 // that were understood so far.
-//
-// A request line and a field may have half of limit each.
 func (r *Request) Parse(b []byte, limit int) (n int, _ Fault) {
 	*r = Request{head: head{fields: r.fields[:0]}}
 	start := emptyLines(b)
 	if start > 2*maxEmptyLines {
 		return 0, BadRequestLine
 	}
-	i, fault := r.parseLine(b, start, limit/2)
+	i, fault := r.parseLine(b, start, limit-lineEnds)
 	if i == 0 || fault != OK {
 		return 0, fault
 	}
-	n, fault = r.parseFields(b, i, MaxRequestFields, limit/2)
+	n, fault = r.parseFields(b, i, MaxRequestFields, limit-lineEnds)
 	switch {
 	case fault != OK:
 		return 0, fault

@@ -15,7 +15,7 @@ func faultyRequests() map[Fault][]string {
 		},
 		BadMethod: {
 			" / HTTP/1.1\r\n", "GET\t/ HTTP/1.1\r\n", "G@T / HTTP/1.1\r\n", "\x16\x03\x01", "nonsense\r\n\r\n", "G\x80T / HTTP/1.1\r\n",
-			strings.Repeat("A", 9000),
+			strings.Repeat("A", 17000),
 		},
 		BadRequestLine: {"GET  HTTP/1.1\r\n", "\r\n\r\n" + get},
 		BadVersion: {
@@ -32,13 +32,13 @@ func faultyRequests() map[Fault][]string {
 			"GET /a\\b HTTP/1.1\r\n", "GET /a%0ab HTTP/1.1\r\n", "GET /a%0D%0Ab HTTP/1.1\r\n", "GET http://a\\b HTTP/1.1\r\n", "GET http://a/\\b HTTP/1.1\r\n",
 		},
 		Connect:    {"CONNECT a:1 HTTP/1.1\r\n" + host + "\r\n", "CONNECT / HTTP/1.1\r\n" + host + "\r\n"},
-		LongTarget: {"GET /" + strings.Repeat("a", 9000), "GET /" + strings.Repeat("a", 9000) + " HTTP/1.1\r\n"},
+		LongTarget: {"GET /" + strings.Repeat("a", 17000), "GET /" + strings.Repeat("a", 17000) + " HTTP/1.1\r\n"},
 		LongHead: {
-			get + host + "A: " + strings.Repeat("x", 9000) + "\r\n\r\n", get + host + "A: " + strings.Repeat("x", 9000),
-			get + host + strings.Repeat("A", 9000), get + host + strings.Repeat("A", 9000) + ": b\r\n\r\n",
+			get + host + "A: " + strings.Repeat("x", 17000) + "\r\n\r\n", get + host + "A: " + strings.Repeat("x", 17000),
+			get + host + strings.Repeat("A", 17000), get + host + strings.Repeat("A", 17000) + ": b\r\n\r\n",
 			get + host + strings.Repeat("A: "+strings.Repeat("x", 1000)+"\r\n", 17),
 		},
-		ManyFields: {get + strings.Repeat("A: b\r\n", 101) + "\r\n"},
+		ManyFields: {get + strings.Repeat("A: b\r\n", MaxRequestFields+1) + "\r\n"},
 		BadFieldName: {
 			get + host + "A : b\r\n\r\n", get + host + ": b\r\n\r\n", get + host + "A: b\r\n c\r\n\r\n", get + host + "A: b\r\n\tc\r\n\r\n",
 			get + " \r\n" + host + "\r\n", get + host + "A\r\n\r\n", get + host + "A[b: c\r\n\r\n", get + host + "A\x00: c\r\n\r\n",
