@@ -3,11 +3,11 @@ package daemon
 import (
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"bulsa/internal/engine"
 )
 
 // signalNumber is the number of a signal's name; 0 for one that is unknown.
-func signalNumber(name string) int { return int(unix.SignalNum(name)) }
+func signalNumber(name string) int { return int(engine.SignalNumber(name)) }
 
 // signalName is the name of a signal: "SIGHUP".
-func signalName(s syscall.Signal) string { return unix.SignalName(s) }
+func signalName(s syscall.Signal) string { return engine.SignalName(s) }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,35 +61,6 @@ func ParseSize(text string) (int64, error) {
 		return 0, fmt.Errorf("%q is not a size; write it like 512k, 10m or 1g", text)
 	}
 	return int64(size), nil
-}
-
-// ParseSignal reads a signal as Docker does - SIGTERM, TERM, term or 15
-// (Linux's numbers) - and returns its full name.
-func ParseSignal(text string) (string, error) {
-	name := strings.ToUpper(strings.TrimSpace(text))
-	if n, err := strconv.Atoi(name); err == nil {
-		if n >= 1 && n <= len(signals()) {
-			return signals()[n-1], nil
-		}
-		return "", fmt.Errorf("there is no signal %d; give a number from 1 to %d or a name such as SIGTERM", n, len(signals()))
-	}
-	if !strings.HasPrefix(name, "SIG") {
-		name = "SIG" + name
-	}
-	if slices.Contains(signals(), name) {
-		return name, nil
-	}
-	return "", fmt.Errorf("%q is not a signal; give a name such as SIGTERM, SIGINT or SIGQUIT", text)
-}
-
-// signals are the names of signals 1 to 31, as in signal(7) for x86 and ARM.
-func signals() []string {
-	return []string{
-		"SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE",
-		"SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT",
-		"SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
-		"SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
-	}
 }
 
 // ParseRestart reads docker's restart policy (no, always, unless-stopped,

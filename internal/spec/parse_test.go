@@ -35,12 +35,13 @@ func TestSizesArePowersOf1024(t *testing.T) {
 }
 
 func TestSignalsAreNamesShortNamesOrNumbers(t *testing.T) {
-	for text, want := range map[string]string{"SIGTERM": "SIGTERM", "TERM": "SIGTERM", "term": "SIGTERM", "15": "SIGTERM", "9": "SIGKILL", "usr2": "SIGUSR2", "10": "SIGUSR1"} {
+	for text, want := range map[string]string{"SIGTERM": "SIGTERM", "TERM": "SIGTERM", "term": "SIGTERM", "15": "SIGTERM", "9": "SIGKILL", "usr2": "SIGUSR2", "10": "SIGUSR1",
+		"SIGRTMIN+3": "SIGRTMIN+3", "rtmin+3": "SIGRTMIN+3", "37": "SIGRTMIN+3", "SIGRTMIN": "SIGRTMIN", "RTMAX": "SIGRTMAX", "SIGRTMAX-30": "SIGRTMIN", "SIGRTMIN+29": "SIGRTMAX-1"} {
 		if got, err := ParseSignal(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "0", "32", "-1", "SIGFOO", "SIG"} {
+	for _, text := range []string{"", "0", "32", "65", "-1", "SIGFOO", "SIG", "SIGRTMIN+31", "SIGRTMAX-31", "SIGRTMIN+", "SIGRTMIN+-1"} {
 		if got, err := ParseSignal(text); err == nil {
 			t.Errorf("%q is read as %v", text, got)
 		}

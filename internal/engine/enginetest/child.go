@@ -57,6 +57,7 @@ func Main(m *testing.M, after ...func() error) {
 //	parent FILE       ends at once and leaves such a child in its group
 //	escaped FILE      leaves such a child in a session of its own
 //	exit N            ends with status N
+//	systemd           ends with status 7 at SIGRTMIN+3
 //	orphans N         leaves N children of dead children behind, and ends at SIGTERM
 //	http              answers on $PORT
 //	fixed PORT        answers on PORT, whatever $PORT says
@@ -78,6 +79,7 @@ func Command(t testing.TB, program string) spec.Command {
 func programs() map[string]func(string) {
 	return map[string]func(string){
 		"obedient": func(string) { awaitTerm() },
+		"systemd":  func(string) { await(syscall.Signal(37)); os.Exit(7) },
 		"stubborn": func(file string) { leave(file, false); endure(file) },
 		"parent":   func(file string) { leave(file, false) },
 		"escaped":  func(file string) { leave(file, true); awaitTerm() },
@@ -93,11 +95,13 @@ func programs() map[string]func(string) {
 	}
 }
 
-func awaitTerm() {
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM)
+func awaitTerm() { await(syscall.SIGTERM) }
+
+func await(s os.Signal) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, s)
 	fmt.Println("ready")
-	<-term
+	<-asked
 }
 
 // endure ignores SIGTERM and says so by writing its pid into FILE.self.

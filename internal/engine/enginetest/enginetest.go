@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,6 +48,7 @@ func Run(t *testing.T, newEngine func(t *testing.T) Harness) {
 		{"a command for an ended worker is refused", false, execRefused},
 		{"an exit status is told", true, tellsStatus},
 		{"a signal is told", true, tellsSignal},
+		{"a real-time signal arrives", true, realTimeSignal},
 		{"an unknown signal is an error", true, unknownSignal},
 		{"stop ends a worker that obeys", true, stops},
 		{"kill ends a worker and its child that do not", true, kills},
@@ -355,6 +357,21 @@ func tellsSignal(t *testing.T, b *Bench) {
 	}
 	if x := b.Await(i.ID, engine.Exited).Exit; x.Code != -1 || x.Signal != "SIGKILL" {
 		t.Errorf("exit = %+v; want SIGKILL", x)
+	}
+}
+
+// realTimeSignal: systemd as a container's first process ends by SIGRTMIN+3. Before the
+// program listens for it a process dies of it, and a first process does not notice.
+func realTimeSignal(t *testing.T, b *Bench) {
+	i := b.Start("systemd")
+	Eventually(t, "the worker to end by a real-time signal", func() bool {
+		if err := b.Engine.Signal(context.Background(), i.ID, "SIGRTMIN+3"); err != nil && !errors.Is(err, engine.ErrNoInstance) {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(b.Facts(i.ID), func(f engine.Fact) bool { return f.Kind == engine.Exited })
+	})
+	if x := b.Await(i.ID, engine.Exited).Exit; x.Code != 7 && x.Signal != "SIGRTMIN+3" {
+		t.Errorf("exit = %+v; want status 7, or the signal", x)
 	}
 }
 

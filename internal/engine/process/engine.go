@@ -20,8 +20,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"bulsa/internal/engine"
 	"bulsa/internal/logs"
 	"bulsa/internal/node"
@@ -155,7 +153,7 @@ func (e *Engine) Start(ctx context.Context, l engine.Launch) (engine.Instance, e
 
 // Signal sends a signal to every process of the worker's group.
 func (e *Engine) Signal(_ context.Context, id engine.InstanceID, signal string) error {
-	sig := unix.SignalNum(signal)
+	sig := engine.SignalNumber(signal)
 	if sig == 0 {
 		return fmt.Errorf("cannot signal %s: unknown signal %q (use a name as SIGTERM)", id, signal)
 	}

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"bulsa/internal/engine"
 )
 
@@ -47,7 +45,7 @@ func (r *run) exit(status syscall.WaitStatus, oomBefore int) engine.Exit {
 	r.mu.Unlock()
 	x := engine.Exit{Code: status.ExitStatus(), Voluntary: voluntary}
 	if status.Signaled() {
-		x.Code, x.Signal = -1, unix.SignalName(status.Signal())
+		x.Code, x.Signal = -1, engine.SignalName(status.Signal())
 		if status.Signal() == syscall.SIGKILL && !killed {
 			x.OOM = r.engine.oom.blame(oomBefore, oomKills())
 		}

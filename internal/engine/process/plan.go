@@ -11,8 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"bulsa/internal/engine"
 	"bulsa/internal/node"
 	"bulsa/internal/spec"
 )
@@ -109,7 +108,7 @@ func newPlan(s spec.Service) (*plan, error) {
 		return nil, &mistake{"user", err}
 	}
 	if p.stop = syscall.SIGTERM; s.Stop.Signal != "" {
-		p.stop = unix.SignalNum(s.Stop.Signal)
+		p.stop = engine.SignalNumber(s.Stop.Signal)
 	}
 	if p.stop == 0 {
 		return nil, &mistake{"stop_signal", fmt.Errorf("unknown stop signal %q (use a name as SIGTERM)", s.Stop.Signal)}
