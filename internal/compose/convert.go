@@ -74,7 +74,11 @@ func (c *converter) places(places map[string]string, from types.ServiceConfig) {
 	}
 	n := 0
 	for i, p := range from.Ports {
-		if balanced(p) {
+		if !balanced(p) || p.Mode == "host" && engineOf(from) == spec.EngineDocker {
+			continue
+		}
+		first, last, _ := publishedRange(p) // an error has been told
+		for range last - first + 1 {
 			places[fmt.Sprintf("%s.ports.%d", path, n)] = c.source.where(fmt.Sprintf("%s.ports.%d", path, i))
 			n++
 		}
@@ -206,17 +210,31 @@ func (c *converter) ports(path string, from types.ServiceConfig, s *spec.Service
 			}
 			continue
 		}
-		published := 0
-		if p.Published != "" {
-			n, err := strconv.ParseUint(p.Published, 10, 16)
-			if err != nil {
-				return &spec.Problem{Where: where, What: fmt.Sprintf("%q is not a port", p.Published), Fix: "give one port from 1 to 65535"}
-			}
-			published = int(n)
+		first, last, err := publishedRange(p)
+		if err != nil {
+			return spec.At(where, err)
 		}
-		s.Ports = append(s.Ports, spec.Port{Host: p.HostIP, Published: published, Target: int(min(p.Target, 1<<17)), Protocol: spec.ParseAppProtocol(p.AppProtocol)})
+		for published := first; published <= last; published++ {
+			s.Ports = append(s.Ports, spec.Port{Host: p.HostIP, Published: published, Target: int(min(p.Target, 1<<17)), Protocol: spec.ParseAppProtocol(p.AppProtocol)})
+		}
 	}
 	return nil
+}
+
+// mostPublished bounds a range of ports that lead to one target.
+const mostPublished = 100
+
+// publishedRange is the ports that lead to one target. Docker gives each container one
+// of a range; bulsa, which balances, listens on all of them.
+func publishedRange(p types.ServicePortConfig) (first, last int, err error) {
+	if p.Published == "" {
+		return 0, 0, nil
+	}
+	first, last, err = portRange(p.Published)
+	if err == nil && last-first >= mostPublished {
+		err = &spec.Problem{What: fmt.Sprintf("%d ports lead to one", last-first+1), Fix: fmt.Sprintf("give at most %d, or mode: host", mostPublished)}
+	}
+	return first, last, err
 }
 
 func balanced(p types.ServicePortConfig) bool { return p.Protocol == "" || p.Protocol == "tcp" }

@@ -27,7 +27,7 @@ func (s *source) explain(err error) error {
 	text = regexp.MustCompile(`^validating .*?: `).ReplaceAllString(text, "")
 	text = strings.TrimPrefix(text, "decoding failed due to the following error(s): ")
 	for _, known := range []func(string) *spec.Problem{
-		s.wholeFile, s.badEnvFile, s.unknownKey, s.notOneOf, s.wrongType, s.missingVariable, s.badInterpolation, s.badValue, s.badSyntax, s.badPort, s.badProjectName, s.mentioned,
+		s.wholeFile, s.badEnvFile, s.unknownKey, s.notOneOf, s.badPattern, s.wrongType, s.missingVariable, s.badInterpolation, s.badValue, s.badSyntax, s.badPort, s.badProjectName, s.mentioned,
 	} {
 		if p := known(text); p != nil {
 			return p
@@ -60,6 +60,19 @@ func (s *source) notOneOf(text string) *spec.Problem {
 		return nil
 	}
 	return &spec.Problem{Where: s.where(m[1]), What: m[1] + " has an unknown value", Fix: "use one of " + strings.ReplaceAll(m[2], "'", "")}
+}
+
+// badPattern reads what the schema says of a text of another form.
+func (s *source) badPattern(text string) *spec.Problem {
+	m := regexp.MustCompile(`^(\S+) '(.*)' does not match pattern '(.*)'$`).FindStringSubmatch(text)
+	if m == nil {
+		return nil
+	}
+	fix := "write a text that matches " + m[3]
+	if strings.HasSuffix(m[1], ".pull_policy") {
+		fix = "use missing, always, never, build, daily, weekly or every_12h"
+	}
+	return &spec.Problem{Where: s.where(m[1]), What: fmt.Sprintf("%s: %q does not fit", m[1], m[2]), Fix: fix}
 }
 
 // unknownKey reads what the schema says of a key that it does not have.

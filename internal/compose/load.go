@@ -88,6 +88,9 @@ func (s *source) model(ctx context.Context, o Options, found *files) (*types.Pro
 	if model, err = model.WithServicesEnvironmentResolved(true); err != nil {
 		return nil, s.explain(err)
 	}
+	if model, err = model.WithServicesLabelsResolved(true); err != nil {
+		return nil, s.explain(err)
+	}
 	return model, nil
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func TestRenderedConfigurationLoadsAgainAsTheSame(t *testing.T) {
-	for _, name := range []string{"testdata/everything/bulsa.yaml", "testdata/container/compose.yaml", "testdata/pool/compose.yaml"} {
+	for _, name := range []string{"testdata/everything/bulsa.yaml", "testdata/container/compose.yaml", "testdata/container/rare.yaml", "testdata/pool/compose.yaml"} {
 		rendersTheSame(t, name)
 	}
 }

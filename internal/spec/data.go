@@ -23,7 +23,7 @@ func (s Service) SharesData(other Service) bool {
 // oneOf names what the containers write to.
 func oneOf(c *Container) string {
 	for _, m := range c.Mounts {
-		if m.Type != "tmpfs" && !m.ReadOnly && m.Source != "" {
+		if m.Type != "tmpfs" && m.Type != "image" && !m.ReadOnly && m.Source != "" {
 			if m.Key != "" {
 				return "the volume " + m.Key
 			}
@@ -38,7 +38,7 @@ func oneOf(c *Container) string {
 func (c *Container) Shared() []string {
 	var out []string
 	for _, m := range c.Mounts {
-		if m.Type != "tmpfs" && !m.ReadOnly && m.Source != "" {
+		if m.Type != "tmpfs" && m.Type != "image" && !m.ReadOnly && m.Source != "" {
 			out = append(out, m.Source)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/go-archive"
 	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
 	"github.com/moby/moby/client/pkg/jsonmessage"
@@ -23,6 +24,15 @@ import (
 
 // build builds the image: by BuildKit where the engine has it.
 func (j job) build(ctx context.Context) error {
+	if asked, err := j.asksBuildx(ctx); asked || err != nil {
+		if err == nil {
+			err = j.buildByBuildx(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot build %s: %w", j.container.Image, err)
+		}
+		return nil
+	}
 	kit, err := j.conn.hasBuildKit()
 	if err != nil {
 		return err
@@ -113,7 +123,14 @@ func (j job) buildOptions() (client.ImageBuildOptions, error) {
 			ServerAddress: c.ServerAddress, IdentityToken: c.IdentityToken, RegistryToken: c.RegistryToken,
 		}
 	}
-	o.Platforms, err = platforms(j.container.Platform)
+	for _, u := range b.Ulimits {
+		o.Ulimits = append(o.Ulimits, &container.Ulimit{Name: u.Name, Soft: u.Soft, Hard: u.Hard})
+	}
+	wanted := j.container.Platform
+	if wanted == "" && len(b.Platforms) > 0 {
+		wanted = b.Platforms[0] // several are Buildx's business
+	}
+	o.Platforms, err = platforms(wanted)
 	return o, err
 }
 

@@ -8,9 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/moby/moby/api/types/blkiodev"
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"github.com/moby/moby/client/pkg/versions"
@@ -46,6 +47,7 @@ type blueprint struct {
 	project   string
 	launch    engine.Launch
 	inherited map[string]string // the predecessor's volumes, by path
+	lenders   map[string]string // containers whose namespaces and volumes are used, by service
 	loopback  bool              // publish the balanced ports on loopback
 	api       string            // version
 }
@@ -78,8 +80,15 @@ func (b blueprint) config() *container.Config {
 	return &container.Config{
 		Image: image, Entrypoint: c.Entrypoint, Cmd: s.Command.Args, WorkingDir: s.Command.Dir, User: s.Command.User,
 		Env: b.environment(), Labels: b.labels(), StopSignal: c.StopSignal, Healthcheck: b.healthcheck(),
-		Hostname: c.Network.Hostname, Domainname: c.Network.DomainName,
+		Hostname: c.Network.Hostname, Domainname: c.Network.DomainName, Tty: c.TTY, OpenStdin: c.StdinOpen,
+		StopTimeout: stopTimeout(s.Stop.Grace),
 	}
+}
+
+// stopTimeout is what docker stop waits by itself, in whole seconds.
+func stopTimeout(grace time.Duration) *int {
+	seconds := int((grace + time.Second - 1) / time.Second)
+	return &seconds
 }
 
 // environment is the service's, with what every worker gets. PORT names the
@@ -133,11 +142,17 @@ func (b blueprint) hostConfig() (*container.HostConfig, error) {
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // bulsa is who restarts
 		LogConfig:     container.LogConfig{Type: c.Log.Driver, Config: c.Log.Options},
 		ExtraHosts:    c.Network.ExtraHosts, DNSSearch: c.Network.DNSSearch, DNSOptions: c.Network.DNSOptions,
-		CapAdd: c.Security.CapAdd, CapDrop: c.Security.CapDrop, SecurityOpt: c.Security.Options, GroupAdd: c.Security.Groups,
+		CapAdd: c.Security.CapAdd, CapDrop: c.Security.CapDrop, GroupAdd: c.Security.Groups,
 		Sysctls: c.Security.Sysctls, Privileged: c.Security.Privileged, ReadonlyRootfs: c.Security.ReadOnly,
-		PidMode: container.PidMode(c.Security.PID), IpcMode: container.IpcMode(c.Security.IPC),
 		UsernsMode: container.UsernsMode(c.Security.UserNS), Runtime: c.Security.Runtime,
 		OomScoreAdj: c.Resources.OOMScoreAdjust, ShmSize: c.Resources.ShmSize, Resources: resources(c),
+		Annotations: c.Annotations, CgroupnsMode: container.CgroupnsMode(c.Security.Cgroup), UTSMode: container.UTSMode(c.Security.UTS),
+		StorageOpt: c.Security.Storage, Umask: c.Security.Umask,
+	}
+	h.SecurityOpt, h.MaskedPaths, h.ReadonlyPaths = securityOptions(c.Security.Options)
+	h.PidMode, h.IpcMode = container.PidMode(b.lent(c.Security.PID)), container.IpcMode(b.lent(c.Security.IPC))
+	for _, text := range c.VolumesFrom {
+		h.VolumesFrom = append(h.VolumesFrom, b.lentVolumes(text))
 	}
 	if s.Command.Init {
 		h.Init = &s.Command.Init
@@ -167,7 +182,7 @@ func (b blueprint) hostConfig() (*container.HostConfig, error) {
 	for _, target := range slices.Sorted(maps.Keys(anonymous)) {
 		addMount(h, spec.Mount{Type: "volume", Source: anonymous[target], Target: target})
 	}
-	h.NetworkMode = networkMode(c.Network)
+	h.NetworkMode = b.networkMode(c.Network)
 	return h, nil
 }
 
@@ -188,10 +203,23 @@ func (b blueprint) anonymous() map[string]string {
 	return out
 }
 
-func networkMode(n spec.Networking) container.NetworkMode {
+// securityOptions takes systempaths=unconfined out, which docker's own client turns
+// into empty lists of paths.
+func securityOptions(given []string) (options, masked, readonly []string) {
+	for _, option := range given {
+		if option == "systempaths=unconfined" {
+			masked, readonly = []string{}, []string{}
+			continue
+		}
+		options = append(options, option)
+	}
+	return options, masked, readonly
+}
+
+func (b blueprint) networkMode(n spec.Networking) container.NetworkMode {
 	switch {
 	case n.Mode != "":
-		return container.NetworkMode(n.Mode)
+		return container.NetworkMode(b.lent(n.Mode))
 	case len(n.Networks) > 0:
 		return container.NetworkMode(n.Networks[0].Name)
 	}
@@ -202,7 +230,18 @@ func resources(c *spec.Container) container.Resources {
 	l := c.Resources
 	r := container.Resources{
 		NanoCPUs: int64(l.CPUs * 1e9), Memory: l.Memory, MemoryReservation: l.MemoryReservation, MemorySwap: l.MemorySwap,
-		CPUShares: l.CPUShares, CpusetCpus: l.CPUSet,
+		CPUShares: l.CPUShares, CpusetCpus: l.CPUSet, CPUPeriod: l.CPUPeriod, CPUQuota: l.CPUQuota,
+		CPURealtimePeriod: l.CPURTPeriod, CPURealtimeRuntime: l.CPURTRuntime, CgroupParent: l.CgroupParent,
+		MemorySwappiness: l.Swappiness, DeviceCgroupRules: c.Security.DeviceRules,
+	}
+	if l.OOMKillDisable {
+		r.OomKillDisable = &l.OOMKillDisable
+	}
+	blockIO(&r, l.BlockIO)
+	for _, d := range l.Requests {
+		r.DeviceRequests = append(r.DeviceRequests, container.DeviceRequest{
+			Driver: d.Driver, Count: d.Count, DeviceIDs: d.IDs, Capabilities: [][]string{d.Capabilities}, Options: d.Options,
+		})
 	}
 	if l.PIDs != 0 {
 		r.PidsLimit = &l.PIDs
@@ -220,31 +259,22 @@ func resources(c *spec.Container) container.Resources {
 	return r
 }
 
-// addMount adds a mount. Only the older form of a bind makes a missing folder.
-func addMount(h *container.HostConfig, m spec.Mount) {
-	if m.Type == "bind" && m.Create {
-		options := []string{"rw"}
-		if m.ReadOnly {
-			options[0] = "ro"
-		}
-		if m.Spread != "" {
-			options = append(options, m.Spread)
-		}
-		h.Binds = append(h.Binds, m.Source+":"+m.Target+":"+strings.Join(options, ","))
+func blockIO(r *container.Resources, b *spec.BlockIO) {
+	if b == nil {
 		return
 	}
-	out := mount.Mount{Type: mount.Type(m.Type), Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
-	switch m.Type {
-	case "bind":
-		if m.Spread != "" {
-			out.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(m.Spread)}
-		}
-	case "volume":
-		out.VolumeOptions = &mount.VolumeOptions{NoCopy: m.NoCopy}
-	case "tmpfs":
-		out.TmpfsOptions = &mount.TmpfsOptions{SizeBytes: m.Size, Mode: fileMode(m.Mode)}
+	r.BlkioWeight = b.Weight
+	for _, w := range b.Weights {
+		r.BlkioWeightDevice = append(r.BlkioWeightDevice, &blkiodev.WeightDevice{Path: w.Path, Weight: uint16(w.Rate)})
 	}
-	h.Mounts = append(h.Mounts, out)
+	for _, group := range []struct {
+		from []spec.Throttle
+		to   *[]*blkiodev.ThrottleDevice
+	}{{b.ReadBps, &r.BlkioDeviceReadBps}, {b.ReadIOps, &r.BlkioDeviceReadIOps}, {b.WriteBps, &r.BlkioDeviceWriteBps}, {b.WriteIOps, &r.BlkioDeviceWriteIOps}} {
+		for _, t := range group.from {
+			*group.to = append(*group.to, &blkiodev.ThrottleDevice{Path: t.Path, Rate: t.Rate})
+		}
+	}
 }
 
 // publish asks Docker for the ports that the file gives to it, and for those
@@ -269,12 +299,21 @@ func (b blueprint) publish(config *container.Config, host *container.HostConfig)
 		if p.Published != 0 {
 			binding.HostPort = strconv.Itoa(p.Published)
 		}
+		if p.Last != 0 {
+			binding.HostPort += "-" + strconv.Itoa(p.Last)
+		}
 		if config.ExposedPorts == nil {
-			config.ExposedPorts, host.PortBindings = network.PortSet{}, network.PortMap{}
+			config.ExposedPorts = network.PortSet{}
+		}
+		if host.PortBindings == nil {
+			host.PortBindings = network.PortMap{}
 		}
 		config.ExposedPorts[port] = struct{}{}
 		host.PortBindings[port] = append(host.PortBindings[port], binding)
 		return nil
+	}
+	if err := expose(config, s); err != nil {
+		return err
 	}
 	for _, p := range s.Container.HostPorts {
 		if err := add(p); err != nil {
@@ -292,38 +331,30 @@ func (b blueprint) publish(config *container.Config, host *container.HostConfig)
 	return nil
 }
 
-// networking is the first network; older engines take no more at once.
-func (b blueprint) networking() (*network.NetworkingConfig, error) {
-	networks := b.launch.Release.Service.Container.Network.Networks
-	if len(networks) == 0 {
-		return nil, nil
+// expose says which ports the service has, as Compose does: docker ps and what reads
+// it show them.
+func expose(config *container.Config, s spec.Service) error {
+	if _, borrowed := spec.Borrowed(s.Container.Network.Mode); borrowed {
+		return nil // Docker refuses it: the ports are those of the other one
 	}
-	e, err := b.endpoint(networks[0])
-	return &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{networks[0].Name: e}}, err
-}
-
-// endpoint joins a network under the service's name, as in Compose.
-func (b blueprint) endpoint(n spec.Network) (*network.EndpointSettings, error) {
-	e := &network.EndpointSettings{Aliases: append([]string{b.launch.Release.Service.Name, b.launch.Worker}, n.Aliases...)}
-	for _, fixed := range []struct {
-		text string
-		v6   bool
-	}{{n.IPv4, false}, {n.IPv6, true}} {
-		if fixed.text == "" {
-			continue
+	ports := slices.Clone(s.Container.ExposeOther)
+	for _, n := range s.Container.Expose {
+		ports = append(ports, fmt.Sprintf("%d/tcp", n))
+	}
+	for _, p := range s.Ports {
+		if p.Target != 0 {
+			ports = append(ports, fmt.Sprintf("%d/tcp", p.Target))
 		}
-		addr, err := netip.ParseAddr(fixed.text)
+	}
+	for _, text := range ports {
+		port, err := network.ParsePort(text)
 		if err != nil {
-			return nil, fmt.Errorf("networks.%s: %q is not an address", n.Key, fixed.text)
+			return fmt.Errorf("expose: %w", err)
 		}
-		if e.IPAMConfig == nil {
-			e.IPAMConfig = &network.EndpointIPAMConfig{}
+		if config.ExposedPorts == nil {
+			config.ExposedPorts = network.PortSet{}
 		}
-		if fixed.v6 {
-			e.IPAMConfig.IPv6Address = addr
-		} else {
-			e.IPAMConfig.IPv4Address = addr
-		}
+		config.ExposedPorts[port] = struct{}{}
 	}
-	return e, nil
+	return nil
 }

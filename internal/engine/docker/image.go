@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -54,7 +55,7 @@ func Prepare(ctx context.Context, p spec.Project, o Images) (spec.Project, error
 		c := *s.Container
 		key := c.Image + " " + c.Platform
 		if done[key].id == "" || c.Build != nil {
-			j := job{conn: conn, images: o, service: s.Name, container: c}
+			j := job{conn: conn, images: o, service: s.Name, container: c, project: p}
 			if done[key], err = j.provide(ctx); err != nil {
 				what := "image"
 				if c.Build != nil {
@@ -76,12 +77,19 @@ type job struct {
 	images    Images
 	service   string
 	container spec.Container
+	project   spec.Project
 }
 
 // found is what an image says of itself; the zero value: it is not there.
 type found struct {
 	id      string
-	volumes []string // paths, sorted
+	volumes []string  // paths, sorted
+	tagged  time.Time // when it was pulled or built last
+}
+
+// stale reports whether pull_policy wants the image to be pulled again.
+func (f found) stale(c spec.Container, now time.Time) bool {
+	return c.Pull == spec.PullRefresh && f.tagged.Add(c.Refresh).Before(now)
 }
 
 // provide returns the image, once it is there.
@@ -95,7 +103,7 @@ func (j job) provide(ctx context.Context) (found, error) {
 	switch {
 	case c.Build != nil && (j.images.Build || c.Pull == spec.PullBuild || id == "" && c.Pull != spec.PullNever):
 		err = j.build(ctx)
-	case c.Build == nil && (c.Pull == spec.PullAlways || id == "" && c.Pull != spec.PullNever):
+	case c.Build == nil && (c.Pull == spec.PullAlways || id == "" && c.Pull != spec.PullNever || image.stale(c, time.Now())):
 		err = j.pull(ctx)
 	case id != "":
 		return image, nil
@@ -120,7 +128,7 @@ func (j job) find(ctx context.Context) (found, error) {
 	if err != nil {
 		return found{}, fmt.Errorf("cannot look at the image %s: %w", j.container.Image, plain(err))
 	}
-	out := found{id: image.ID}
+	out := found{id: image.ID, tagged: image.Metadata.LastTagTime}
 	if image.Config != nil {
 		out.volumes = slices.Sorted(maps.Keys(image.Config.Volumes))
 	}

@@ -24,13 +24,20 @@ func (r *run) create(ctx context.Context, conn *connection, inherited map[string
 	if err != nil {
 		return "", err
 	}
-	b := blueprint{project: r.engine.cfg.Project, launch: r.launch, inherited: inherited, loopback: conn.loopback, api: conn.ClientVersion()}
+	lenders, err := conn.lenders(ctx, r.engine.cfg.Project, *s.Container)
+	if err != nil {
+		return "", err
+	}
+	b := blueprint{project: r.engine.cfg.Project, launch: r.launch, inherited: inherited, lenders: lenders, loopback: conn.loopback, api: conn.ClientVersion()}
 	options, err := b.options()
 	if err != nil {
 		return "", err
 	}
 	if err := r.offerReports(ctx, conn, &options); err != nil {
 		return "", err
+	}
+	for _, what := range tooNew(*s.Container, conn.ClientVersion()) {
+		r.emit(engine.Fact{Kind: engine.Notice, Message: what})
 	}
 	if s.Container.Healthcheck.StartInterval != 0 && (options.Config.Healthcheck == nil || options.Config.Healthcheck.StartInterval == 0) {
 		r.emit(engine.Fact{Kind: engine.Notice, Message: "healthcheck.start_interval has no effect: this Docker is older than 25"})
@@ -143,7 +150,7 @@ func plain(err error) error {
 
 // explainStart says what is wrong with a container that does not start.
 func (r *run) explainStart(err error) error {
-	if isAway(err) {
+	if err == nil || isAway(err) {
 		return err
 	}
 	missing := regexp.MustCompile(`exec: \\?"([^"\\]+)\\?": (executable file not found|stat [^:]+: no such file)`).FindStringSubmatch(err.Error())

@@ -45,10 +45,13 @@ func (c *connection) ensureNetwork(ctx context.Context, project string, n spec.N
 	case n.External:
 		return fmt.Errorf("network %s is external and does not exist: create it, as with docker network create %s", n.Name, n.Name)
 	}
-	options := client.NetworkCreateOptions{Driver: n.Driver, Internal: n.Internal, Options: n.Options, Labels: ownLabels(n.Labels, project)}
+	options := client.NetworkCreateOptions{Driver: n.Driver, Internal: n.Internal, Attachable: n.Open, Options: n.Options, Labels: ownLabels(n.Labels, project)}
 	options.Labels[composeNetwork] = n.Key
 	if n.WithIPv6 {
 		options.EnableIPv6 = &n.WithIPv6
+	}
+	if n.NoIPv4 {
+		options.EnableIPv4 = new(bool)
 	}
 	if options.IPAM, err = addressing(n); err != nil {
 		return err
@@ -60,10 +63,10 @@ func (c *connection) ensureNetwork(ctx context.Context, project string, n spec.N
 }
 
 func addressing(n spec.Network) (*network.IPAM, error) {
-	if len(n.Subnets) == 0 {
+	if len(n.Subnets) == 0 && n.IPAM.Driver == "" && len(n.IPAM.Options) == 0 {
 		return nil, nil
 	}
-	out := &network.IPAM{}
+	out := &network.IPAM{Driver: n.IPAM.Driver, Options: n.IPAM.Options}
 	for _, s := range n.Subnets {
 		pool := network.IPAMConfig{}
 		var err error
@@ -81,6 +84,16 @@ func addressing(n spec.Network) (*network.IPAM, error) {
 			if pool.Gateway, err = netip.ParseAddr(s.Gateway); err != nil {
 				return nil, fmt.Errorf("networks.%s.ipam: %w", n.Key, err)
 			}
+		}
+		for name, text := range s.Aux {
+			addr, err := netip.ParseAddr(text)
+			if err != nil {
+				return nil, fmt.Errorf("networks.%s.ipam.aux_addresses: %w", n.Key, err)
+			}
+			if pool.AuxAddress == nil {
+				pool.AuxAddress = map[string]netip.Addr{}
+			}
+			pool.AuxAddress[name] = addr
 		}
 		out.Config = append(out.Config, pool)
 	}

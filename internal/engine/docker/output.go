@@ -57,7 +57,11 @@ func (r *run) copyOutput(ctx context.Context, conn *connection, id string, since
 		}
 		stream, err := conn.ContainerLogs(ctx, id, options)
 		if err == nil {
-			_, err = stdcopy.StdCopy(stdout, stderr, stream)
+			if r.launch.Release.Service.Container.TTY {
+				_, err = io.Copy(stdout, stream) // a terminal has one stream
+			} else {
+				_, err = stdcopy.StdCopy(stdout, stderr, stream)
+			}
 			stream.Close()
 			since = time.Now()
 		}

@@ -43,6 +43,8 @@ type run struct {
 	abandoned bool // its container may still run, because the engine is away
 	sent      int  // signals that bulsa sent and whose events have not come
 	foreign   string
+	lenders   []string // ids of containers whose namespaces this one uses
+	expelled  bool     // one of those has ended, and bulsa ends this one
 	over      bool
 	health    engine.Health
 	lines     map[engine.Port]*line
@@ -91,11 +93,8 @@ func (r *run) begin(ctx context.Context) error {
 		if !found.fresh() {
 			since = time.Now()
 		}
-		if _, err := conn.ContainerStart(ctx, found.id, client.ContainerStartOptions{}); err != nil {
-			if !isAway(err) {
-				r.discard(conn, found.id)
-			}
-			return r.explainStart(err)
+		if found.id, err = r.startContainer(ctx, conn, found); err != nil {
+			return err
 		}
 	}
 	if err := r.attach(ctx, conn, found, since); err != nil {
@@ -103,6 +102,27 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	r.rename(ctx, conn)
 	return nil
+}
+
+// startContainer starts what was found or made, and says which container it is then:
+// one that shared with another one that is gone can never start again.
+func (r *run) startContainer(ctx context.Context, conn *connection, found candidate) (string, error) {
+	_, err := conn.ContainerStart(ctx, found.id, client.ContainerStartOptions{})
+	if err == nil || isAway(err) {
+		return found.id, r.explainStart(err)
+	}
+	r.discard(conn, found.id)
+	if found.fresh() || len(lendingServices(*r.launch.Release.Service.Container)) == 0 {
+		return "", r.explainStart(err)
+	}
+	id, err := r.create(ctx, conn, found.inherited)
+	if err != nil {
+		return "", err
+	}
+	if _, err = conn.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil && !isAway(err) {
+		r.discard(conn, id)
+	}
+	return id, r.explainStart(err)
 }
 
 // beginLate starts the container once the engine is back, and once those are
@@ -192,8 +212,10 @@ func (r *run) attach(ctx context.Context, conn *connection, found candidate, sin
 	if err != nil {
 		return fmt.Errorf("cannot look at container %s: %w", short(found.id), err)
 	}
+	conn.borrowAddress(ctx, &c.Container)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.lenders = lendersOf(c.Container.HostConfig)
 	r.started, r.named = c.Container.State.StartedAt, strings.TrimPrefix(c.Container.Name, "/")
 	r.seen.Ref, r.seen.PID = short(found.id), r.visiblePID(conn, c.Container.State.Pid)
 	if at, err := time.Parse(time.RFC3339Nano, r.started); err == nil && found.running {
@@ -251,7 +273,7 @@ func (r *run) signalled(number string) {
 		return
 	}
 	n, _ := strconv.Atoi(number)
-	r.foreign = unix.SignalName(unix.Signal(n))
+	r.foreign = engine.SignalName(unix.Signal(n))
 }
 
 // look asks Docker how the container is. The exit code is that of an event that
@@ -266,6 +288,9 @@ func (r *run) look(ctx context.Context, conn *connection, exitCode string) {
 		return // attach looks by itself
 	}
 	c, err := conn.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err == nil {
+		conn.borrowAddress(ctx, &c.Container)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	code, told := strconv.Atoi(exitCode)
@@ -326,7 +351,9 @@ func (r *run) ended(x engine.Exit) {
 	if r.over {
 		return
 	}
-	if r.foreign != "" && !r.stopping {
+	if r.expelled && !r.stopping {
+		x.Voluntary, x.Cause = true, "the container that it shares with has ended"
+	} else if r.foreign != "" && !r.stopping {
 		x.Voluntary = x.Signal == "" || x.Signal == r.foreign
 		if x.Cause == "" {
 			x.Cause = fmt.Sprintf("%s was sent to its container by hand", r.foreign)
@@ -366,6 +393,7 @@ func (r *run) finishOver(x engine.Exit) {
 	}
 	e.mu.Unlock()
 	e.forget(r)
+	e.recall(id)
 	e.facts.Send(engine.Fact{Kind: engine.Exited, Instance: r.launch.ID, At: time.Now(), Exit: x})
 	if remove && conn != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)

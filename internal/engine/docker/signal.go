@@ -7,14 +7,13 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
-	"golang.org/x/sys/unix"
 
 	"bulsa/internal/engine"
 	"bulsa/internal/spec"
 )
 
 func (r *run) signal(ctx context.Context, name string) error {
-	number := unix.SignalNum(name)
+	number := engine.SignalNumber(name)
 	if number == 0 {
 		return fmt.Errorf("%q is not a signal", name)
 	}

@@ -125,7 +125,7 @@ func firstAddress(networks map[string]*network.EndpointSettings, wanted []spec.N
 // only, as a shell does.
 func exitOf(state *container.State) engine.Exit {
 	x := engine.Exit{Code: state.ExitCode}
-	if name := unix.SignalName(unix.Signal(state.ExitCode - 128)); state.ExitCode > 128 && name != "" {
+	if name := engine.SignalName(unix.Signal(state.ExitCode - 128)); state.ExitCode > 128 && name != "" {
 		x.Code, x.Signal = -1, name
 		x.OOM = state.OOMKilled && name == "SIGKILL"
 	}
