@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -208,6 +210,38 @@ func TestAHungWorkerIsAvoidedAndReplaced(t *testing.T) {
 			t.Errorf("no event says %q:\n%s", want, events)
 		}
 	}
+}
+
+// TestRequestsInAStoppedWorkerAreAnsweredByAnother: what is inside a worker that stands
+// still waits for unhealthy_after, and not for a drain and a grace that lead nowhere.
+func TestRequestsInAStoppedWorkerAreAnsweredByAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("app.js", `require('http').createServer((q, s) => setTimeout(() => s.end(String(process.pid)), 100)).listen(3000)`)
+	port := freePort(t)
+	w.write("bulsa.yaml", hasty("event_loop: {unhealthy_after: 2s}", 2, port, "node app.js"))
+	w.ready("up", "-p", "stopped", "--admin", "off")
+	url := "http://127.0.0.1:" + port
+	stopped := w.ps("stopped")[0].PID
+	if err := syscall.Kill(stopped, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	var asked sync.WaitGroup
+	for range 20 {
+		asked.Go(func() {
+			if status, body := get(t, url); status != http.StatusOK || body == strconv.Itoa(stopped) {
+				t.Errorf("%d: %s", status, body)
+			}
+		})
+	}
+	asked.Wait()
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("the last answer took %s", took)
+	}
+	eventually(t, "the stopped one is replaced", func() bool {
+		return w.states("stopped") == "app.1 ready, app.2 ready" && !lives(stopped)
+	})
 }
 
 func TestTheMonitorCanBeOff(t *testing.T) {

@@ -21,6 +21,9 @@ const (
 	quietAfter = 10 * time.Minute
 	// diagnosisTime bounds how long it may take to find out what blocks a loop.
 	diagnosisTime = 3 * time.Second
+	// lastLook is how long before its worker is given up a blocked loop is looked into
+	// for the last time; half of the time that it has where that is less.
+	lastLook = 2 * time.Second
 )
 
 // block is an iteration that takes too long.
@@ -28,6 +31,7 @@ type block struct {
 	lasted    time.Duration // as far as it was seen; 0: there is none
 	announced bool
 	awaited   bool // its announcement waits for a diagnosis
+	examined  bool // it was looked into for the last time
 	where     string
 }
 
@@ -57,12 +61,15 @@ type finding struct {
 	err   error
 }
 
-// watchBlock follows the iteration at hand of a worker in service.
+// watchBlock follows the iteration at hand of a worker that has requests.
 func (w *loopWatch) watchBlock(x *watched, now time.Time) {
-	if x.worker.State != worker.Ready && x.worker.State != worker.Unhealthy {
+	switch x.worker.State {
+	case worker.Ready, worker.Unhealthy, worker.Draining:
+	default:
 		return
 	}
-	if x.running < blockedAfter {
+	running := min(x.running, now.Sub(x.boots))
+	if running < blockedAfter {
 		w.unblock(x)
 		return
 	}
@@ -72,12 +79,22 @@ func (w *loopWatch) watchBlock(x *watched, now time.Time) {
 			w.announce(x, "")
 		}
 	}
-	x.block.lasted = x.running
-	if limit := w.seen.Service.LoopLimit(); limit > 0 && x.running >= limit && !x.sick && !x.diagnosing && !x.debugged() {
+	x.block.lasted = running
+	if limit := w.seen.Service.LoopLimit(); limit > 0 && !x.sick && !x.debugged() {
+		w.lose(x, limit)
+	}
+}
+
+// lose gives the worker up when its loop has been silent for the limit, not later:
+// somebody waits inside. What blocks it is looked for before that.
+func (w *loopWatch) lose(x *watched, limit time.Duration) {
+	if !x.block.examined && x.block.lasted >= limit-min(lastLook, limit/2) && !x.diagnosing {
+		x.block.examined = true
+		w.diagnose(x, true)
+	}
+	if x.block.lasted >= limit {
 		x.sick = true
-		if !w.diagnose(x, true) {
-			w.condemn(x, x.block.where)
-		}
+		x.put(worker.LoopSilent, fmt.Sprintf("event loop silent for %s%s", seconds(x.block.lasted), in(x.block.where)))
 	}
 }
 
@@ -105,11 +122,6 @@ func (w *loopWatch) announce(x *watched, where string) {
 	}
 	x.block.where, x.block.awaited = where, false
 	w.emit(x, "blocked", fmt.Sprintf("its event loop is blocked, for %s so far%s", seconds(max(x.running, x.block.lasted)), in(where)))
-}
-
-// condemn makes the worker unhealthy.
-func (w *loopWatch) condemn(x *watched, where string) {
-	x.put(worker.LoopSilent, fmt.Sprintf("event loop silent for %s%s", seconds(x.running), in(where)))
 }
 
 // diagnose begins to find out what blocks the loop, unless nobody can: false.
@@ -144,10 +156,10 @@ func (w *loopWatch) learn(f finding) {
 		where = f.what.Where()
 	}
 	switch {
-	case f.last && x.sick:
-		w.condemn(x, where)
 	case !f.last:
 		w.announce(x, where)
+	case x.block.examined && where != "":
+		x.block.where = where
 	}
 }
 

@@ -58,8 +58,9 @@ type watched struct {
 	meter    eventloop.Meter
 	state    eventloop.State
 	running  time.Duration
-	requests uint64 // that its endpoints have ended
-	sick     bool   // its worker's machine has been told, or will be
+	boots    time.Time // when it was last seen to start: what it computes then holds up nobody
+	requests uint64    // that its endpoints have ended
+	sick     bool      // its worker's machine has been told, or will be
 	block    block
 	over     time.Duration // how long a block lasted that ended before its diagnosis; 0: none did
 	alarm    alarm
@@ -144,7 +145,7 @@ func (w *loopWatch) refresh() {
 			if loop == nil {
 				continue
 			}
-			x = &watched{loop: loop}
+			x = &watched{loop: loop, boots: one.Since}
 		}
 		x.worker = one
 		w.loops = append(w.loops, x)
@@ -163,8 +164,11 @@ func (w *loopWatch) look(now time.Time) {
 		} else {
 			x.meter.Lost()
 		}
-		if answer, pending, ok := x.loop.Heard(); ok {
+		if answer, pending, ok := x.loop.Heard(); ok || !pending.IsZero() { // it may hang before its first answer
 			x.meter.Hear(now, answer, pending)
+		}
+		if x.worker.State == worker.Starting {
+			x.boots = now
 		}
 		x.running = min(x.meter.Running(now), now.Sub(w.excused))
 		if x.meter.Source() != eventloop.Unknown {

@@ -254,7 +254,11 @@ func (w *workerLoop) note(now time.Time, before worker.State) {
 		w.history = append(w.history[:0:0], w.history[1:]...)
 	}
 	w.history = append(w.history, Change{At: now, From: before, To: after, Cause: w.machine.Cause()})
-	w.service.emit(w.name, after.String(), eventText(before, after), w.machine.Cause())
+	text := eventText(before, after)
+	if after == worker.Stopping && w.machine.Silent() {
+		text = "is killed"
+	}
+	w.service.emit(w.name, after.String(), text, w.machine.Cause())
 }
 
 // eventText is a change of state in words.

@@ -73,7 +73,6 @@
 //	draining                    Exited, crash                pending               done
 //	draining                    Exited, by a request         pending               done
 //	draining                    Exited, killed from outside  pending               done
-//	stopping                    LoopSilent                   stopping              kill
 //	stopping                    ForceStop                    stopping              kill
 //	stopping                    Wake, due                    stopping              kill
 //	stopping                    Exited, crash                pending               done

@@ -3,6 +3,7 @@ package worker
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"bulsa/internal/spec"
@@ -256,8 +257,6 @@ func (m *Machine) stepStopping(now time.Time, f Fact) []Effect {
 		m.unusable = ""
 	case Exited:
 		return m.stopped(now, f.Exit)
-	case LoopSilent:
-		return m.fallSilent(now, either(f.Cause, "event loop silent"))
 	case ForceStop:
 		m.unusable = ""
 		return m.forceStop(now, either(f.Cause, "asked to stop at once"))
@@ -346,7 +345,10 @@ func (m *Machine) judge(now time.Time, cause string) []Effect {
 func (m *Machine) drain(now time.Time, cause string) []Effect {
 	switch {
 	case m.silent != "": // neither a request nor a signal gets anywhere
-		return m.forceStop(now, fmt.Sprintf("%s; %s", cause, m.silent))
+		if !strings.Contains(cause, m.silent) {
+			cause = fmt.Sprintf("%s; %s", cause, m.silent)
+		}
+		return m.forceStop(now, cause)
 	case m.state == Starting:
 		return m.terminate(now, cause) // it never had a request
 	}

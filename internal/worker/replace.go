@@ -84,12 +84,12 @@ func (m *Machine) replaceDue(now time.Time) []Effect {
 }
 
 // fallSilent notes that the event loop of the run does not turn. What is inside
-// cannot end, and no signal is heard, so there is nothing to wait for once the
-// run is to go.
+// cannot end, so a drain waits in vain. A run that was asked to end keeps its grace:
+// it may be busy with that.
 func (m *Machine) fallSilent(now time.Time, cause string) []Effect {
 	m.silent = cause
 	switch {
-	case m.state == Draining || m.state == Stopping:
+	case m.state == Draining:
 		return m.kill(now, fmt.Sprintf("%s; %s", m.cause, cause))
 	case m.state == Unhealthy && !m.replaceAt.IsZero():
 		m.cause = cause

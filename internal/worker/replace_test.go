@@ -154,7 +154,6 @@ func TestASilentWorkerThatGoesIsKilled(t *testing.T) {
 	for name, facts := range map[string][]Fact{
 		"silent, then asked to go": {{Kind: LoopSilent}, {Kind: Drain}},
 		"silent while it drains":   {{Kind: Drain}, {Kind: LoopSilent}},
-		"silent while it stops":    {{Kind: Drain}, {Kind: Idle}, {Kind: LoopSilent}},
 		"silent and unusable":      {{Kind: LoopSilent}, {Kind: Unusable}},
 	} {
 		m := after(append(ready, facts[:len(facts)-1]...))
