@@ -187,24 +187,47 @@ type Ask struct {
 	Port    int    // 0: any
 	Path    string // unix
 	Index   int    // distinguishes several asks for port 0
-	First   bool   // the worker has asked for nothing before
 	Own     bool   // the port is the one that PORT of this worker names
 	V6Only  bool
 	Shared  bool // the workers want the listening socket itself
+
+	Instance InstanceID
+	Process  string     // who asks: a run may have several processes, also beside each other
+	Key      string     // the process's own name for the server
+	Sources  Sources    // what its sources say of PORT
+	Waited   bool       // Grant.Wait has passed, and nothing has moved it meanwhile
+	Moved    func(Port) // called when the server gets another place. It must not call Sockets
 }
+
+// Sources is whether a program's own sources mention PORT.
+type Sources int
+
+const (
+	SourcesUnknown Sources = iota
+	SourcesReadPort
+	SourcesIgnorePort
+)
 
 // Grant answers an Ask.
 type Grant struct {
-	Port   Port    // under which Listening facts come
+	Port   Port    // under which Listening facts come; "": it is not decided yet
 	Host   string  // what the application is told that it listens on
 	Number int     // the port number it is told
 	Shared uintptr // a descriptor of the listening socket, for Ask.Shared and for UDP; the engine duplicates it
+
+	// Wait is how long the server may still turn out not to be the application: ask
+	// again then, with Ask.Waited. Until Moved or that answer, it is told of by no fact.
+	Wait time.Duration
 }
 
 // Sockets opens the public side of what workers ask to listen on. An error is
 // told to the application (a syscall.Errno as itself, anything else as EADDRINUSE).
 type Sockets interface {
 	Claim(ctx context.Context, a Ask) (Grant, error)
+	// Release ends what was claimed: the worker has closed the server.
+	Release(process, key string)
+	// Leave says that a process is gone. What it had is kept for its successor.
+	Leave(process string)
 	// Expect says that a command of some worker runs: until end is called, v is
 	// asked whose each connection from this machine is.
 	Expect(v Visited) (end func())

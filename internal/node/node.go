@@ -26,6 +26,7 @@ type Ask struct {
 	TLS         bool   // the server speaks TLS itself (it sent ticket keys)
 	Tells       bool   // of what it begins: preload/begun.cjs
 	Speaks      string // "http" or "tcp"; "": it has not said
+	Script      string // the program's main file, as the preload tells it; "": not known
 }
 
 // Key names the server that the ask is about. It is the same in all workers of

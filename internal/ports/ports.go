@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -46,7 +47,10 @@ type Book struct {
 
 	mu         sync.Mutex
 	services   map[string]spec.Service
-	open       map[string]*socket   // by id
+	open       map[string]*socket // by id
+	claims     map[claimID]*claim
+	order      int                  // claims there were
+	habits     map[string]*habits   // by service
 	identities map[string]*identity // by service: of those that speak TLS
 	serving    sync.WaitGroup
 }
@@ -55,7 +59,8 @@ var _ engine.Sockets = (*Book)(nil)
 
 // New makes a book without sockets.
 func New(c Config) *Book {
-	b := &Book{cfg: c, logs: newAccessLogs(c.Stdout, c.Logger), services: map[string]spec.Service{}, open: map[string]*socket{}}
+	b := &Book{cfg: c, logs: newAccessLogs(c.Stdout, c.Logger), services: map[string]spec.Service{}, open: map[string]*socket{},
+		claims: map[claimID]*claim{}, habits: map[string]*habits{}}
 	b.ctx, b.end = context.WithCancel(context.Background())
 	return b
 }
@@ -119,7 +124,7 @@ func (b *Book) assign(p spec.Project) {
 	for _, sv := range p.Services {
 		for i, port := range sv.Ports {
 			id := b.socketID(sv, i)
-			users[id] = append(users[id], user{sv.Name, portKey(sv, i), port.Target, i, sv.Pool != ""})
+			users[id] = append(users[id], user{sv.Name, b.portKey(sv, i), port.Target, i, sv.Pool != ""})
 		}
 	}
 	for id, u := range users {
@@ -156,13 +161,19 @@ func (b *Book) openPublished(id string, sv spec.Service, port spec.Port) (*socke
 }
 
 // portKey is the pool that a published port leads to: the first one, and every
-// one with the same target or none, is the main port.
-func portKey(sv spec.Service, i int) engine.Port {
+// one with the same target, is the main port, and so is one without a target as
+// long as no worker asks for it by its number.
+func (b *Book) portKey(sv spec.Service, i int) engine.Port {
 	p := sv.Ports[i]
-	if i == 0 || p.Target == 0 || p.Target == sv.Ports[0].Target {
+	switch {
+	case i == 0, p.Target != 0 && p.Target == sv.Ports[0].Target:
 		return engine.Main
+	case p.Target != 0:
+		return engine.Port(strconv.Itoa(p.Target))
+	case b.habitsOf(sv.Name).numbered[p.Published]:
+		return engine.Port(strconv.Itoa(p.Published))
 	}
-	return engine.Port(strconv.Itoa(p.Target))
+	return engine.Main
 }
 
 // retire closes published sockets that are not wanted any more, and everything
@@ -181,6 +192,7 @@ func (b *Book) retire(p spec.Project, wanted map[string]bool, identities map[str
 			delete(b.open, id)
 		}
 	}
+	maps.DeleteFunc(b.habits, func(service string, _ *habits) bool { _, known := b.services[service]; return !known })
 	b.adopt(identities)
 	b.route()
 }

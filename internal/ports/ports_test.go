@@ -77,12 +77,31 @@ func (b *book) apply(p spec.Project) {
 	retire()
 }
 
-func (b *book) claim(a engine.Ask) engine.Grant {
-	b.t.Helper()
-	a.Service, a.Worker = "app", "app.1"
+// wish completes an ask of the first process of app.1.
+func wish(a engine.Ask) engine.Ask {
+	a.Service = "app"
+	if a.Worker == "" {
+		a.Worker = "app.1"
+	}
+	if a.Process == "" {
+		a.Process = a.Worker + "#1/1"
+	}
+	if a.Instance == "" {
+		instance, _, _ := strings.Cut(a.Process, "/")
+		a.Instance = engine.InstanceID(instance)
+	}
 	if a.Network == "" {
 		a.Network = "tcp"
 	}
+	if a.Key == "" {
+		a.Key = fmt.Sprint(a.Network, a.Host, a.Port, a.Index, a.Path)
+	}
+	return a
+}
+
+func (b *book) claim(a engine.Ask) engine.Grant {
+	b.t.Helper()
+	a = wish(a)
 	g, err := b.Claim(context.Background(), a)
 	if err != nil {
 		b.t.Fatalf("claim %+v: %v", a, err)
@@ -92,7 +111,7 @@ func (b *book) claim(a engine.Ask) engine.Grant {
 
 func TestAPublishedPortWithoutATargetIsTheFirstThatTheWorkerAsksFor(t *testing.T) {
 	b := newBook(t, spec.Port{Host: "127.0.0.1"})
-	g := b.claim(engine.Ask{Port: 3000, First: true})
+	g := b.claim(engine.Ask{Port: 3000, Sources: engine.SourcesIgnorePort})
 	if g.Port != engine.Main || g.Number != 3000 {
 		t.Errorf("granted %+v, want the main port under the number 3000", g)
 	}
@@ -103,7 +122,7 @@ func TestAPublishedPortWithoutATargetIsTheFirstThatTheWorkerAsksFor(t *testing.T
 
 func TestAPublishedTargetIsMeantByItsNumber(t *testing.T) {
 	b := newBook(t, spec.Port{Host: "127.0.0.1", Target: 3000}, spec.Port{Host: "127.0.0.1", Target: 3001})
-	if g := b.claim(engine.Ask{Port: 3001, First: true}); g.Port == engine.Main {
+	if g := b.claim(engine.Ask{Port: 3001}); g.Port == engine.Main {
 		t.Errorf("port 3001 was taken for the main one: %+v", g)
 	}
 	if g := b.claim(engine.Ask{Port: 3000}); g.Port != engine.Main {
@@ -116,7 +135,7 @@ func TestAPublishedTargetIsMeantByItsNumber(t *testing.T) {
 
 func TestAFirstAskThatMissesTheTargetIsToldToTheUser(t *testing.T) {
 	b := newBook(t, spec.Port{Host: "127.0.0.1", Published: 0, Target: 3000})
-	b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1", First: true})
+	b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1"})
 	if len(b.notices) != 1 || !strings.Contains(b.notices[0], "leads to port 3000") {
 		t.Errorf("notices: %q", b.notices)
 	}
@@ -124,16 +143,16 @@ func TestAFirstAskThatMissesTheTargetIsToldToTheUser(t *testing.T) {
 
 func TestThePortOfAWorkersOwnMeansTheMainOne(t *testing.T) {
 	b := newBook(t, spec.Port{Host: "127.0.0.1", Target: 3000})
-	if g := b.claim(engine.Ask{Port: 40123, Own: true, First: true}); g.Port != engine.Main || g.Number != 40123 {
+	if g := b.claim(engine.Ask{Port: 40123, Own: true}); g.Port != engine.Main || g.Number != 40123 {
 		t.Errorf("granted %+v", g)
 	}
 }
 
 func TestWithoutPublishedPortsTheFirstAskIsMainAndEachIsOpened(t *testing.T) {
 	b := newBook(t)
-	first := b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1", First: true})
+	first := b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1"})
 	second := b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1", Index: 1})
-	again := b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1", First: true})
+	again := b.claim(engine.Ask{Network: "tcp4", Host: "127.0.0.1", Worker: "app.2"})
 	if first.Port != engine.Main || second.Port == engine.Main || first.Number == second.Number {
 		t.Errorf("granted %+v and %+v", first, second)
 	}
@@ -148,7 +167,7 @@ func TestWithoutPublishedPortsTheFirstAskIsMainAndEachIsOpened(t *testing.T) {
 func TestAUnixPathIsOpenedAsAsked(t *testing.T) {
 	b := newBook(t)
 	path := filepath.Join(t.TempDir(), "app.sock")
-	b.claim(engine.Ask{Network: "unix", Path: path, First: true})
+	b.claim(engine.Ask{Network: "unix", Path: path})
 	conn, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +177,7 @@ func TestAUnixPathIsOpenedAsAsked(t *testing.T) {
 
 func TestUDPIsShared(t *testing.T) {
 	b := newBook(t)
-	if g := b.claim(engine.Ask{Network: "udp4", Host: "127.0.0.1", Shared: true, First: true}); g.Shared == 0 || g.Number == 0 {
+	if g := b.claim(engine.Ask{Network: "udp4", Host: "127.0.0.1", Shared: true}); g.Shared == 0 || g.Number == 0 {
 		t.Errorf("granted %+v, want a descriptor and the real port", g)
 	}
 }
@@ -170,7 +189,7 @@ func TestATakenPortIsToldToTheApplication(t *testing.T) {
 	}
 	defer taken.Close()
 	b := newBook(t)
-	ask := engine.Ask{Service: "app", Worker: "app.1", Network: "tcp4", Host: "127.0.0.1", Port: taken.Addr().(*net.TCPAddr).Port, First: true}
+	ask := wish(engine.Ask{Network: "tcp4", Host: "127.0.0.1", Port: taken.Addr().(*net.TCPAddr).Port})
 	if _, err := b.Claim(context.Background(), ask); err != syscall.EADDRINUSE {
 		t.Errorf("got %v, want EADDRINUSE", err)
 	}

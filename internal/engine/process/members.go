@@ -16,9 +16,12 @@ import (
 // application, and perhaps a launcher before it or a job beside it.
 type line struct {
 	r       *run
-	channel *node.Channel     // set before anything is heard
-	down    chan struct{}     // closed when the channel is
-	servers map[string]server // what it listens on through bulsa, by key; guarded by r.mu
+	channel *node.Channel // set before anything is heard
+	down    chan struct{} // closed when the channel is
+	name    string        // of the process, for engine.Sockets
+
+	servers map[string]*server // what it listens on through bulsa, by key; guarded by r.mu
+	claims  int                // servers that it had in all
 }
 
 var _ node.Handler = (*line)(nil)
@@ -61,9 +64,11 @@ func (r *run) attach(conn *net.UnixConn) {
 	if conn == nil {
 		return
 	}
-	l := &line{r: r, down: make(chan struct{}), servers: map[string]server{}}
+	l := &line{r: r, down: make(chan struct{}), servers: map[string]*server{}}
 	r.mu.Lock()
 	defer r.mu.Unlock() // the handler waits until the channel is known
+	r.joined++
+	l.name = string(r.launch.ID) + "/" + strconv.Itoa(r.joined)
 	l.channel = r.cluster.primary.Attach(r.nodeID, conn, l)
 	r.members = append(r.members, l)
 	if r.loop == nil && r.plan.service.EventLoop.Monitor {

@@ -45,6 +45,9 @@ func (d *doorman) Claim(_ context.Context, a engine.Ask) (engine.Grant, error) {
 	return engine.Grant{Port: engine.Main, Host: "127.0.0.1", Number: a.Port, Shared: d.shared}, d.err
 }
 
+func (d *doorman) Release(string, string) {}
+func (d *doorman) Leave(string)           {}
+
 func (d *doorman) Expect(engine.Visited) (end func()) { return func() {} }
 
 func (d *doorman) asked() []engine.Ask {
@@ -92,7 +95,7 @@ func TestANodeWorkerIsReachedThroughItsChannel(t *testing.T) {
 		}
 	}
 	a := d.asked()[0]
-	if a.Service != "app" || a.Worker != "app.1" || a.Network != "tcp" || a.Host != "" || a.Port != 3000 || !a.First || !a.Own || a.Shared {
+	if a.Service != "app" || a.Worker != "app.1" || a.Network != "tcp" || a.Host != "" || a.Port != 3000 || !a.Own || a.Process == "" || a.Key == "" || a.Shared {
 		t.Errorf("ask = %+v", a)
 	}
 }

@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	// claimPatience is how long opening a public socket may take.
-	claimPatience = 5 * time.Second
 	// channelPatience is how long a closed channel may take to say so.
 	channelPatience = time.Second
 	// maxSocketPath leaves room for ".2" in sun_path, which is 104 bytes on macOS (unix(4)).
@@ -28,15 +26,6 @@ const (
 )
 
 var errRawOnly = errors.New("this server takes whole client connections only")
-
-// server is one server of a Node worker that listens through bulsa.
-type server struct {
-	port   engine.Port
-	asked  int  // the port that it asked for
-	raw    bool // takes whole client connections only: it speaks TLS, or mode rr
-	shared bool // accepts from the socket itself
-	speaks string
-}
 
 // prepareNode makes the worker a member of the cluster.
 func (r *run) prepareNode() (node.Start, *net.UnixConn, error) {
@@ -76,87 +65,20 @@ func (l *line) Query(a node.Ask) node.Grant {
 	if a.FD >= 0 {
 		return node.Grant{Errno: syscall.EBADF} // a number that means nothing in bulsa
 	}
-	grant, shared, err := l.claim(a)
+	mode := l.r.plan.service.NodeMode
+	shared := a.UDP() || mode == spec.NodeShared
+	grant, err := l.claim(a.Key(), a, &server{asked: a.Port, raw: a.TLS || mode == spec.NodeRR, shared: shared, speaks: a.Speaks})
 	if err != nil {
 		l.r.mu.Lock()
 		l.r.refusal = fmt.Sprintf("bulsa cannot listen on %s for it: %v", where(a), err)
 		l.r.mu.Unlock()
 		return node.Grant{Errno: refusal(err)}
 	}
-	raw := a.TLS || l.r.plan.service.NodeMode == spec.NodeRR
-	l.r.mu.Lock()
-	l.servers[a.Key()] = server{port: grant.Port, asked: a.Port, raw: raw, shared: shared, speaks: a.Speaks}
-	l.r.mu.Unlock()
 	answer := node.Grant{Host: grant.Host, Port: grant.Number}
 	if shared {
 		answer.Shared = grant.Shared
 	}
 	return answer
-}
-
-func (l *line) claim(a node.Ask) (engine.Grant, bool, error) {
-	r := l.r
-	r.mu.Lock()
-	if r.taken(l, a) {
-		r.mu.Unlock()
-		return engine.Grant{}, false, syscall.EADDRINUSE
-	}
-	first := !r.asked
-	r.asked = true
-	if r.app == nil {
-		r.app = l
-	}
-	r.mu.Unlock()
-	r.cluster.asks.Store(true)
-	if r.engine.cfg.Sockets == nil {
-		return engine.Grant{}, false, errors.New("no public sockets here")
-	}
-	ask := engine.Ask{
-		Service: r.plan.service.Name, Worker: r.launch.Worker, Network: network(a), Host: a.Address, Port: a.Port,
-		Index: a.Index, First: first, Own: a.Port != 0 && (a.Port == r.port || a.Port == r.told), V6Only: a.Flags&1 != 0,
-		Shared: a.UDP() || r.plan.service.NodeMode == spec.NodeShared,
-	}
-	if ask.Network == "unix" {
-		ask.Host, ask.Path, ask.Port = "", a.Address, 0
-	}
-	ctx, cancel := context.WithTimeout(r.ctx, claimPatience)
-	defer cancel()
-	grant, err := r.engine.cfg.Sockets.Claim(ctx, ask)
-	return grant, ask.Shared, err
-}
-
-// network translates Node's address type.
-func network(a node.Ask) string {
-	switch {
-	case a.UDP():
-		return a.AddressType
-	case a.AddressType == "-1":
-		return "unix"
-	case a.AddressType == "6":
-		return "tcp6"
-	case a.Address == "":
-		return "tcp"
-	}
-	return "tcp4"
-}
-
-// where names what the worker wanted, for people.
-func where(a node.Ask) string {
-	if network(a) == "unix" {
-		return a.Address
-	}
-	if a.Address == "" {
-		return "port " + strconv.Itoa(a.Port)
-	}
-	return net.JoinHostPort(a.Address, strconv.Itoa(a.Port))
-}
-
-func refusal(err error) syscall.Errno {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return syscall.EADDRINUSE
 }
 
 // Listening makes a fact of the worker's readiness.
@@ -172,20 +94,29 @@ func (l *line) Listening(key string, a node.Ask) {
 	}
 	r.mu.Lock()
 	s, ok := l.servers[key]
-	r.mu.Unlock()
-	if !ok {
-		return
+	if ok {
+		l.reach(s, key)
 	}
-	f := engine.Fact{Kind: engine.Listening, Port: s.port, Address: "ipc"}
+	r.mu.Unlock()
+	if ok {
+		r.opened(s)
+	}
+}
+
+// reach says how connections come to a server. r.mu is held.
+func (l *line) reach(s *server, key string) {
+	s.address = "ipc"
 	switch {
 	case s.shared:
-		f.Address = "shared"
+		s.address = "shared"
 	case s.raw:
-		f.Connector = rawConnector{line: l.channel, key: key}
+		s.connector = rawConnector{line: l.channel, key: key}
 	default:
-		f.Connector = &connector{line: l.channel, key: key, speaks: s.speaks, refused: func() { l.passWhole(key) }, lasting: r.plan.service.NodeMode != spec.NodeAuto}
+		s.connector = &connector{
+			line: l.channel, key: key, speaks: s.speaks,
+			refused: func() { l.passWhole(key) }, lasting: l.r.plan.service.NodeMode != spec.NodeAuto,
+		}
 	}
-	r.emit(f)
 }
 
 // passWhole is the next rung of mode auto: a worker that takes none of bulsa's own
@@ -194,41 +125,45 @@ func (l *line) passWhole(key string) {
 	r := l.r
 	r.mu.Lock()
 	s, ok := l.servers[key]
-	if ok && !s.raw {
-		s.raw = true
-		l.servers[key] = s
+	if ok {
+		s.raw, s.connector = true, rawConnector{line: l.channel, key: key}
 	}
 	r.mu.Unlock()
 	if !ok {
 		return // it has closed the server meanwhile: that is why it refused
 	}
 	r.emit(engine.Fact{Kind: engine.Notice, Message: "does not take connections from bulsa: it gets its clients' connections whole, as in x-bulsa.node: rr"})
-	r.emit(engine.Fact{Kind: engine.Listening, Port: s.port, Address: "ipc", Connector: rawConnector{line: l.channel, key: key}})
+	r.opened(s)
 }
 
 // listensOn: the preload has turned listen() into a unix socket of the worker's own.
 func (l *line) listensOn(path string, a node.Ask) {
-	grant, _, err := l.claim(a)
-	if err != nil {
+	s := &server{
+		asked: a.Port, address: "unix:" + path,
+		connector: dialConnector{network: "unix", address: path, speaks: a.Speaks},
+	}
+	if _, err := l.claim(path, a, s); err != nil {
 		l.r.emit(engine.Fact{Kind: engine.Notice, Message: "cannot open port " + strconv.Itoa(a.Port) + " for it: " + err.Error()})
 		return
 	}
-	l.r.mu.Lock()
-	l.servers[path] = server{port: grant.Port, asked: a.Port}
-	l.r.mu.Unlock()
-	l.r.emit(engine.Fact{
-		Kind: engine.Listening, Port: grant.Port, Address: "unix:" + path,
-		Connector: dialConnector{network: "unix", address: path, speaks: a.Speaks},
-	})
+	l.r.opened(s)
 }
 
 func (l *line) Closed(key string) {
-	l.r.mu.Lock()
+	r := l.r
+	r.mu.Lock()
 	s, ok := l.servers[key]
 	delete(l.servers, key)
-	l.r.mu.Unlock()
-	if ok {
-		l.r.emit(engine.Fact{Kind: engine.Closed, Port: s.port})
+	ending := r.voluntary || !r.stopped.IsZero()
+	r.mu.Unlock()
+	if !ok {
+		return
+	}
+	if r.engine.cfg.Sockets != nil && !ending { // else its successor will ask for it
+		r.engine.cfg.Sockets.Release(l.name, s.claim)
+	}
+	if s.port != "" {
+		r.closed(s.port)
 	}
 }
 
@@ -246,11 +181,16 @@ func (l *line) Message(json.RawMessage) {}
 func (l *line) Down(error) {
 	l.r.mu.Lock()
 	gone := l.servers
-	l.servers = map[string]server{}
+	l.servers = map[string]*server{}
 	l.r.leave(l)
 	l.r.mu.Unlock()
+	if l.r.engine.cfg.Sockets != nil {
+		l.r.engine.cfg.Sockets.Leave(l.name)
+	}
 	for _, s := range gone {
-		l.r.emit(engine.Fact{Kind: engine.Closed, Port: s.port})
+		if s.port != "" {
+			l.r.closed(s.port)
+		}
 	}
 	close(l.down)
 }

@@ -70,6 +70,7 @@ type run struct {
 	killed    bool
 	stopped   time.Time           // when it was asked to end
 	members   []*line             // its Node processes that have joined
+	joined    int                 // how many have
 	app       *line               // of them, the first that asked to listen; nil: none has
 	loop      *eventLoop          // nil: it is not watched
 	lines     map[engine.Port]any // connectors of what it listens on

@@ -27,15 +27,17 @@ exports.install = function install() {
   };
 };
 
-// promise has bulsa know, before the first connection, which servers speak HTTP, and
-// of which it will be told: Node repeats the options in its message to the primary.
+// promise has bulsa know, before the first connection, which servers speak HTTP, of
+// which it will be told, and whose sources it may ask about PORT: Node repeats the
+// options in its message to the primary.
 exports.promise = function promise() {
   const cluster = require('cluster');
   const { _getServer } = cluster;
   if (typeof _getServer !== 'function') return;
   cluster._getServer = function (server, options, callback) {
     const http = isHTTP(server);
-    return Reflect.apply(_getServer, this, [server, { ...options, http, tells: http && SPEAKS }, callback]);
+    const told = { ...options, http, tells: http && SPEAKS, script: process.argv[1] };
+    return Reflect.apply(_getServer, this, [server, told, callback]);
   };
 };
 
