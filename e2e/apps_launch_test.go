@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -67,4 +68,34 @@ func TestDenoServeOnPORT(t *testing.T) {
 	port := freePort(t)
 	w.run("-w", "2", "-p", "127.0.0.1:"+port, "--", deno, "run", "-A", "serve.ts")
 	answers(t, "http://127.0.0.1:"+port, "Hello from worker 1", "Hello from worker 2")
+}
+
+// TestAReadyWorkerThatReadsNothingIsNamed, where it listens elsewhere, too: by the
+// foreground bulsa and by doctor.
+func TestAReadyWorkerThatReadsNothingIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("deaf.py", `
+import os, signal, socket
+deaf, other = socket.socket(), socket.socket()
+deaf.bind(("127.0.0.1", int(os.environ["PORT"])))
+deaf.listen(5)
+other.bind(("127.0.0.1", int(os.environ["OTHER"])))
+other.listen(5)
+signal.pause()`)
+	port, other := freePort(t), freePort(t)
+	w.set("OTHER", other)
+	s := w.run("-w", "1", "-p", "127.0.0.1:"+port, "--", python(t), "deaf.py")
+	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	s.says("app.1 has answered no request yet, they wait unread; it also listens on 127.0.0.1:" + other)
+	if out := w.must("doctor"); !strings.Contains(out, "no-answer: app.1") || !strings.Contains(out, "127.0.0.1:"+other) {
+		t.Errorf("doctor says:\n%s", out)
+	}
 }

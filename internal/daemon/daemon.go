@@ -274,7 +274,7 @@ func (d *Daemon) run(ctx context.Context, control net.Listener) error {
 		return err
 	}
 	go d.admin.ServeControl(control)
-	go d.sampler.run(serving, d.supervisor)
+	go d.sampler.run(serving, d.supervisor, d.nameDeaf())
 	d.passOn(serving)
 	d.reportOutside(serving)
 	d.announce()

@@ -134,6 +134,7 @@ func (d *Daemon) patient(now time.Time, w supervisor.WorkerStatus) doctor.Worker
 			out.Blocks = append(out.Blocks, doctor.Block{At: b.At, Where: b.Where})
 		}
 	}
+	out.Elsewhere = d.elsewhere(out)
 	return out
 }
 

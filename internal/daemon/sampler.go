@@ -52,8 +52,8 @@ func newSampler(server *proxy.Server, store *logs.Store) *sampler {
 	return &sampler{server: server, logs: store, history: newHistory()}
 }
 
-// run samples until ctx ends.
-func (s *sampler) run(ctx context.Context, sup *supervisor.Supervisor) {
+// run samples until ctx ends, and calls each after every sample.
+func (s *sampler) run(ctx context.Context, sup *supervisor.Supervisor, each func(*supervisor.Status)) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
@@ -61,6 +61,7 @@ func (s *sampler) run(ctx context.Context, sup *supervisor.Supervisor) {
 		x := sample{at: time.Now(), stats: s.server.Stats(), usage: sessionUsage(pids(st)), machine: machineTime()}
 		s.add(x)
 		s.history.note(st, x, s.logs, s.p99)
+		each(st)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -140,6 +141,38 @@ func check(s Service) []Finding {
 		f.Remedy = append(f.Remedy, "answer the check without waiting for anything else, or raise the interval")
 	}
 	return []Finding{f}
+}
+
+// Unanswered reports whether requests have been with a worker for seconds, and none
+// was answered since it runs.
+func Unanswered(w Worker) bool {
+	const seconds = 5 // a sample is one
+	n := len(w.Samples)
+	if w.State != "ready" || n < seconds {
+		return false
+	}
+	for i, s := range w.Samples {
+		if s.Answers > 0 || i >= n-seconds && s.InFlight < 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// deaf: it lets its requests wait unread, and listens somewhere else.
+func deaf(_ Project, s Service, w Worker) []Finding {
+	if len(w.Elsewhere) == 0 || !Unanswered(w) {
+		return nil
+	}
+	return []Finding{{
+		Kind: "no-answer", Service: s.Name, Worker: w.Name, Weight: 95,
+		Summary:  fmt.Sprintf("%s has answered no request: they wait unread", w.Name),
+		Evidence: []string{"it also listens on " + strings.Join(w.Elsewhere, ", ")},
+		Remedy: []string{
+			"if the application is there: let it listen on $PORT, or publish that port (-p PUBLIC:PORT, ports: [\"PUBLIC:PORT\"])",
+			"else look into its log: bulsa logs " + w.Name,
+		},
+	}}
 }
 
 // wrapper: a package manager stands between bulsa and the program.

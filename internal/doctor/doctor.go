@@ -48,6 +48,7 @@ type Worker struct {
 	Profile   *Profile  // of the last seconds; nil: none was taken
 	CheckCPU  float64   // seconds of processor time that a check takes; NaN: none has run
 	CheckWall float64   // seconds that the last check took; NaN: none has run
+	Elsewhere []string  // where it listens, beside where its requests wait unread
 	Samples   []Sample  // of the present run, oldest first, a second or so apart
 }
 
@@ -103,7 +104,7 @@ type Sample struct {
 
 // Finding is one thing that is wrong, or will be.
 type Finding struct {
-	Kind     string // loop-blocked pool-saturated workers-busy memory-growth check-costly slow-upstream wrapper crash-loop log-flood
+	Kind     string // loop-blocked pool-saturated workers-busy memory-growth check-costly slow-upstream wrapper crash-loop log-flood no-answer
 	Service  string
 	Worker   string   // "" when it is about the service
 	Weight   int      // 0 to 100: the heaviest comes first
@@ -130,7 +131,7 @@ func Examine(p Project) []Finding {
 			found = append(found, wrapper(s)...)
 		}
 		for _, w := range s.Workers {
-			for _, examine := range []func(Project, Service, Worker) []Finding{blocked, pool, memory, crashes, flood} {
+			for _, examine := range []func(Project, Service, Worker) []Finding{blocked, pool, memory, crashes, flood, deaf} {
 				found = append(found, examine(p, s, w)...)
 			}
 		}

@@ -194,6 +194,12 @@ func TestIllnessesAreFoundWithEvidenceAndRemedy(t *testing.T) {
 			},
 			"crash-loop", "app.1", []string{"given up: 13 deaths", "bulsa start app"},
 		},
+		"requests that wait unread": {
+			func(_ *Project, s *Service) {
+				s.Workers[0].Elsewhere = []string{"127.0.0.1:3000"}
+				s.Workers[0].Samples = minutes(1, calm(), func(i int, x *Sample) { x.Answers, x.InFlight = 0, float64(i/10) })
+			}, "no-answer", "app.1", []string{"127.0.0.1:3000", "$PORT"},
+		},
 		"a flood": {
 			all(func(x *Sample) { x.LogBytes, x.LogLost = 5<<20, 10 }),
 			"log-flood", "app.1", []string{"5.0 MiB a second", "3000 lines could not be kept"},

@@ -33,7 +33,7 @@ func (r *run) collision(port int) string {
 // without having asked bulsa for one. 0 stands for any port but the one that a worker was given.
 func (r *run) rivals(port int) []*run {
 	return slices.DeleteFunc(r.engine.siblings(r), func(other *run) bool {
-		return other.hasAsked() || !slices.ContainsFunc(other.look(nil).open, func(a address) bool {
+		return other.hasAsked() || !slices.ContainsFunc(other.listensOn(nil), func(a address) bool {
 			return a.port == port || port == 0 && a.port != other.port
 		})
 	})

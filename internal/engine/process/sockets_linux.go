@@ -87,6 +87,24 @@ func heldSockets(pid int) map[uint64]bool {
 	return held
 }
 
+// waitsUnread reports whether a connection to the address has bytes that nobody has
+// read, or was not even accepted.
+func waitsUnread(at *net.TCPAddr) bool {
+	found := false
+	for _, file := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
+		eachSocket(file, func(local, _ address, fields []string) bool {
+			const established = "01"
+			_, unread, _ := strings.Cut(fields[4], ":") // tx_queue:rx_queue
+			found = fields[3] == established && local.is(at) && strings.Trim(unread, "0") != ""
+			return !found
+		})
+		if found {
+			break
+		}
+	}
+	return found
+}
+
 // socketBetween is the inode of the socket on this machine that is bound to
 // local and connected to remote; 0: none.
 func socketBetween(local, remote *net.TCPAddr) uint64 {
@@ -98,26 +116,36 @@ func socketBetween(local, remote *net.TCPAddr) uint64 {
 	return 0
 }
 
-func findSocket(file string, local, remote *net.TCPAddr) uint64 {
-	f, err := os.Open(file)
+func findSocket(file string, local, remote *net.TCPAddr) (inode uint64) {
+	eachSocket(file, func(a, b address, fields []string) bool {
+		if a.is(local) && b.is(remote) {
+			inode, _ = strconv.ParseUint(fields[9], 10, 64) // none: 0
+			return false
+		}
+		return true
+	})
+	return inode
+}
+
+// eachSocket reads a table of sockets (proc_pid_net(5)) until f has seen enough.
+func eachSocket(file string, f func(local, remote address, fields []string) (more bool)) {
+	table, err := os.Open(file)
 	if err != nil {
-		return 0
+		return
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
+	defer table.Close()
+	lines := bufio.NewScanner(table)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		if len(fields) < 10 {
 			continue
 		}
-		a, ok := parseAddress(fields[1])
-		b, ok2 := parseAddress(fields[2])
-		if ok && ok2 && a.is(local) && b.is(remote) {
-			inode, _ := strconv.ParseUint(fields[9], 10, 64) // none: 0
-			return inode
+		local, ok := parseAddress(fields[1])
+		remote, ok2 := parseAddress(fields[2])
+		if ok && ok2 && !f(local, remote, fields) {
+			return
 		}
 	}
-	return 0
 }
 
 func (a address) is(t *net.TCPAddr) bool { return a.port == t.Port && a.ip.Equal(t.IP) }

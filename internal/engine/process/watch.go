@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"bulsa/internal/engine"
@@ -32,6 +33,8 @@ type address struct {
 	ip   net.IP
 	port int
 }
+
+func (a address) String() string { return net.JoinHostPort(a.ip.String(), strconv.Itoa(a.port)) }
 
 // sighting is what one look at a worker's processes showed.
 type sighting struct {
@@ -208,28 +211,32 @@ func (r *run) tell(v verdict) {
 	}
 }
 
-// look finds the sockets of the worker's processes.
+// look finds out what the worker listens on.
 func (r *run) look(before map[uint64]address) sighting {
 	if !watchable {
 		return r.try()
 	}
-	var s sighting
+	return sighting{taken: r.listener.accepted(), open: r.listensOn(before)}
+}
+
+// listensOn finds the sockets that the worker's processes listen on, but those that
+// were there before.
+func (r *run) listensOn(before map[uint64]address) (open []address) {
 	all := listeners()
 	for inode := range before {
 		delete(all, inode)
 	}
-	s.taken = r.listener.accepted()
 	if len(all) == 0 {
-		return s
+		return nil
 	}
 	for _, p := range members(r.engine.table.read(tableAge), r.child.pid) {
 		for inode := range heldSockets(p.pid) {
 			if a, ok := all[inode]; ok {
-				s.open = append(s.open, a)
+				open = append(open, a)
 			}
 		}
 	}
-	return s
+	return open
 }
 
 // runsNode reports whether any of the worker's processes is Node.
