@@ -30,9 +30,9 @@ func house(t *testing.T, goroutines bool, secure *proxy.TLS) string {
 		t.Fatal(err)
 	}
 	pool.Publish([]*balance.Endpoint{balance.NewEndpoint(balance.Config{Worker: "app.1", Address: "test", Connector: dialer(app.Listener.Addr().String())})})
-	l := proxy.NewListener(proxy.Route{Service: "app", Port: "80", Pool: pool, Settings: proxy.Settings{
-		HeaderTimeout: 20 * time.Second, IdleTimeout: 20 * time.Second, ConnectTimeout: 5 * time.Second, AnswerTimeout: 20 * time.Second, Hold: 5 * time.Second,
-	}})
+	settings := proxy.Settings{HeaderTimeout: 20 * time.Second, IdleTimeout: 20 * time.Second, ConnectTimeout: 5 * time.Second, AnswerTimeout: 20 * time.Second}
+	settings.Hold = 5 * time.Second
+	l := proxy.NewListener(proxy.Route{Service: "app", Port: "80", Pool: pool, Settings: settings})
 	l.TLS = secure
 	server := proxy.New(proxy.Config{Version: "test", Goroutines: goroutines})
 	server.SetTable(proxy.Table{"app:80": l})

@@ -49,6 +49,9 @@ func (u *upstream) Greeting() string { return greeting }
 // connection open: then what came is not all.
 func (u *upstream) CutOff() bool { return exiting(u.channel.PID()) || u.channel.Gone() }
 
+// Died says, after the end of the stream, whether the worker has ended.
+func (u *upstream) Died() bool { return u.CutOff() }
+
 func (u *upstream) Read(b []byte) (int, error) {
 	if !u.opened {
 		if err := u.open(); err != nil {

@@ -32,9 +32,9 @@ func (a *account) describe(r *http.Request) {
 }
 
 // began counts a request in. It is owed an ended.
-func (t *target) began() { t.counters.inFlight.Add(1) }
+func (t *target) began() { t.counters.tries.InFlight.Add(1) }
 
-func (t *target) ended() { t.counters.inFlight.Add(-1) }
+func (t *target) ended() { t.counters.tries.InFlight.Add(-1) }
 
 // answered counts an answer and writes it into the access log.
 func (t *target) answered(a *account) {

@@ -49,7 +49,7 @@ func (n *noted) fill(a *account) {
 func (l *loop) answered(t *transaction) {
 	took := time.Duration(l.clock - t.clock)
 	a := account{
-		client: t.address, proto: "HTTP/1.1", status: t.status, sent: t.given,
+		client: t.try.Request.Client, proto: "HTTP/1.1", status: t.status, sent: t.given,
 		began: l.now.Add(-took), took: took, worker: t.lastWorker, attempts: t.tries,
 	}
 	if t.http10 {

@@ -55,7 +55,7 @@ func (a *attempt) stickyCookie() string {
 		return ""
 	}
 	id := balance.StickyID(a.ep)
-	if id == a.sticky {
+	if id == a.try.Request.Sticky {
 		return ""
 	}
 	return name + "=" + id + "; Path=/; HttpOnly; SameSite=Lax"

@@ -143,7 +143,7 @@ func (t *transaction) forgetIfDone() {
 // remembers says whether the request with so many more bytes may have to be sent
 // again from its beginning, and is kept for it.
 func (t *transaction) remembers(more int) bool {
-	may := t.idempotent || !t.wrote || t.upstream.mayTell()
+	may := t.try.Request.Idempotent || !t.wrote || t.upstream.mayTell()
 	return !t.forgotten && may && (len(t.request)+more <= replayLimit || t.owedWord())
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/retry"
 )
 
 const (
@@ -40,8 +41,9 @@ type attempt struct {
 
 	answerSpelled spelling
 
-	inOnePiece bool // the whole request was one write
-	begun      bool // the worker gave an interim answer, be it balance.Begun
+	inOnePiece bool          // the whole request was one write
+	begun      bool          // the worker gave an interim answer, be it balance.Begun
+	outcome    retry.Outcome // why there is no answer
 
 	sender sync.WaitGroup
 	sent   chan struct{} // closed when the request has gone out, or cannot
@@ -49,74 +51,51 @@ type attempt struct {
 	sentAt time.Time     // valid after sent
 }
 
-// attempt sends the request to ep and passes the answer on. A connection that
-// was idle may have been closed by the worker at the same moment: that says
-// nothing about the worker, who is asked again over a new one.
-func (x *exchange) attempt(ep *balance.Endpoint) result {
-	a := &attempt{exchange: x, ep: ep, began: time.Now()}
-	a.idle = x.client.server.pools.of(ep, x.route.counters)
-	r, ok := a.over()
-	x.route.release(ep, ok, a.took)
-	if !ok {
+// attempt sends the request to the endpoint that was decided on and passes the answer
+// on. Without an answer it returns what to do then.
+func (x *exchange) attempt(d retry.Decision) (result, retry.Decision) {
+	a := &attempt{exchange: x, ep: d.Endpoint, began: time.Now()}
+	a.idle = x.client.server.pools.of(a.ep, x.route.counters)
+	r, ok := a.over(d.Kind == retry.AskAgain)
+	if r != unanswered {
+		x.try.Release(time.Now(), ok, a.took)
+		if !ok {
+			a.idle.worker.errors.Add(1)
+		}
+		return r, retry.Decision{}
+	}
+	a.outcome.Lost = a.body != nil && !a.body.rewind()
+	next := x.try.Failed(time.Now(), a.outcome)
+	if next.Kind != retry.AskAgain {
 		a.idle.worker.errors.Add(1)
 	}
-	return r
+	return unanswered, next
 }
 
-func (a *attempt) over() (result, bool) {
+// over carries the request over an idle connection if there is one, unless a new one
+// is wanted.
+func (a *attempt) over(fresh bool) (r result, ok bool) {
+	a.tries++
 	if a.route.Settings.H2C {
 		return a.over2()
 	}
-	r, ok := a.overIdle()
-	if r == unsent || r == unanswered && a.mayRepeatAtOnce() {
-		if a.up != nil {
-			a.route.counters.retries.Add(1)
+	if !fresh {
+		a.up = a.idle.take(a.began, a.wordDue())
+	}
+	if a.up == nil {
+		up, err := a.idle.connect(a.route.Settings.ConnectTimeout)
+		if err != nil {
+			return a.failed(retry.Unbegun, "cannot be reached: "+err.Error())
 		}
-		r, ok = a.overNew()
+		a.up = up
 	}
-	return r, ok
+	return a.run()
 }
 
-// mayRepeatAtOnce: the budget allows another try after one that the worker may
-// have seen.
-func (a *attempt) mayRepeatAtOnce() bool {
-	a.costly = true
-	return a.mayRepeat(unanswered) && a.afford()
-}
-
-// overIdle is unsent when there is no idle connection.
-func (a *attempt) overIdle() (r result, ok bool) {
-	if a.up = a.idle.take(a.began, a.wordDue()); a.up == nil {
-		return unsent, false
-	}
-	a.tries++
-	r, ok = a.run()
-	if (r == unanswered || r == unsent) && !a.up.knows() {
-		a.idle.worker.reuse.spoil(time.Now())
-	}
-	if r == unanswered {
-		a.failed(a.ep, died(a.begun))
-	}
-	return r, ok
-}
-
-func (a *attempt) overNew() (result, bool) {
-	if a.body != nil && !a.body.rewind() {
-		return unanswered, false
-	}
-	a.tries++
-	up, err := a.idle.connect(a.route.Settings.ConnectTimeout)
-	if err != nil {
-		a.failed(a.ep, "cannot be reached: "+err.Error())
-		return unsent, false
-	}
-	a.up = up
-	r, ok := a.run()
-	switch r {
-	case unsent, unanswered:
-		a.failed(a.ep, died(a.begun))
-	}
-	return r, ok
+// failed says why there is no answer.
+func (a *attempt) failed(e retry.Ending, reason string) (result, bool) {
+	a.outcome = retry.Outcome{Ending: e, Reason: reason}
+	return unanswered, false
 }
 
 // run carries the request over a.up and the answer back. ok says whether the
@@ -135,6 +114,7 @@ func (a *attempt) run() (r result, ok bool) {
 			a.idle.worker.spoke(a.ep, a.up.tells())
 		}
 		a.hasBegun()
+		a.try.Answered()
 		reusable, ok = a.answerOver1(resp)
 		r = finished
 	}
@@ -155,25 +135,28 @@ func (a *attempt) run() (r result, ok bool) {
 }
 
 // judge says what a try without an answer means.
-func (a *attempt) judge(err error) (result, bool) {
+func (a *attempt) judge(err error) (r result, ok bool) {
 	if r, ends := a.clientsFault(); ends {
 		return r, true
 	}
 	switch {
 	case errors.Is(err, errTooLate):
-		a.failed(a.ep, "did not answer within "+a.route.Settings.AnswerTimeout.String())
-		return tooLate, false
+		r, ok = a.failed(retry.Late, "did not answer within "+a.route.Settings.AnswerTimeout.String())
 	case errors.Is(err, errMalformed):
-		a.failed(a.ep, "gave "+err.Error())
-		return malformed, false
-	case !a.up.wrote.Load(), a.inOnePiece && a.up.leftUnread(err):
-		return unsent, false
+		r, ok = a.failed(retry.Malformed, "gave "+err.Error())
+	default:
+		s := retry.Sent{
+			Some: a.up.wrote.Load(), Whole: a.inOnePiece, Unread: a.up.leftUnread(err),
+			Told: a.up.tells(), WillTell: a.willTell(), Due: a.wordDue(), Begun: a.begun, Died: a.up.died(),
+		}
+		r, ok = a.failed(s.Ending(), ended(a.begun))
+		a.outcome.Seen, a.outcome.Dead = s.Seen(), s.Died
 	}
-	a.unanswered += doubt(a.ep)
-	if a.neverBegun(err) {
-		return unsent, false
+	a.outcome.Reused = a.up.reused
+	if a.up.reused && !a.up.knows() {
+		a.outcome.Reuse = &a.idle.worker.reuse
 	}
-	return unanswered, false
+	return r, ok
 }
 
 // clientsFault says whether the client is why there is no answer.
@@ -199,27 +182,15 @@ func (a *attempt) willTell() bool {
 
 // wordDue: a worker that tells what it begins tells of this request.
 func (a *attempt) wordDue() bool {
-	length := a.req.ContentLength
-	return a.upgrade == "" && (!idempotent(a.req.Method) || length < 0 || length > untold)
+	return a.upgrade == "" && retry.WordDue(a.try.Request.Idempotent, a.req.ContentLength)
 }
 
-// untold is the longest body with which a worker may begin what may happen twice and
-// not tell of it: a request with more may be too long to be kept for another worker,
-// once it goes out as it comes. Preload/begun.cjs knows it, too.
-const untold = 32 << 10
-
-// died is how a worker ended an attempt before its answer.
-func died(begun bool) string {
+// ended is how a worker ended an attempt before its answer.
+func ended(begun bool) string {
 	if begun {
 		return "began the request and closed the connection before it answered"
 	}
 	return "closed the connection before it answered"
-}
-
-// neverBegun: the worker has read some or all of the request, but ended before
-// its application got it, or before it could say that it would tell.
-func (a *attempt) neverBegun(err error) bool {
-	return (a.up.tells() || a.willTell() && a.up.leftUnread(err)) && !a.begun && a.wordDue()
 }
 
 // send writes the head, and with it or in a goroutine the body.

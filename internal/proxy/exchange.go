@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
-	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/retry"
 )
 
 // exchange is one request and its answer, over as many attempts as it takes.
@@ -21,8 +20,6 @@ type exchange struct {
 	asker   asker
 	route   *target
 	req     *http.Request
-	address netip.Addr // what balancing goes by
-	sticky  string
 	upgrade string // the protocol that the client asks for, or ""
 	expects bool   // the client waits for 100 before it sends the body
 	keep    bool   // the client's connection may carry another request
@@ -32,27 +29,13 @@ type exchange struct {
 	promised string      // names of the fields that the client wants to send after the body
 	trailer  http.Header // those that came; written before body tells its end
 	began    time.Time
-	until    time.Time // end of the hold
-	status   int       // of the answer that was begun; 0: none
-	bodySent int64     // bytes of its body
-	worker   string    // the last that was asked
-	tries    int       // endpoints asked, one twice where a fresh connection was needed
+	status   int   // of the answer that was begun; 0: none
+	bodySent int64 // bytes of its body
 
-	tried    []*balance.Endpoint
-	attempts int
-	lastFail string // why the last attempt failed
-	pause    time.Duration
-
-	unanswered int  // attempts that the worker may have seen
-	costly     bool // another attempt may make it run twice: it needs a part of the budget
-	spending   bool // it has got it
-	delayed    bool // it had to wait for it
-	heldAnew   bool // the hold has begun again
-
-	place    *waiter       // in the line, while every worker is full
-	turn     chan struct{} // it may be worth another look
-	queued   bool          // it has been in the line
-	overflow bool          // the line was full
+	try    retry.Try
+	turn   chan struct{} // in the line: it may be worth another look
+	worker string        // the last that was asked
+	tries  int           // endpoints asked, one twice where a fresh connection was needed
 
 	reader  sync.WaitGroup // the goroutine that reads the body and then watches the client
 	reading bool
@@ -67,24 +50,6 @@ type exchange struct {
 	over     bool      // the reader is being stopped
 }
 
-// maxUnanswered bounds how many workers one request can take down that is itself
-// what kills them.
-const maxUnanswered = 10
-
-// hungAfter is how long an event loop stands still that something has hung: on a
-// busy machine any may be silent for a moment.
-const hungAfter = time.Second
-
-// doubt is how much a try counts of which the worker may have seen something. One
-// whose event loop was hung when it ended may have been hung by this request, which
-// then gets one more worker and not ten.
-func doubt(ep *balance.Endpoint) int {
-	if ep.Silent() && ep.Blocked(time.Now()) >= hungAfter {
-		return maxUnanswered/2 + 1
-	}
-	return 1
-}
-
 // behindHead is how long a short body may lag behind its head and still be sent
 // with it: most clients write the two one right after the other.
 const behindHead = 20 * time.Millisecond
@@ -94,11 +59,8 @@ type result int
 
 const (
 	finished   result = iota // answered, whole or not, or the client has left
-	unsent                   // the worker has seen nothing of the request
-	unanswered               // it may have seen some or all of it
-	tooLate                  // the answer timeout passed
-	malformed                // the answer was no answer
 	refused                  // the client's body is at fault
+	unanswered               // there is an outcome that says why
 )
 
 func newExchange(c *client, from asker, route *target, req *http.Request) *exchange {
@@ -108,14 +70,13 @@ func newExchange(c *client, from asker, route *target, req *http.Request) *excha
 		start: make(chan struct{}),
 		gone:  make(chan struct{}),
 	}
-	x.until = x.began.Add(route.Settings.Hold)
-	if c.held || c.leaving {
-		x.until, c.held = x.began, false
+	r := retry.Request{Line: []byte(x.what()), Client: x.clientAddr(), Idempotent: retry.Idempotent(req.Method), Hasty: c.held || c.leaving}
+	if r.Hasty {
+		c.held = false
 	}
-	x.address = x.clientAddr()
 	if name := route.Settings.Sticky; name != "" {
 		if cookie, err := req.Cookie(name); err == nil {
-			x.sticky = cookie.Value
+			r.Sticky = cookie.Value
 		}
 	}
 	if hasToken(req.Header["Connection"], "upgrade") && req.ProtoMajor == 1 && req.ProtoMinor == 1 {
@@ -123,6 +84,8 @@ func newExchange(c *client, from asker, route *target, req *http.Request) *excha
 			x.upgrade = p
 		}
 	}
+	r.Upgrade = x.upgrade != ""
+	x.try.Begin(x.began, route.tries, r)
 	return x
 }
 
@@ -138,10 +101,12 @@ func (x *exchange) run() bool {
 		x.refuse(bad)
 	}
 	x.stopReader()
+	a := x.account()
+	x.try.End()
 	if x.status == http.StatusSwitchingProtocols { // counted at its head
-		x.route.logged(x.account())
+		x.route.logged(a)
 	} else {
-		x.route.answered(x.account())
+		x.route.answered(a)
 	}
 	return x.keep
 }
@@ -149,7 +114,7 @@ func (x *exchange) run() bool {
 // account is the request in figures, once it is over.
 func (x *exchange) account() *account {
 	a := &account{
-		client: x.address, status: x.status, sent: x.bodySent,
+		client: x.try.Request.Client, status: x.status, sent: x.bodySent,
 		began: x.began, took: time.Since(x.began), worker: x.worker, attempts: x.tries,
 	}
 	a.describe(x.req)
@@ -295,37 +260,63 @@ func (x *exchange) use(up io.Closer) {
 
 // forward tries endpoints until one has answered; else it says why none has.
 func (x *exchange) forward() *refusal {
+	d := retry.Decision{Kind: retry.Look}
 	for {
-		ep := x.pick()
-		if x.isDeserted() {
-			if ep != nil {
-				x.refund()
-				x.route.release(ep, true, 0)
+		if d.Kind == retry.Look {
+			d = x.look()
+		}
+		switch {
+		case x.isDeserted():
+			if x.try.Endpoint() != nil {
+				x.try.Release(time.Now(), true, 0)
 			}
 			x.desert()
 			return nil
+		case d.Kind == retry.Refuse:
+			return refusalOf(d.Refusal)
 		}
-		if ep == nil {
-			return x.why()
-		}
-		if x.attempts > 0 {
-			x.route.counters.retries.Add(1)
-		}
-		x.worker = ep.Config().Worker
-		r := x.attempt(ep)
-		x.settle(r)
-		switch {
-		case r == finished:
+		x.worker = d.Endpoint.Config().Worker
+		var r result
+		switch r, d = x.attempt(d); r {
+		case finished:
 			return nil
-		case r == refused:
+		case refused:
 			_, err := x.body.state()
 			return x.bodyRefusal(err)
-		case r == tooLate:
-			return &refusal{status: http.StatusGatewayTimeout, reason: x.lastFail}
-		case !x.mayRepeat(r):
-			return &refusal{status: http.StatusBadGateway, reason: x.lastFail}
 		}
 	}
+}
+
+func refusalOf(r retry.Refusal) *refusal {
+	return &refusal{status: r.Status, reason: r.Reason, retryAfter: r.RetryAfter}
+}
+
+// look waits until an endpoint is to be asked, or the request to be refused.
+func (x *exchange) look() retry.Decision {
+	for {
+		switch d := x.try.Next(time.Now()); d.Kind {
+		case retry.StandIn:
+			x.standIn()
+		case retry.Wait:
+			x.startReader()
+			if !x.rest(d.Changed, time.Until(d.Until)) {
+				return retry.Decision{Kind: retry.Refuse, Refusal: x.try.GiveUp()}
+			}
+		default:
+			return d
+		}
+	}
+}
+
+func (x *exchange) standIn() {
+	turn := make(chan struct{}, 1)
+	x.turn = turn
+	x.try.Join(time.Now(), func() {
+		select {
+		case turn <- struct{}{}:
+		default:
+		}
+	})
 }
 
 // desert ends an exchange whose client has left before the answer.
@@ -334,178 +325,6 @@ func (x *exchange) desert() {
 	if x.status == 0 {
 		x.status = statusClientGone
 	}
-}
-
-// mayRepeat says whether another attempt cannot make anything happen twice, and
-// rewinds the body for it.
-func (x *exchange) mayRepeat(r result) bool {
-	late := x.route.Settings.RetryTimeout
-	switch {
-	case r == malformed, x.unanswered > maxUnanswered, r == unanswered && !idempotent(x.req.Method), late > 0 && time.Since(x.began) > late:
-		return false
-	}
-	return x.body == nil || x.body.rewind()
-}
-
-// idempotent is RFC 9110, section 9.2.2.
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return false
-}
-
-// settle gives back what an attempt took of the budget. From the first that a
-// worker may have seen, further ones cost. Whoever a worker has died with is held
-// anew, which RetryTimeout bounds; whoever was turned away, once.
-func (x *exchange) settle(r result) {
-	x.refund()
-	x.costly = x.costly || r == unanswered
-	if r == unanswered || r == unsent && !x.heldAnew {
-		x.heldAnew = true
-		x.until = later(x.until, time.Now().Add(x.route.Settings.Hold))
-	}
-}
-
-func (x *exchange) refund() {
-	if x.spending {
-		x.spending = false
-		x.route.counters.budget.give()
-	}
-}
-
-// afford takes a part of the budget where one is needed.
-func (x *exchange) afford() bool {
-	if !x.costly || x.spending {
-		return true
-	}
-	counters := x.route.counters
-	x.spending = counters.budget.take(counters.inFlight.Load())
-	if !x.spending && !x.delayed {
-		x.delayed = true
-		counters.delayed.Add(1)
-	}
-	return x.spending
-}
-
-// pick acquires an endpoint; nil when the hold has ended or the client has left.
-// When each has failed once it waits for news or a moment, and begins again. While
-// all are full it stands in line.
-func (x *exchange) pick() *balance.Endpoint {
-	const shortest, longest = 5 * time.Millisecond, 100 * time.Millisecond
-	defer x.leaveLine()
-	pool := x.route.Pool
-	for {
-		changed := pool.Changed()
-		now := time.Now()
-		ep, asked := x.choose(now)
-		switch {
-		case ep != nil:
-			return ep
-		case x.mustQueue():
-			if x.overflow = !x.joinLine(now); x.overflow {
-				return nil
-			}
-			continue
-		case !now.Before(x.until):
-			return nil
-		}
-		x.startReader()
-		pause := x.until.Sub(now)
-		if len(pool.Endpoints()) > 0 && (x.place == nil || x.route.queue.first(x.place)) {
-			x.pause = min(max(2*x.pause, shortest), longest)
-			pause = min(pause, x.pause)
-		}
-		if !x.rest(changed, pause) {
-			return nil
-		}
-		if asked {
-			x.tried = x.tried[:0]
-		}
-	}
-}
-
-// choose acquires an endpoint if one is free, and it is this request's turn to
-// ask and within the budget.
-func (x *exchange) choose(now time.Time) (ep *balance.Endpoint, asked bool) {
-	line := x.route.queue
-	switch {
-	case x.place != nil && !line.first(x.place):
-		return nil, false
-	case x.place == nil && x.attempts == 0 && line.length.Load() > 0: // nobody overtakes
-		return nil, false
-	case !x.afford():
-		return nil, false
-	}
-	ep = x.route.Pool.Pick(balance.Request{Now: now, Client: x.address, Sticky: x.sticky, Tried: x.tried})
-	if ep == nil {
-		x.refund()
-	}
-	return ep, true
-}
-
-// mustQueue says whether the request has to stand in line and does not yet.
-func (x *exchange) mustQueue() bool {
-	if x.place != nil || x.attempts > 0 {
-		return false
-	}
-	return x.route.queue.length.Load() > 0 || anyFull(x.route.Pool)
-}
-
-// anyFull says whether an endpoint has as many requests as it may.
-func anyFull(p *balance.Pool) bool {
-	for _, ep := range p.Endpoints() {
-		if most := ep.Config().MaxConns; most > 0 && ep.InFlight() >= most {
-			return true
-		}
-	}
-	return false
-}
-
-func (x *exchange) joinLine(now time.Time) bool {
-	turn := make(chan struct{}, 1)
-	w := &waiter{wake: func() {
-		select {
-		case turn <- struct{}{}:
-		default:
-		}
-	}}
-	if !x.route.queue.join(w, x.route.Settings.Queue) {
-		x.route.counters.queueFull.Add(1)
-		return false
-	}
-	x.place, x.turn = w, turn
-	x.route.counters.queued.Add(1)
-	if d := x.route.Settings.QueueTimeout; d > 0 {
-		x.until = now.Add(d)
-	}
-	x.queued = true
-	return true
-}
-
-// waits is how long the request may wait.
-func (x *exchange) waits() time.Duration {
-	if d := x.route.Settings.QueueTimeout; x.queued && d > 0 {
-		return d
-	}
-	return x.route.Settings.Hold
-}
-
-func (x *exchange) leaveLine() {
-	if x.place == nil {
-		return
-	}
-	x.route.queue.leave(x.place)
-	x.place, x.turn = nil, nil
-	x.route.counters.queued.Add(-1)
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // rest is false when the client has left meanwhile, or was cut off.
@@ -524,43 +343,12 @@ func (x *exchange) rest(changed <-chan struct{}, pause time.Duration) bool {
 	return true
 }
 
-// failed notes why an endpoint will not be asked again in this round.
-func (x *exchange) failed(ep *balance.Endpoint, reason string) {
-	x.tried = append(x.tried, ep)
-	x.attempts++
-	x.lastFail = ep.Config().Worker + " " + reason + x.about()
-}
-
 // what is the request, for messages; "" for a connection that is passed on.
 func (x *exchange) what() string {
 	if x.req == nil {
 		return ""
 	}
 	return fmt.Sprintf("%s %.200s", x.req.Method, requestTarget(x.req))
-}
-
-func (x *exchange) about() string {
-	if what := x.what(); what != "" {
-		return " (" + what + ")"
-	}
-	return ""
-}
-
-// why tells what kept the request from being answered.
-func (x *exchange) why() *refusal {
-	if x.attempts > 0 {
-		return &refusal{status: http.StatusBadGateway, reason: x.lastFail}
-	}
-	reason := "no worker is ready"
-	if len(x.route.Pool.Endpoints()) > 0 {
-		reason = "all workers are busy: each has as many requests as it may"
-	}
-	if x.overflow {
-		reason += fmt.Sprintf(", and %d wait already", x.route.Settings.Queue)
-	} else if waited := x.waits(); waited > 0 {
-		reason += fmt.Sprintf("; waited %v", waited)
-	}
-	return &refusal{status: http.StatusServiceUnavailable, reason: reason + x.about(), retryAfter: time.Second}
 }
 
 func (x *exchange) bodyRefusal(err error) *refusal {

@@ -11,6 +11,7 @@ import (
 
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/retry"
 )
 
 // hearWorker reads an answer, as fast as the client takes it; false when there is
@@ -21,7 +22,7 @@ func (l *loop) hearWorker(k *upstream) bool {
 	case !k.ready:
 		return false
 	case k.posted: // nobody has asked it yet
-		l.fail(t, unsent, "ended the connection before it was asked")
+		l.fail(t, retry.Outcome{Ending: retry.Unbegun, Reason: "ended the connection before it was asked"})
 		return false
 	case t != nil && t.state == transactionAnswering:
 		l.settle(&t.downstream.sock)
@@ -85,7 +86,7 @@ func (l *loop) readAnswer(t *transaction, data []byte, at int) {
 		n, fault := l.answer.Parse(data, &l.asked, maxAnswerHead)
 		switch {
 		case fault != h1.OK:
-			l.fail(t, malformed, "gave a malformed answer: "+fault.Error())
+			l.fail(t, retry.Outcome{Ending: retry.Malformed, Reason: "gave a malformed answer: " + fault.Error()})
 			return
 		case n == 0:
 			k.save(data)
@@ -120,7 +121,7 @@ func (l *loop) passInterim(t *transaction, head []byte) bool {
 		l.sentSome(t)
 	}
 	if t.interims++; t.interims > maxInterim {
-		l.fail(t, malformed, "gave too many interim answers")
+		l.fail(t, retry.Outcome{Ending: retry.Malformed, Reason: "gave too many interim answers"})
 		return false
 	}
 	if string(head) == balance.Begun || l.answer.Status == 100 || t.http10 {
@@ -140,6 +141,7 @@ func (l *loop) beginAnswer(t *transaction) {
 	a := &l.answer
 	t.state, t.answerBy, t.recallBy = transactionAnswering, 0, 0
 	t.status = a.Status
+	t.try.Answered()
 	t.took = time.Duration(l.clock - t.tryClock)
 	t.idlePool.worker.requests.Add(1)
 	t.idlePool.worker.answerTime.add(t.took)
@@ -166,8 +168,8 @@ func (t *transaction) stickyField() []byte {
 	if name == "" {
 		return nil
 	}
-	id := balance.StickyID(t.ep)
-	if id == t.sticky {
+	id := balance.StickyID(t.try.Endpoint())
+	if id == t.try.Request.Sticky {
 		return nil
 	}
 	return []byte("Set-Cookie: " + name + "=" + id + "; Path=/; HttpOnly; SameSite=Lax\r\n")
@@ -255,7 +257,7 @@ func (l *loop) upstreamEnded(k *upstream, err syscall.Errno) {
 	case t == nil:
 		l.dropIdle(k)
 	case t.state == transactionAsking:
-		l.fail(t, t.judge(end), died(t.begun))
+		l.fail(t, t.judge(end, ended(t.begun)))
 	case t.from != h1.UntilClose || err != 0 || k.cutOff():
 		l.breakOff(t, end)
 	case t.to == h1.ByChunks && !l.tell(t.downstream, lastChunk()):

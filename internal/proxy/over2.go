@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"bulsa/internal/proxy/retry"
 )
 
 // over2 carries the request to a worker that speaks HTTP/2 with prior knowledge
@@ -48,6 +50,7 @@ func (a *attempt) over2() (r result, ok bool) {
 	}
 	defer resp.Body.Close()
 	a.took = time.Since(a.began)
+	a.try.Answered()
 	_, ok = a.answer(resp, answerBody{resp.Body, func() bool { return false }})
 	return finished, ok
 }
@@ -179,18 +182,15 @@ func (a *attempt) judge2(err error, wrote bool) (result, bool) {
 	var reset streamError
 	switch {
 	case errors.Is(err, errTooLate):
-		a.failed(a.ep, "did not answer within "+a.route.Settings.AnswerTimeout.String())
-		return tooLate, false
+		return a.failed(retry.Late, "did not answer within "+a.route.Settings.AnswerTimeout.String())
 	case !wrote:
-		a.failed(a.ep, "cannot be reached: "+err.Error())
-		return unsent, false
+		return a.failed(retry.Unbegun, "cannot be reached: "+err.Error())
 	case errors.As(err, &reset) && reset.Code == refusedStream:
-		a.failed(a.ep, "refused the request")
-		return unsent, false
+		return a.failed(retry.Unbegun, "refused the request")
 	}
-	a.unanswered += doubt(a.ep)
-	a.failed(a.ep, "gave no answer: "+err.Error())
-	return unanswered, false
+	r, ok := a.failed(retry.Closed, "gave no answer: "+err.Error())
+	a.outcome.Seen = true
+	return r, ok
 }
 
 // refusedStream is how a worker says that it has done nothing (RFC 9113, section 8.7).

@@ -15,6 +15,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/retry"
 )
 
 // Settings says how one service's requests are forwarded. A zero duration, size
@@ -30,15 +31,13 @@ type Settings struct {
 	WebSockets            time.Duration // after a worker's drain has begun, until the last of its WebSockets is closed
 	ProxyProtocol         bool          // connections begin with a PROXY header; those of others than Trusted are closed
 
+	retry.Limits // how often and how long a request is tried
+
 	ConnectTimeout time.Duration  // to open one upstream connection
 	AnswerTimeout  time.Duration  // from the request sent to the head of the answer: 504
 	Patient        bool           // AnswerTimeout is for workers whose event loop does not turn, or is not seen
 	WriteTimeout   time.Duration  // for a client that reads nothing of its answer: cut; 0: IdleTimeout
 	MinRate        int64          // bytes per second of the time that was spent waiting for a client's body, or for it to read: 408, cut
-	Hold           time.Duration  // how long a request waits for a usable worker: 503, or 502 after failures; 0: not at all
-	Queue          int            // requests that wait while every worker is full: 503; 0: any number, for Hold
-	QueueTimeout   time.Duration  // how long they wait: 503; 0: Hold
-	RetryTimeout   time.Duration  // from the request to the last moment at which a retry begins
 	MaxBody        int64          // bytes of a request's body: 413
 	Trusted        []netip.Prefix // direct peers whose X-Forwarded-*, Forwarded and PROXY header are believed
 	Sticky         string         // name of the sticky cookie; "": none
@@ -91,18 +90,12 @@ type Server struct {
 }
 
 // target is a Route with what lives longer than a table: the counters of its
-// service, and the line for its pool.
+// service, and what its requests' tries share.
 type target struct {
 	*Route
 	counters *service
-	queue    *queue // of line
+	tries    retry.Route
 	line     *line
-}
-
-// release gives an endpoint back, for the next in line.
-func (t *target) release(ep *balance.Endpoint, ok bool, took time.Duration) {
-	ep.Release(time.Now(), ok, took)
-	t.queue.room()
 }
 
 // mayTakeLonger: a worker whose answer is late computes nothing, so it waits for others,
@@ -133,7 +126,8 @@ func newEntrance(l *Listener, counters *registry, lines map[*balance.Pool]*line)
 		if lines[r.Pool] == nil {
 			lines[r.Pool] = new(line)
 		}
-		e.targets[i] = target{r, counters.service(r.Service), &lines[r.Pool].queue, lines[r.Pool]}
+		service, line := counters.service(r.Service), lines[r.Pool]
+		e.targets[i] = target{r, service, retry.Route{Limits: &r.Settings.Limits, Service: &service.tries, Pool: r.Pool, Line: &line.queue}, line}
 		if e.owner == nil || r.Host == "" && r.Path == "" {
 			e.owner = &e.targets[i]
 		}
@@ -186,7 +180,7 @@ func (s *Server) SetTable(t Table) {
 
 // line is what is kept of a pool from table to table.
 type line struct {
-	queue  queue
+	queue  retry.Line
 	speech speech
 }
 

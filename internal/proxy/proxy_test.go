@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/retry"
 )
 
 // dialer is a Connector that dials an address.
@@ -52,7 +53,7 @@ func (l *lines) String() string {
 func settings() Settings {
 	return Settings{
 		HeaderTimeout: 5 * time.Second, IdleTimeout: 10 * time.Second, ConnectTimeout: time.Second,
-		AnswerTimeout: 30 * time.Second, Hold: 2 * time.Second, MaxBody: 10 << 20,
+		AnswerTimeout: 30 * time.Second, Limits: retry.Limits{Hold: 2 * time.Second}, MaxBody: 10 << 20,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/retry"
 )
 
 // rawOnly is a Connector whose worker does not speak HTTP/1.1 in the clear:
@@ -101,23 +102,22 @@ func (c *client) firstBytes(atMost time.Duration) error {
 // until one has taken it or the hold ends.
 func (c *client) passOn(route *target, give func(*target, *balance.Endpoint) (time.Duration, error)) {
 	x := &exchange{client: c, route: route, began: time.Now()}
-	if x.until = x.began; !c.held {
-		x.until = x.began.Add(route.Settings.Hold)
-	}
-	x.address, c.keeps = c.peer.Addr(), true
+	x.try.Begin(x.began, route.tries, retry.Request{Client: c.peer.Addr(), Hasty: c.held})
+	defer x.try.End()
+	c.keeps = true
 	for {
-		ep := x.pick()
-		if ep == nil {
-			c.server.log.warn("cannot pass a connection on", "service", route.Service, "error", x.why().reason)
+		d := x.look()
+		if d.Kind == retry.Refuse {
+			c.server.log.warn("cannot pass a connection on", "service", route.Service, "error", d.Refusal.Reason)
 			return
 		}
-		took, err := give(route, ep)
-		route.release(ep, err == nil, took)
+		took, err := give(route, d.Endpoint)
 		if err == nil {
+			x.try.Release(time.Now(), true, took)
 			return
 		}
-		route.counters.worker(ep.Config().Worker).errors.Add(1)
-		x.failed(ep, "did not take the connection: "+err.Error())
+		route.counters.worker(d.Endpoint.Config().Worker).errors.Add(1)
+		x.try.Failed(time.Now(), retry.Outcome{Ending: retry.Unbegun, Reason: "did not take the connection: " + err.Error()})
 	}
 }
 

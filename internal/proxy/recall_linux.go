@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -47,29 +46,19 @@ func (l *loop) recall(t *transaction) {
 		t.recallBy = l.in(recallPause)
 	}
 	t.downstream.remind(l)
-	if t.begun || len(t.upstream.in) > 0 || t.ep.Blocked(l.now) < recallBlocked || !l.betterThan(t) {
+	if t.begun || len(t.upstream.in) > 0 || t.try.Endpoint().Blocked(l.now) < recallBlocked || !t.try.Another(l.now, recallBlocked) {
 		return
 	}
 	switch n := t.upstream.conn.(recaller).Recall(len(t.request)); n {
 	case 0: // it is reading it, or has
 		t.recallBy = 0
 	case len(t.request):
-		t.route.counters.retries.Add(1)
-		blocked := t.ep
-		l.leaveWorker(t)
-		t.tried = append(t.tried, blocked) // for this round: where else there is none, it is asked again
+		l.dropUpstream(t)
+		ep := t.try.Endpoint()
+		t.try.Returned(l.now)
+		l.released(t, ep)
 		l.pick(t)
 	default:
-		l.fail(t, t.judge(errTorn), "read a part of the request only")
+		l.fail(t, t.judge(errTorn, "read a part of the request only"))
 	}
-}
-
-// betterThan says whether another worker's loop turns.
-func (l *loop) betterThan(t *transaction) bool {
-	for _, ep := range t.route.Pool.Endpoints() {
-		if ep != t.ep && ep.Blocked(l.now) < recallBlocked && !ep.Silent() && !ep.Ejected(l.now) && !slices.Contains(t.tried, ep) {
-			return true
-		}
-	}
-	return false
 }

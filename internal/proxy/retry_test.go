@@ -264,66 +264,85 @@ func TestTheHoldEndsWith503(t *testing.T) {
 	}
 }
 
-func TestTheHoldBeginsAgainWhenAWorkerDiesWithTheRequest(t *testing.T) {
-	s := settings()
-	s.Hold = 150 * time.Millisecond
-	h := open(t, s, wire(t, "app.1", func(n int, c net.Conn, br *bufio.Reader) {
-		_, _ = readWhole(br)
-		if n <= 4 {
-			time.Sleep(100 * time.Millisecond) // a part of the hold: together more than twice as long
-			return
-		}
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-	}))
-	if status, body := h.get("/x"); status != 200 || body != "hello" {
-		t.Fatalf("%d %s", status, body)
-	}
-}
-
 func TestWhenAllTriesFailTheAnswerSaysWhoAndWhy(t *testing.T) {
 	s := settings()
 	s.Hold = 50 * time.Millisecond
 	h := open(t, s, endpoint("app.1", refuses{}), endpoint("app.2", refuses{}))
 	status, body := h.get("/x")
-	if status != 502 || !strings.Contains(body, "cannot be reached: connection refused (GET /x)") {
+	if status != 503 || !strings.HasSuffix(body, "cannot be reached: connection refused (GET /x)\n") || !strings.Contains(body, "waited 50ms; before, app.") {
 		t.Fatalf("%d %s", status, body)
 	}
 }
 
-// A request that hangs the loop of whoever reads it must not go round; one that
-// meets workers which were late for a moment when they died may.
-func TestWhatHangsWorkersIsGivenToOneMoreAlone(t *testing.T) {
+// A worker that lives and ends the connection in place of an answer may do so because
+// of the request.
+func TestALivingWorkerThatClosesInPlaceOfAnAnswerIsAskedTwiceAtMost(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		silent time.Duration
-		status int
-		seen   int32
-	}{{"hung", time.Minute, http.StatusBadGateway, 2}, {"late", 300 * time.Millisecond, http.StatusOK, 4}} {
-		t.Run(c.name, func(t *testing.T) {
-			var seen atomic.Int32
-			var workers []*balance.Endpoint
-			for i := range 5 {
-				workers = append(workers, wire(t, fmt.Sprintf("app.%d", i+1), func(_ int, conn net.Conn, br *bufio.Reader) {
-					defer conn.Close()
-					if _, err := http.ReadRequest(br); err != nil {
-						return
+		name, head string
+		asked      int32
+	}{
+		{"GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 2},
+		{"upgrade", "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 1},
+		{"POST", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 1},
+	} {
+		for _, used := range []string{"new connections", "connections in use"} {
+			t.Run(c.name+" over "+used, func(t *testing.T) {
+				var asked atomic.Int32
+				var workers []*balance.Endpoint
+				for i := range 3 {
+					workers = append(workers, wire(t, fmt.Sprintf("app.%d", i+1), func(_ int, c net.Conn, br *bufio.Reader) {
+						for {
+							req, err := http.ReadRequest(br)
+							if err != nil {
+								return
+							}
+							if req.URL.Path == "/" {
+								asked.Add(1)
+								return
+							}
+							_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+						}
+					}))
+				}
+				h := open(t, settings(), workers...)
+				if used == "connections in use" {
+					for range 3 {
+						h.get("/warm")
 					}
-					if seen.Add(1) > 3 {
-						_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-						return
-					}
-					workers[i].SetLoop(balance.Loop{Since: time.Now().Add(-c.silent), Silent: true}) // and it is killed
-				}))
+				}
+				conn := h.dial()
+				resp := h.ask(conn, "GET", c.head)
+				if body := all(t, resp); resp.StatusCode != 502 || asked.Load() != c.asked {
+					t.Errorf("%d after %d workers: %s", resp.StatusCode, asked.Load(), body)
+				}
+			})
+		}
+	}
+}
+
+func TestWhatKillsWorkersIsGivenToTwoAndThenToOne(t *testing.T) {
+	h := open(t, settings())
+	f := &fleet{t: t, pool: h.pool}
+	for i := range 6 {
+		f.live = append(f.live, newMortal(t, fmt.Sprintf("app.%d", i+1)))
+	}
+	f.publish()
+	for n, want := range []int{2, 3, 4} {
+		if status, body := h.get("/crash?n=" + fmt.Sprint(n)); status != 502 || !strings.Contains(body, "others like it have ended with their workers") {
+			t.Errorf("%d %s", status, body)
+		}
+		dead := 0
+		for _, m := range f.live {
+			if m.isDead() {
+				dead++
 			}
-			h := open(t, settings(), workers...)
-			resp, err := browser().Get(h.url("/"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if body := all(t, resp); resp.StatusCode != c.status || seen.Load() != c.seen {
-				t.Fatalf("%d from %d workers: %s", resp.StatusCode, seen.Load(), body)
-			}
-		})
+		}
+		if dead != want {
+			t.Errorf("after %d such requests %d workers are dead, want %d", n+1, dead, want)
+		}
+	}
+	if status, body := h.get("/"); status != 200 {
+		t.Errorf("another request: %d %s", status, body)
 	}
 }
 
@@ -426,7 +445,7 @@ func newMortal(t *testing.T, name string) *mortal {
 		t.Fatal(err)
 	}
 	m := &mortal{ln: ln, conns: make(map[net.Conn]bool)}
-	m.ep = endpoint(name, dialer{"tcp", ln.Addr().String()})
+	m.ep = endpoint(name, m)
 	go func() {
 		for {
 			c, err := ln.Accept()
@@ -437,6 +456,28 @@ func newMortal(t *testing.T, name string) *mortal {
 		}
 	}()
 	return m
+}
+
+// Connect gives connections that tell of the worker's death.
+func (m *mortal) Connect(ctx context.Context) (net.Conn, error) {
+	c, err := dialer{"tcp", m.ln.Addr().String()}.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return mortalConn{c.(*net.TCPConn), m}, nil
+}
+
+type mortalConn struct {
+	*net.TCPConn
+	worker *mortal
+}
+
+func (c mortalConn) Died() bool { return c.worker.isDead() }
+
+func (m *mortal) isDead() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dead
 }
 
 func (m *mortal) serve(c net.Conn) {
@@ -450,7 +491,12 @@ func (m *mortal) serve(c net.Conn) {
 	}
 	br := bufio.NewReader(c)
 	for {
-		if _, err := http.ReadRequest(br); err != nil {
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		if req.URL.Path == "/crash" {
+			m.kill()
 			return
 		}
 		// one write, so that an answer is either begun and whole or not begun
@@ -522,10 +568,9 @@ func TestNoGETIsLostWhileWorkersAreKilled(t *testing.T) {
 			}
 		})
 	}
-	tick := time.NewTicker(25 * time.Millisecond)
-	defer tick.Stop()
-	for n, end := 0, time.Now().Add(2*time.Second); time.Now().Before(end); n++ {
-		<-tick.C
+	for n := range 40 { // each after two rounds of the clients
+		enough := done.Load() + 128
+		eventually(t, "they are answered", func() bool { return done.Load() >= enough })
 		f.replace(n % 4)
 	}
 	close(stop)

@@ -179,7 +179,7 @@ func (r *rig) mustBeClean() {
 		defer l.server.mu.Unlock()
 		return int64(len(l.server.clients))
 	})
-	r.mustComeToNothing("requests under way", l.server.stats.service("app").inFlight.Load)
+	r.mustComeToNothing("requests under way", l.server.stats.service("app").tries.InFlight.Load)
 	r.mustComeToNothing("requests at the worker", func() int64 { return int64(r.ep.InFlight()) })
 	r.mustComeToNothing("clients", l.server.stats.service("app").openClients.Load)
 	r.mustComeToNothing("downstreams of the loop", func() int64 { return int64(l.load.Load()) })

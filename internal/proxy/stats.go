@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/retry"
 )
 
 // Stats is a copy of the counters. They only grow, but for the numbers that say
@@ -134,21 +135,19 @@ const (
 )
 
 type service struct {
-	codes                              [highestStatus + 1 - lowestStatus]atomic.Uint64
-	retries, delayed, rawPassed        atomic.Uint64
-	turnedAway, queueFull, cut         atomic.Uint64
-	inFlight, openClients, openTunnels atomic.Int64
-	queued                             atomic.Int64
-	budget                             budget
-	crowd                              crowd
-	duration                           histogram
-	workers                            sync.Map // name to *worker
+	codes                      [highestStatus + 1 - lowestStatus]atomic.Uint64
+	rawPassed, turnedAway, cut atomic.Uint64
+	openClients, openTunnels   atomic.Int64
+	tries                      retry.Service
+	crowd                      crowd
+	duration                   histogram
+	workers                    sync.Map // name to *worker
 }
 
 type worker struct {
 	requests, errors atomic.Uint64
 	answerTime       histogram
-	reuse            reuse
+	reuse            retry.Reuse
 	first            atomic.Pointer[firstWords]
 }
 
@@ -190,13 +189,13 @@ func (s *service) count(status int, took time.Duration) {
 func (s *service) snapshot() ServiceStats {
 	out := ServiceStats{
 		Requests:       make(map[int]uint64),
-		Retries:        s.retries.Load(),
-		RetriesDelayed: s.delayed.Load(),
+		Retries:        s.tries.Retries.Load(),
+		RetriesDelayed: s.tries.Delayed.Load(),
 		TurnedAway:     s.turnedAway.Load(),
-		Queued:         s.queued.Load(),
-		QueueFull:      s.queueFull.Load(),
+		Queued:         s.tries.Queued.Load(),
+		QueueFull:      s.tries.QueueFull.Load(),
 		Cut:            s.cut.Load(),
-		InFlight:       s.inFlight.Load(),
+		InFlight:       s.tries.InFlight.Load(),
 		OpenClients:    s.openClients.Load(),
 		Tunnels:        s.openTunnels.Load(),
 		RawPassed:      s.rawPassed.Load(),

@@ -3,30 +3,26 @@ package proxy
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/retry"
 )
 
 // transaction is one request of a downstream and its answer, over as many attempts as it
-// takes: what exchange and attempt are to a client on goroutines. The rules of
-// retrying are the same.
+// takes: what exchange and attempt are to a client on goroutines.
 type transaction struct {
 	downstream *downstream
 	route      *target
 	state      transactionState
 	number     uint64 // tells a post that is about an earlier use of this transaction
 
-	line       []byte // the beginning of the request line, for messages
-	head       bool   // HEAD: the answer has no body
-	http10     bool
-	idempotent bool
-	wordDue    bool // a worker that tells what it begins tells of it
-	keep       bool // the client's connection may carry another request
-	address    netip.Addr
-	sticky     string
+	line    []byte // the beginning of the request line, for messages
+	head    bool   // HEAD: the answer has no body
+	http10  bool
+	wordDue bool // a worker that tells what it begins tells of it
+	keep    bool // the client's connection may carry another request
 
 	request   []byte // for the worker: head and body from the first byte on, unless forgotten
 	sent      int    // of request, over the upstream at hand
@@ -40,25 +36,9 @@ type transaction struct {
 	pace      pace
 	chunks    h1.Chunks
 
-	clock      int64 // of its beginning
-	until      int64 // end of the hold
-	tried      []*balance.Endpoint
-	attempts   int
-	unanswered int // attempts that the worker may have seen
-	lastFail   string
-	pause      time.Duration
-	asked      bool // the last look for an endpoint was one
-	costly     bool // another attempt may make it run twice: it needs a part of the budget
-	spending   bool // it has got it
-	delayed    bool // it had to wait for it
-	heldAnew   bool // the hold has begun again
-
-	place    *waiter // in the line, while every worker is full
-	queued   bool    // it has been in the line
-	overflow bool    // the line was full
-
-	ep       *balance.Endpoint // of the attempt at hand
-	idlePool *idlePool
+	clock    int64 // of its beginning
+	try      retry.Try
+	idlePool *idlePool // of the attempt at hand
 	upstream *upstream
 	tryClock int64
 	took     time.Duration // to the head of the answer
@@ -111,26 +91,28 @@ func (l *loop) newTransaction(g *downstream, route *target) *transaction {
 	t.downstream, t.route, t.number = g, route, l.lastTransaction
 	t.state = transactionWaiting
 	t.line = append(append(append(t.line[:0], r.Method...), ' '), r.Target[:min(len(r.Target), longestLine)]...)
-	t.head, t.http10, t.idempotent = r.IsHead(), r.HTTP10, r.Idempotent()
+	t.head, t.http10 = r.IsHead(), r.HTTP10
 	t.keep = r.KeepAlive && !g.leaving && !l.server.closing.Load()
 	t.body, t.left, t.complete = r.Body, r.Length, r.Body == h1.NoBody
-	t.wordDue = !t.idempotent || t.body == h1.ByChunks || t.left > untold
+	length := t.left
 	if t.body == h1.ByChunks {
 		t.chunks.Reset()
+		length = -1
 	}
 	t.clock = l.clock
-	t.until = l.in(route.Settings.Hold)
-	if g.held || g.leaving {
-		t.until, g.held = l.clock, false
-	}
 	trusted := g.peer.IsValid() && trusts(route.Settings.Trusted, g.peer.Addr())
-	t.address = g.peer.Addr()
+	asks := retry.Request{Line: t.line, Client: g.peer.Addr(), Idempotent: r.Idempotent(), Hasty: g.held || g.leaving}
+	if asks.Hasty {
+		g.held = false
+	}
 	if trusted {
-		t.address = addressBehind(t.address, forwardedFor(r), route.Settings.Trusted)
+		asks.Client = addressBehind(asks.Client, forwardedFor(r), route.Settings.Trusted)
 	}
 	if name := route.Settings.Sticky; name != "" {
-		t.sticky = string(r.Cookie(name))
+		asks.Sticky = string(r.Cookie(name))
 	}
+	t.wordDue = retry.WordDue(asks.Idempotent, length)
+	t.try.Begin(l.now, route.tries, asks)
 	l.origin = h1.Origin{Trusted: trusted, Addr: bareAddress(g.label), Node: g.label, Proto: "http", Port: g.acceptor.port}
 	l.forward = h1.Forward{Origin: &l.origin}
 	if n := prefixLength(route.Path, r.Path()); route.Strip && n > 0 {
@@ -175,8 +157,7 @@ func (l *loop) free(t *transaction) {
 	t.route.ended()
 	l.standUp(g)
 	g.transaction, g.readBy = nil, 0
-	l.leaveLine(t)
-	t.refund()
+	t.try.End()
 	l.givePipe(t.pipe)
 	if g.pipe.empty() {
 		l.givePipe(g.pipe)
@@ -193,132 +174,60 @@ func (l *loop) recycle(t *transaction) {
 	if len(l.spare) >= most {
 		return
 	}
-	clear(t.tried)
-	line, tried, request, noted := t.line, t.tried[:0], t.request, t.noted.bytes[:0]
+	line, try, request, noted := t.line, t.try, t.request, t.noted.bytes[:0]
 	chunks, pieces := t.chunks.Trailer, t.pieces.Trailer
 	*t = transaction{}
-	t.line, t.tried, t.noted.bytes, t.chunks.Trailer, t.pieces.Trailer = line, tried, noted, chunks, pieces
+	t.line, t.try, t.noted.bytes, t.chunks.Trailer, t.pieces.Trailer = line, try, noted, chunks, pieces
 	if cap(request) <= largest || len(l.spare) < fewest && cap(request) <= largestOfThose {
 		t.request = request
 	}
 	l.spare = append(l.spare, t)
 }
 
-// pick sends the request to an endpoint. Where none is free it waits for news, or
-// in line while all are full, or for a moment when each has failed once.
+// pick sends the request to an endpoint, or waits for one.
 func (l *loop) pick(t *transaction) {
-	ep := l.choose(t)
-	if ep == nil && t.mustQueue() {
-		if t.overflow = !l.joinLine(t); t.overflow {
-			l.refuse(t, t.why())
-			return
-		}
-		ep = l.choose(t)
+	d := t.try.Next(l.now)
+	if d.Kind == retry.StandIn {
+		t.try.Join(l.now, l.turn(t))
+		d = t.try.Next(l.now)
 	}
-	var changed <-chan struct{}
-	if ep == nil {
-		changed = t.route.Pool.Changed()
-		ep = l.choose(t) // it may have come just now
-	}
-	switch {
-	case ep != nil:
-		l.leaveLine(t)
-		l.attempt(t, ep)
-	case l.clock >= t.until:
-		l.refuse(t, t.why())
+	l.follow(t, d)
+}
+
+// follow does what was decided.
+func (l *loop) follow(t *transaction, d retry.Decision) {
+	switch d.Kind {
+	case retry.Ask:
+		l.attempt(t, d.Endpoint)
+	case retry.AskAgain:
+		t.tries++
+		l.dial(t)
+	case retry.Look:
+		l.pick(t)
+	case retry.Refuse:
+		l.refuse(t, refusalOf(d.Refusal))
 	default:
-		l.hold(t, changed)
+		l.hold(t, d)
 	}
 }
 
-// choose acquires an endpoint if one is free, and it is this request's turn to ask
-// and within the budget.
-func (l *loop) choose(t *transaction) *balance.Endpoint {
-	line := t.route.queue
-	t.asked = false
-	switch {
-	case t.place != nil && !line.first(t.place):
-		return nil
-	case t.place == nil && t.attempts == 0 && line.length.Load() > 0: // nobody overtakes
-		return nil
-	case !t.afford():
-		return nil
-	}
-	t.asked = true
-	ep := t.route.Pool.Pick(balance.Request{Now: l.now, Client: t.address, Sticky: t.sticky, Tried: t.tried})
-	if ep == nil {
-		t.refund()
-	}
-	return ep
-}
-
-// afford takes a part of the budget where one is needed.
-func (t *transaction) afford() bool {
-	if !t.costly || t.spending {
-		return true
-	}
-	counters := t.route.counters
-	t.spending = counters.budget.take(counters.inFlight.Load())
-	if !t.spending && !t.delayed {
-		t.delayed = true
-		counters.delayed.Add(1)
-	}
-	return t.spending
-}
-
-func (t *transaction) refund() {
-	if t.spending {
-		t.spending = false
-		t.route.counters.budget.give()
-	}
-}
-
-// mustQueue says whether the request has to stand in line and does not yet.
-func (t *transaction) mustQueue() bool {
-	return t.place == nil && t.attempts == 0 && (t.route.queue.length.Load() > 0 || anyFull(t.route.Pool))
-}
-
-func (l *loop) joinLine(t *transaction) bool {
+// turn is for a transaction in line: it looks again when it is called.
+func (l *loop) turn(t *transaction) func() {
 	number := t.number
-	w := &waiter{wake: func() {
+	return func() {
 		l.post(func() {
 			if t.number == number && t.state == transactionWaiting && t.downstream.seat >= 0 {
 				l.pickAgain(t)
 			}
 		})
-	}}
-	counters := t.route.counters
-	if !t.route.queue.join(w, t.route.Settings.Queue) {
-		counters.queueFull.Add(1)
-		return false
 	}
-	t.place, t.queued = w, true
-	counters.queued.Add(1)
-	if d := t.route.Settings.QueueTimeout; d > 0 {
-		t.until = l.in(d)
-	}
-	return true
 }
 
-func (l *loop) leaveLine(t *transaction) {
-	if t.place == nil {
-		return
-	}
-	t.route.queue.leave(t.place)
-	t.place = nil
-	t.route.counters.queued.Add(-1)
-}
-
-// hold waits for news of the pool or, when each endpoint has failed once, a moment.
-func (l *loop) hold(t *transaction, changed <-chan struct{}) {
-	const shortest, longest = 5 * time.Millisecond, 100 * time.Millisecond
-	t.state, t.wakeBy = transactionWaiting, t.until
-	if len(t.route.Pool.Endpoints()) > 0 && (t.place == nil || t.route.queue.first(t.place)) {
-		t.pause = min(max(2*t.pause, shortest), longest)
-		t.wakeBy = min(t.until, l.in(t.pause))
-	}
+// hold waits for news of the pool, or until it is time to look again.
+func (l *loop) hold(t *transaction, d retry.Decision) {
+	t.state, t.wakeBy = transactionWaiting, l.in(d.Until.Sub(l.now))
 	t.downstream.remind(l)
-	l.sitDown(t.downstream, t.route.Pool, changed)
+	l.sitDown(t.downstream, t.route.Pool, d.Changed)
 	l.watch(t.downstream)
 }
 
@@ -352,27 +261,19 @@ func (l *loop) poolChanged(pool *balance.Pool) {
 	}
 }
 
-// pickAgain begins another round, in which those that failed may be asked again.
+// pickAgain ends a wait.
 func (l *loop) pickAgain(t *transaction) {
 	t.wakeBy = 0
-	if t.asked {
-		t.tried = t.tried[:0]
-	}
 	l.standUp(t.downstream)
 	l.pick(t)
 }
 
-// attempt tries one endpoint that was picked. A connection that was idle may be
-// closed by the worker at the same moment: that says nothing about the worker,
-// who is asked again over a new one.
+// attempt tries one endpoint that was picked.
 func (l *loop) attempt(t *transaction, ep *balance.Endpoint) {
-	if t.attempts > 0 {
-		t.route.counters.retries.Add(1)
-	}
 	l.standUp(t.downstream)
 	t.wakeBy = 0
 	t.tries, t.lastWorker = t.tries+1, ep.Config().Worker
-	t.ep, t.tryClock, t.took = ep, l.clock, 0
+	t.tryClock, t.took = l.clock, 0
 	t.idlePool = l.idlePool(ep, t.route.counters)
 	if k := t.idlePool.take(l, t.wordDue); k != nil {
 		l.ask(t, k, true)
@@ -381,65 +282,36 @@ func (l *loop) attempt(t *transaction, ep *balance.Endpoint) {
 	l.dial(t)
 }
 
-// fail ends a try without an answer and goes on with another, if that cannot make
-// anything happen twice.
-func (l *loop) fail(t *transaction, r result, reason string) {
-	k := t.upstream
-	reused := k != nil && k.reused
-	l.dropUpstream(t)
-	if reused && (r == unanswered || r == unsent) && !k.knows() {
-		t.idlePool.worker.reuse.spoil(l.now)
-	}
-	if reused && (r == unsent && !t.forgotten || r == unanswered && l.mayRepeatAtOnce(t)) {
-		if r == unanswered {
-			t.failed(died(t.begun))
+// fail ends a try without an answer and goes on as is decided.
+func (l *loop) fail(t *transaction, o retry.Outcome) {
+	o.Lost = t.forgotten
+	if k := t.upstream; k != nil && k.reused {
+		o.Reused = true
+		if !k.knows() {
+			o.Reuse = &t.idlePool.worker.reuse
 		}
-		t.route.counters.retries.Add(1)
-		t.tries++
-		l.dial(t)
-		return
 	}
-	t.failed(reason)
-	l.release(t, false)
-	t.idlePool.worker.errors.Add(1)
-	t.ep = nil
-	t.costly = t.costly || r == unanswered
-	if r == unanswered || r == unsent && !t.heldAnew {
-		t.heldAnew = true
-		t.until = max(t.until, l.in(t.route.Settings.Hold))
+	l.dropUpstream(t)
+	ep := t.try.Endpoint()
+	d := t.try.Failed(l.now, o)
+	if d.Kind != retry.AskAgain {
+		t.idlePool.worker.errors.Add(1)
+		l.released(t, ep)
 	}
-	switch {
-	case r == tooLate:
-		l.refuse(t, &refusal{status: http.StatusGatewayTimeout, reason: t.lastFail})
-	case !t.mayRepeat(r, l.clock):
-		l.refuse(t, &refusal{status: http.StatusBadGateway, reason: t.lastFail})
-	default:
-		l.pick(t)
-	}
+	l.follow(t, d)
 }
 
-// failed notes why the endpoint will not be asked again in this round.
-func (t *transaction) failed(reason string) {
-	t.tried = append(t.tried, t.ep)
-	t.attempts++
-	t.lastFail = t.worker() + " " + reason + t.about()
-}
-
-// mayRepeatAtOnce: the budget allows another try after one that the worker may
-// have seen.
-func (l *loop) mayRepeatAtOnce(t *transaction) bool {
-	t.costly = true
-	return t.mayRepeat(unanswered, l.clock) && t.afford()
-}
-
-// release gives the endpoint back, for the next in line; ok says whether the
-// worker is without blame.
+// release ends the attempt at hand; ok says whether the worker is without blame.
 func (l *loop) release(t *transaction, ok bool) {
-	t.refund()
-	t.ep.Release(l.now, ok, t.took)
-	t.route.queue.room()
-	if t.idlePool.ended && t.ep.InFlight() == 0 {
-		delete(l.idlePools, t.ep)
+	ep := t.try.Endpoint()
+	t.try.Release(l.now, ok, t.took)
+	l.released(t, ep)
+}
+
+// released forgets an endpoint that has left, with its last transaction.
+func (l *loop) released(t *transaction, ep *balance.Endpoint) {
+	if t.idlePool.ended && ep.InFlight() == 0 {
+		delete(l.idlePools, ep)
 	}
 }
 
@@ -452,43 +324,17 @@ func (l *loop) dropUpstream(t *transaction) {
 	}
 }
 
-// mayRepeat says whether another try cannot make anything happen twice.
-func (t *transaction) mayRepeat(r result, now int64) bool {
-	late := int64(t.route.Settings.RetryTimeout)
-	switch {
-	case late > 0 && now-t.clock > late, r == malformed, r == tooLate, t.unanswered > maxUnanswered, r == unanswered && !t.idempotent:
-		return false
-	}
-	return !t.forgotten
-}
-
 // judge says what the end of an upstream means that has given no answer.
-func (t *transaction) judge(end error) result {
+func (t *transaction) judge(end error, reason string) retry.Outcome {
 	k := t.upstream
-	if !t.wrote || t.onePiece && k.leftUnread(end) {
-		return unsent
+	s := retry.Sent{
+		Some: t.wrote, Whole: t.onePiece, Unread: k.leftUnread(end),
+		Told: k.tells, WillTell: k.willTell(), Due: t.wordDue, Begun: t.begun, Died: k.died(),
 	}
-	t.unanswered += doubt(t.ep)
-	told := k.tells || k.willTell() && k.leftUnread(end) // it died before it could greet
-	if told && !t.begun && t.wordDue {
-		return unsent
-	}
-	return unanswered
+	return retry.Outcome{Ending: s.Ending(), Seen: s.Seen(), Dead: s.Died, Reason: reason}
 }
 
-func (t *transaction) worker() string { return t.ep.Config().Worker }
-
-func (t *transaction) about() string { return fmt.Sprintf(" (%s)", t.line) }
-
-// why tells what kept the request from being answered.
-func (t *transaction) why() *refusal {
-	x := exchange{route: t.route, attempts: t.attempts, lastFail: t.lastFail, queued: t.queued, overflow: t.overflow}
-	r := x.why()
-	if t.attempts == 0 {
-		r.reason += t.about()
-	}
-	return r
-}
+func (t *transaction) worker() string { return t.try.Endpoint().Config().Worker }
 
 // late looks at the deadlines of a request under way.
 func (t *transaction) late(l *loop) {
@@ -501,12 +347,12 @@ func (t *transaction) late(l *loop) {
 	case t.recallBy > 0 && now >= t.recallBy && t.state == transactionAsking:
 		l.recall(t)
 	case t.answerBy > 0 && now >= t.answerBy:
-		if t.route.mayTakeLonger(t.ep) {
+		if t.route.mayTakeLonger(t.try.Endpoint()) {
 			t.answerBy = l.in(lookAgain)
 			break
 		}
 		t.answerBy = 0
-		l.fail(t, tooLate, "did not answer within "+t.route.Settings.AnswerTimeout.String())
+		l.fail(t, retry.Outcome{Ending: retry.Late, Reason: "did not answer within " + t.route.Settings.AnswerTimeout.String()})
 	case g.readBy > 0 && now >= g.readBy && !t.wantsBody():
 		g.readBy = l.after(t.route.Settings.IdleTimeout)
 	case g.readBy > 0 && now >= g.readBy:
@@ -529,9 +375,8 @@ func (l *loop) spoil(t *transaction, r *refusal) {
 // leaveWorker ends the attempt at hand without blame for the worker.
 func (l *loop) leaveWorker(t *transaction) {
 	l.dropUpstream(t)
-	if t.ep != nil {
+	if t.try.Endpoint() != nil {
 		l.release(t, true)
-		t.ep = nil
 	}
 }
 

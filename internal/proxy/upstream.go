@@ -33,6 +33,14 @@ type teller interface{ Tells() bool }
 // will be true of its connections.
 type promiser interface{ WillTell() bool }
 
+// obituary is a connection that knows, after its end, whether the worker has ended.
+type obituary interface{ Died() bool }
+
+func died(c net.Conn) bool {
+	m, ok := c.(obituary)
+	return ok && m.Died()
+}
+
 // upstreamConn is one connection to a worker. One request at a time uses it.
 type upstreamConn struct {
 	net.Conn
@@ -69,6 +77,9 @@ func (u *upstreamConn) knows() bool {
 	_, ok := u.Conn.(leftUnread)
 	return ok
 }
+
+// died says whether the worker has ended, as far as the connection knows.
+func (u *upstreamConn) died() bool { return died(u.Conn) }
 
 func (u *upstreamConn) tells() bool {
 	c, ok := u.Conn.(teller)
@@ -140,7 +151,7 @@ func (i *idleConns) take(now time.Time, once bool) *upstreamConn {
 		if c == nil {
 			return nil
 		}
-		if once && !c.knows() && !i.worker.reuse.may(c.since, now) {
+		if once && !c.knows() && !i.worker.reuse.May(c.since, now) {
 			i.put(c, c.since) // the others are older
 			return nil
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/retry"
 )
 
 // upstream is a connection to a worker on a loop. One request at a time uses it.
@@ -60,6 +61,9 @@ func (k *upstream) knows() bool {
 	_, ok := k.conn.(leftUnread)
 	return ok
 }
+
+// died says whether the worker has ended, as far as the connection knows.
+func (k *upstream) died() bool { return died(k.conn) }
 
 func (k *upstream) cutOff() bool {
 	c, ok := k.conn.(observed)
@@ -141,7 +145,7 @@ func (s *idlePool) take(l *loop, once bool) *upstream {
 	for n := len(s.idle); n > 0; n = len(s.idle) {
 		k := s.idle[n-1]
 		idle := time.Duration(l.clock - k.since)
-		if once && !k.knows() && !s.worker.reuse.may(l.now.Add(-idle), l.now) {
+		if once && !k.knows() && !s.worker.reuse.May(l.now.Add(-idle), l.now) {
 			return nil // the others are older
 		}
 		s.idle[n-1] = nil
@@ -198,7 +202,7 @@ func (l *loop) sweep(live map[*balance.Endpoint]bool) {
 func (l *loop) dial(t *transaction) {
 	t.state, t.upstream = transactionDialing, nil
 	t.downstream.remind(l)
-	number, idlePool, connector := t.number, t.idlePool, t.ep.Config().Connector
+	number, idlePool, connector := t.number, t.idlePool, t.idlePool.endpoint.Config().Connector
 	timeout := t.route.Settings.ConnectTimeout
 	l.work(func() {
 		ctx, cancel := l.ctx, context.CancelFunc(func() {})
@@ -255,7 +259,7 @@ func (l *loop) dialed(t *transaction, number uint64, s *idlePool, conn net.Conn,
 	case err == nil:
 		s.put(l, k)
 	case wanted:
-		l.fail(t, unsent, "cannot be reached: "+err.Error())
+		l.fail(t, retry.Outcome{Ending: retry.Unbegun, Reason: "cannot be reached: " + err.Error()})
 	}
 }
 

@@ -1,4 +1,4 @@
-package proxy
+package retry
 
 import (
 	"sync/atomic"
@@ -15,17 +15,17 @@ const (
 	distrust = time.Minute
 )
 
-// reuse decides whether a request that must not happen twice may go over a
+// Reuse decides whether a request that must not happen twice may go over a
 // connection that a server of somebody else has kept open. Where such a server
 // ends it at that moment, nothing tells whether it has begun the request, which
 // is then lost (502). So it goes only where an end is not to be expected.
-type reuse struct{ spoiled atomic.Int64 } // when it last went wrong, in ns since 1970; 0: never
+type Reuse struct{ spoiled atomic.Int64 } // when it last went wrong, in ns since 1970; 0: never
 
 // spoil notes that a connection that was used again ended without an answer.
-func (r *reuse) spoil(now time.Time) { r.spoiled.Store(now.UnixNano()) }
+func (r *Reuse) spoil(now time.Time) { r.spoiled.Store(now.UnixNano()) }
 
-// may says whether a connection that is idle since then may be used.
-func (r *reuse) may(since, now time.Time) bool {
+// May says whether a connection that is idle since then may be used.
+func (r *Reuse) May(since, now time.Time) bool {
 	if now.Sub(since) > youngEnough {
 		return false
 	}

@@ -1,4 +1,4 @@
-package proxy
+package retry
 
 import "sync/atomic"
 
