@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -8,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // finder is a program of testdata/ports, in a folder of its own: a watcher sees
@@ -149,5 +152,83 @@ func TestAHelperThatListensFirst(t *testing.T) {
 				t.Errorf("events:\n%s", events)
 			}
 		})
+	}
+}
+
+// TestAUnixSocketThatTheAppClearsAway before it listens is there after every restart.
+func TestAUnixSocketThatTheAppClearsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := filepath.Join(t.TempDir(), "app.sock")
+	script := w.write("app.js", fmt.Sprintf(`
+const fs = require('fs');
+fs.rmSync(%q, { force: true });
+require('http').createServer((req, res) => res.end('here')).listen(%[1]q);`, path))
+	w.run("-w", "2", script)
+	for range 3 {
+		if got := body(t, overUnix(path), "http://app/"); got != "here" {
+			t.Errorf("answer %q", got)
+		}
+		w.must("restart", "-p", "app")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a path that somebody else has removed is there again", func() bool {
+		_, err := os.Stat(path)
+		return err == nil
+	})
+	if got := body(t, overUnix(path), "http://app/"); got != "here" {
+		t.Errorf("answer %q", got)
+	}
+}
+
+// TestAnAddressOfUDPThatOthersHaveToo is shared where the app allows it.
+func TestAnAddressOfUDPThatOthersHaveToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	share := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		return errors.Join(err, raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1) }))
+	}}
+	other, err := share.ListenPacket(t.Context(), "udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	_, port, _ := net.SplitHostPort(other.LocalAddr().String())
+	w.set("LISTEN", port)
+	w.run("-w", "2", w.write("app.js", `
+const socket = require('dgram').createSocket({ type: 'udp4', reuseAddr: true });
+socket.on('message', (text, from) => socket.send('bulsa: ' + text, from.port, from.address));
+socket.bind(Number(process.env.LISTEN), '127.0.0.1');`))
+	conn, err := net.Dial("udp4", other.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	fmt.Fprint(conn, "hello")
+	b := make([]byte, 100)
+	if n, err := conn.Read(b); err != nil || string(b[:n]) != "bulsa: hello" { // the last to bind gets it
+		t.Errorf("answer %q, %v", b[:n], err)
+	}
+}
+
+// TestInspectorsCountUp from the port that was asked for.
+func TestInspectorsCountUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	public := freePort(t)
+	first := 9300 + os.Getpid()%300*2
+	script := w.write("app.js", `require('http').createServer((req, res) => res.end(require('inspector').url())).listen(process.env.PORT)`)
+	w.run("-w", "2", "-p", "127.0.0.1:"+public, "--", "node", fmt.Sprintf("--inspect=%d", first), script)
+	seen := map[string]bool{}
+	eventually(t, "both workers have answered", func() bool {
+		_, answer := get(t, "http://127.0.0.1:"+public)
+		seen[strings.SplitN(strings.TrimPrefix(answer, "ws://127.0.0.1:"), "/", 2)[0]] = true
+		return len(seen) == 2
+	})
+	if !seen[fmt.Sprint(first)] || !seen[fmt.Sprint(first+1)] {
+		t.Errorf("inspectors at %v, want %d and %d", seen, first, first+1)
 	}
 }

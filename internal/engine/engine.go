@@ -189,6 +189,7 @@ type Ask struct {
 	Index   int    // distinguishes several asks for port 0
 	Own     bool   // the port is the one that PORT of this worker names
 	V6Only  bool
+	Reuse   bool // UDP: other programs may have the same address
 	Shared  bool // the workers want the listening socket itself
 
 	Instance InstanceID

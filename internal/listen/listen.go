@@ -58,16 +58,32 @@ func Open(ctx context.Context, network, host string, port int) (net.Listener, er
 }
 
 // OpenPacket opens a UDP socket, for workers that share one. network is udp,
-// udp4 or udp6; host and port as for Open.
-func OpenPacket(ctx context.Context, network, host string, port int) (net.PacketConn, error) {
+// udp4 or udp6; host and port as for Open. With reuse the address may be another
+// program's, too, if that allows it (SO_REUSEADDR, socket(7)): who listens to
+// multicast (mDNS, SSDP) shares a port known to all.
+func OpenPacket(ctx context.Context, network, host string, port int, reuse bool) (net.PacketConn, error) {
 	if err := checkPort(port); err != nil {
 		return nil, err
 	}
-	pc, err := config().ListenPacket(ctx, network, net.JoinHostPort(host, strconv.Itoa(port)))
+	c := config()
+	if reuse {
+		c.Control = reuseAddress
+	}
+	pc, err := c.ListenPacket(ctx, network, net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		return nil, explain(network, host, port, err)
 	}
 	return pc, nil
+}
+
+func reuseAddress(_, _ string, raw syscall.RawConn) error {
+	var set error
+	if err := raw.Control(func(fd uintptr) {
+		set = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+	}); err != nil {
+		return err
+	}
+	return set
 }
 
 func checkPort(port int) error {

@@ -64,12 +64,12 @@ func TestATakenPortIsSaidToBeInUseAndByWhom(t *testing.T) {
 }
 
 func TestATakenUDPPortIsSaidToBeInUse(t *testing.T) {
-	pc, err := OpenPacket(t.Context(), "udp", "127.0.0.1", 0)
+	pc, err := OpenPacket(t.Context(), "udp", "127.0.0.1", 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pc.Close()
-	_, err = OpenPacket(t.Context(), "udp", "127.0.0.1", pc.LocalAddr().(*net.UDPAddr).Port)
+	_, err = OpenPacket(t.Context(), "udp", "127.0.0.1", pc.LocalAddr().(*net.UDPAddr).Port, false)
 	var inUse *InUse
 	if !errors.As(err, &inUse) || inUse.Network != "udp" {
 		t.Fatalf("got %v", err)
@@ -213,4 +213,25 @@ func TestAnAdoptedSocketAccepts(t *testing.T) {
 func dup(fd uintptr) (uintptr, error) {
 	n, err := syscall.Dup(int(fd))
 	return uintptr(n), err
+}
+
+func TestAnAddressThatOthersMayHaveTooIsShared(t *testing.T) {
+	open := func(port int, reuse bool) (net.PacketConn, error) {
+		return OpenPacket(t.Context(), "udp4", "127.0.0.1", port, reuse)
+	}
+	one, err := open(0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	port := one.LocalAddr().(*net.UDPAddr).Port
+	two, err := open(port, true)
+	if err != nil {
+		t.Fatalf("the second of two that allow it: %v", err)
+	}
+	two.Close()
+	if three, err := open(port, false); err == nil {
+		three.Close()
+		t.Error("one that does not allow it has the address, too")
+	}
 }

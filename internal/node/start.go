@@ -48,8 +48,8 @@ func Prepare(c Command, mode string, o PrepareOptions) (Start, *net.UnixConn, er
 		return s, nil, nil
 	}
 	id := strconv.Itoa(o.ID)
-	s.Env = append(s.Env, "BULSA_ID="+id, "BULSA_JOIN="+o.Gate,
-		"NODE_OPTIONS="+options(o.Preload, lookup(append(slices.Clip(o.Env), c.Env...), "NODE_OPTIONS")))
+	own := s.moveInspector(c, lookup(append(slices.Clip(o.Env), c.Env...), "NODE_OPTIONS"), o.Instance)
+	s.Env = append(s.Env, "BULSA_ID="+id, "BULSA_JOIN="+o.Gate, "NODE_OPTIONS="+options(o.Preload, own))
 	s.Env = append(s.Env, unset(o.Env, "NODE_CHANNEL_SERIALIZATION_MODE", "BULSA_BELOW", "BULSA_FIRST")...)
 	if o.Loop {
 		s.Env = append(s.Env, "BULSA_LOOP=1")

@@ -140,6 +140,9 @@ func (b *Book) beside(sv spec.Service, a engine.Ask) (engine.Grant, error) {
 func (b *Book) sharedSocket(sv spec.Service, a engine.Ask) (*socket, error) {
 	id := askID(a)
 	if s := b.open[id]; s != nil {
+		if s.path != nil {
+			b.bindAgain(s) // the worker may have removed it before it listens
+		}
 		return s, nil
 	}
 	if s := b.samePlace(a); s != nil {
@@ -363,9 +366,10 @@ func (b *Book) openAsked(id string, sv spec.Service, a engine.Ask) (*socket, err
 	var err error
 	switch a.Network {
 	case "unix":
-		s.listener, err = listen.OpenUnix(a.Path)
+		s.listener, s.path, err = openPath(a.Path)
+		b.paths.Do(func() { b.serving.Go(b.watchPaths) })
 	case "udp4", "udp6":
-		s.packet, err = listen.OpenPacket(b.ctx, packetNetwork(a), a.Host, a.Port)
+		s.packet, err = listen.OpenPacket(b.ctx, packetNetwork(a), a.Host, a.Port, a.Reuse)
 	default:
 		s.listener, err = listen.Open(b.ctx, network(a), a.Host, a.Port)
 	}

@@ -44,6 +44,7 @@ type Book struct {
 	ctx    context.Context // ends the listeners
 	end    context.CancelFunc
 	visits visits
+	paths  sync.Once // begins to watch those of unix sockets
 
 	mu         sync.Mutex
 	services   map[string]spec.Service

@@ -15,6 +15,7 @@ type socket struct {
 	users     []user // one, or those that share a published port; never changed, but replaced
 	published bool   // else a worker asked for it
 	listener  net.Listener
+	path      *path          // of a unix socket; nil: it is none
 	packet    net.PacketConn // UDP
 	shared    bool           // the workers accept themselves: bulsa only holds it
 	served    bool
@@ -46,9 +47,9 @@ func (s *socket) use(service string) (user, bool) {
 // close returns when the address is free again.
 func (s *socket) close() {
 	s.hangUp()
-	if s.served {
-		s.stop()
-		<-s.ended
+	s.stopServing()
+	if s.path != nil {
+		s.path.remove()
 	}
 	if s.listener != nil {
 		s.listener.Close()
@@ -56,6 +57,15 @@ func (s *socket) close() {
 	if s.packet != nil {
 		s.packet.Close()
 	}
+}
+
+// stopServing returns when nothing is accepted any more.
+func (s *socket) stopServing() {
+	if s.served {
+		s.stop()
+		<-s.ended
+	}
+	s.served = false
 }
 
 // address is what the socket is bound to, for people.

@@ -191,7 +191,7 @@ func (b *Book) quic(s *socket, wanted bool) {
 	if at.IP.IsUnspecified() {
 		host = ""
 	}
-	pc, err := listen.OpenPacket(b.ctx, "udp", host, at.Port)
+	pc, err := listen.OpenPacket(b.ctx, "udp", host, at.Port, false)
 	if err != nil {
 		b.cfg.Notice(s.users[0].service, fmt.Sprintf("HTTP/3 is not spoken: %v", err))
 		return

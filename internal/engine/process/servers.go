@@ -76,7 +76,7 @@ func (r *run) publicSide(ask engine.Ask) (engine.Grant, error) {
 func (r *run) wish(a node.Ask) engine.Ask {
 	ask := engine.Ask{
 		Service: r.plan.service.Name, Worker: r.launch.Worker, Instance: r.launch.ID,
-		Network: network(a), Host: a.Address, Port: a.Port, Index: a.Index, Own: r.isOwn(a.Port), V6Only: a.Flags&1 != 0,
+		Network: network(a), Host: a.Address, Port: a.Port, Index: a.Index, Own: r.isOwn(a.Port), V6Only: a.Flags&1 != 0, Reuse: a.UDP() && a.Flags&4 != 0,
 	}
 	if ask.Network == "unix" {
 		ask.Host, ask.Path, ask.Port = "", a.Address, 0
