@@ -112,16 +112,18 @@ func (c *converter) service(from types.ServiceConfig) (spec.Service, error) {
 	return s, nil
 }
 
-// command is entrypoint and command, as a container would see them. The
-// working directory is relative to the project's folder.
+// command is entrypoint and command, as a container would see them. They run in
+// the project's folder, or in that of the file that was included or extended for
+// them; the working directory is relative to that.
 func (c *converter) command(path string, from types.ServiceConfig, s *spec.Service) error {
 	if err := c.noShell(path); err != nil {
 		return err
 	}
 	s.Command.Args = append(slices.Clone([]string(from.Entrypoint)), from.Command...)
-	s.Command.Dir = c.dir
+	s.Command.Dir = absolute(c.dir, c.source.folder(path+".command", path+".entrypoint"))
 	if from.WorkingDir != "" {
-		s.Command.Dir = absolute(c.dir, filepath.FromSlash(from.WorkingDir))
+		base := absolute(c.dir, c.source.folder(path+".working_dir"))
+		s.Command.Dir = absolute(base, filepath.FromSlash(from.WorkingDir))
 	}
 	s.Command.User = from.User
 	s.Command.Init = from.Init != nil && *from.Init

@@ -112,7 +112,7 @@ func (s *source) inEnvFiles(variable string, envFiles []string) []spec.Warning {
 				continue
 			}
 			warnings = append(warnings, spec.Warning{
-				Where:   position{shown(s.base, name), number}.String(),
+				Where:   position{file: shown(s.base, name), line: number}.String(),
 				Message: fmt.Sprintf("the variable %s is not set and becomes empty in the value of %s; put the value in single quotes if the $ is a part of it", variable, strings.TrimPrefix(key, "export ")),
 			})
 		}

@@ -258,6 +258,37 @@ func TestIncludedAndExtendedFilesKeepTheirLines(t *testing.T) {
 	}
 }
 
+// What is included or extended means its own folder, what overrides it the project's.
+func TestIncludedAndExtendedCommandsRunInTheirOwnFolder(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"compose.yaml": `
+include:
+  - inc/compose.yaml
+  - {path: named/compose.yaml, project_directory: elsewhere}
+services:
+  app: {command: node app.js}
+  extended: {extends: {file: base/base.yaml, service: common}}
+  changed: {extends: {file: base/base.yaml, service: common}, command: node own.js}
+`,
+		"inc/compose.yaml":      "include: [deep/compose.yaml]\nservices: {included: {command: node a.js, working_dir: src}}\n",
+		"inc/deep/compose.yaml": "services: {deep: {command: node d.js}}\n",
+		"named/compose.yaml":    "services: {named: {command: node n.js}}\n",
+		"base/base.yaml":        "services: {common: {command: node b.js}}\n",
+		"elsewhere/.keep":       "",
+		"inc/src/.keep":         "",
+		"inc/deep/also/.keep":   "",
+		"base/also/.keep":       "",
+	})
+	p := mustLoad(t, Options{Dir: dir})
+	for name, want := range map[string]string{
+		"app": "", "extended": "base", "changed": "", "included": "inc/src", "deep": "inc/deep", "named": "elsewhere",
+	} {
+		if got := service(t, p, name).Command.Dir; got != filepath.Join(dir, want) {
+			t.Errorf("%s runs in %s, want %s", name, got, filepath.Join(dir, want))
+		}
+	}
+}
+
 func TestTheProjectsNameIsComposes(t *testing.T) {
 	for _, c := range []struct {
 		name, file string

@@ -2,6 +2,7 @@ package compose
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,8 +26,9 @@ const (
 
 // position is a line of a file.
 type position struct {
-	file string
-	line int
+	file   string
+	line   int
+	folder string // of an included or extended file; "": the project's
 }
 
 func (p position) String() string {
@@ -66,7 +68,7 @@ func readSource(base, dir string, configs []types.ConfigFile) (*source, error) {
 			if err := in.add("", document, 0); err != nil {
 				return nil, err
 			}
-			s.follow(document, filepath.Dir(config.Filename))
+			s.follow(document, filepath.Dir(config.Filename), dir)
 		}
 	}
 	return s, nil
@@ -102,13 +104,14 @@ func (s *source) parse(file string, content []byte) ([]*yaml.Node, error) {
 type indexing struct {
 	source  *source
 	file    string
+	folder  string
 	replace bool // false: a base file, whose values others may have replaced
 }
 
 func (in indexing) add(path string, n *yaml.Node, depth int) error {
 	in.source.nodes++
 	if depth > maxDepth || in.source.nodes > maxNodes {
-		return &spec.Problem{Where: position{in.file, n.Line}.String(), What: "the configuration is nested too deeply or too large", Fix: "remove aliases that repeat each other"}
+		return &spec.Problem{Where: in.position(n).String(), What: "the configuration is nested too deeply or too large", Fix: "remove aliases that repeat each other"}
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
@@ -124,7 +127,7 @@ func (in indexing) add(path string, n *yaml.Node, depth int) error {
 			}
 		}
 	case yaml.ScalarNode:
-		in.source.scalars = append(in.source.scalars, scalar{path, n.Value, position{in.file, n.Line}})
+		in.source.scalars = append(in.source.scalars, scalar{path, n.Value, in.position(n)})
 	}
 	return nil
 }
@@ -134,14 +137,14 @@ func (in indexing) addMapping(path string, n *yaml.Node, depth int) error {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Value == "<<" {
-			if err := (indexing{in.source, in.file, false}).addMerged(path, value, depth); err != nil {
+			if err := (indexing{in.source, in.file, in.folder, false}).addMerged(path, value, depth); err != nil {
 				return err
 			}
 			continue
 		}
 		if first, twice := lines[key.Value]; twice {
 			return &spec.Problem{
-				Where: position{in.file, key.Line}.String(),
+				Where: in.position(key).String(),
 				What:  fmt.Sprintf("the key %q stands twice, first in line %d", key.Value, first),
 				Fix:   "remove one of them",
 			}
@@ -169,11 +172,13 @@ func (in indexing) addMerged(path string, value *yaml.Node, depth int) error {
 	return in.add(path, value, depth+1)
 }
 
+func (in indexing) position(n *yaml.Node) position { return position{in.file, n.Line, in.folder} }
+
 func (in indexing) mark(path string, n *yaml.Node) {
 	if _, known := in.source.values[path]; known && !in.replace {
 		return
 	}
-	in.source.values[path] = position{in.file, n.Line}
+	in.source.values[path] = in.position(n)
 }
 
 func join(path, key string) string {
@@ -183,18 +188,14 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// follow indexes what include and extends bring. Files that cannot be read
-// are left to compose-go, which says so.
-func (s *source) follow(document *yaml.Node, dir string) {
+// follow indexes what include and extends bring to a file of the folder dir, whose
+// project's folder is project. Files that cannot be read are left to compose-go,
+// which says so.
+func (s *source) follow(document *yaml.Node, dir, project string) {
 	include := child(document, "include")
 	if include != nil {
 		for _, item := range include.Content {
-			if paths := child(item, "path"); paths != nil {
-				item = paths
-			}
-			for _, name := range texts(item) {
-				s.followFile(absolute(s.dir, name), "", "")
-			}
+			s.include(item, project)
 		}
 	}
 	services := child(document, "services")
@@ -209,7 +210,8 @@ func (s *source) follow(document *yaml.Node, dir string) {
 		file, base := child(extends, "file"), child(extends, "service")
 		to := "services." + services.Content[i].Value
 		if file != nil && base != nil {
-			s.followFile(absolute(dir, file.Value), base.Value, to)
+			name := absolute(dir, file.Value)
+			s.followFile(name, filepath.Dir(name), base.Value, to)
 			continue
 		}
 		if base == nil {
@@ -222,9 +224,26 @@ func (s *source) follow(document *yaml.Node, dir string) {
 	}
 }
 
+// include indexes the files of one entry. Their services run in the folder of the
+// first one, or in the one that the entry names (Compose, include).
+func (s *source) include(item *yaml.Node, project string) {
+	paths, folder := item, ""
+	if of := child(item, "path"); of != nil {
+		paths = of
+	}
+	if named := child(item, "project_directory"); named != nil {
+		folder = absolute(project, named.Value)
+	}
+	for _, name := range texts(paths) {
+		name = absolute(project, name)
+		folder = cmp.Or(folder, filepath.Dir(name))
+		s.followFile(name, folder, "", "")
+	}
+}
+
 // followFile indexes a file below what is known: the whole of it, or the
 // service that is extended, under the path of the one that extends it.
-func (s *source) followFile(name, service, to string) {
+func (s *source) followFile(name, folder, service, to string) {
 	if s.seen[name+"\x00"+to] {
 		return
 	}
@@ -238,7 +257,7 @@ func (s *source) followFile(name, service, to string) {
 		return
 	}
 	for _, document := range documents {
-		in := indexing{source: s, file: shown(s.base, name)}
+		in := indexing{source: s, file: shown(s.base, name), folder: folder}
 		node := document
 		if service != "" {
 			node = child(child(document, "services"), service)
@@ -247,9 +266,20 @@ func (s *source) followFile(name, service, to string) {
 			continue
 		}
 		if service == "" {
-			s.follow(document, filepath.Dir(name))
+			s.follow(document, filepath.Dir(name), folder)
 		}
 	}
+}
+
+// folder is where what the first of the paths that is there says is meant to be: the
+// folder of the file that was included, or extended, for it; "" for the project's own.
+func (s *source) folder(paths ...string) string {
+	for _, path := range paths {
+		if at, known := s.values[path]; known {
+			return at.folder
+		}
+	}
+	return ""
 }
 
 func absolute(dir, name string) string {

@@ -145,7 +145,7 @@ func build(o Options) (*Daemon, error) {
 	d.console = newConsole(stdout, o.Stderr)
 	d.logger = slog.New(d.console.handler())
 	d.events = supervisor.NewEvents()
-	if d.logs, err = logs.Open(logDir(o.Project.Name), d.lostLines); err != nil {
+	if d.logs, err = logs.Open(logDir(o.Project.Name), d.tell); err != nil {
 		return nil, fmt.Errorf("cannot keep logs: %w", err)
 	}
 	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, SingleCalls: single})
@@ -254,7 +254,8 @@ func (d *Daemon) notice(service, message string) {
 	d.events.Emit(supervisor.Event{At: time.Now(), Service: service, Kind: "notice", Message: message})
 }
 
-func (d *Daemon) lostLines(worker, message string) {
+// tell is a notice about one worker.
+func (d *Daemon) tell(worker, message string) {
 	d.events.Emit(supervisor.Event{At: time.Now(), Worker: worker, Kind: "notice", Message: message})
 }
 

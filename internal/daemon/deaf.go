@@ -35,7 +35,7 @@ func (d *Daemon) nameDeaf() func(*supervisor.Status) {
 				seen := doctor.Worker{Name: w.Name, State: w.State.String(), Samples: d.sampler.history.of(w.Name)}
 				if at := d.elsewhere(seen); len(at) > 0 {
 					told[w.Name] = w.PID
-					d.notice(w.Name, fmt.Sprintf("has answered no request yet, they wait unread; it also listens on %s: is that the application? (bulsa doctor)", strings.Join(at, ", ")))
+					d.tell(w.Name, fmt.Sprintf("has answered no request yet, they wait unread; it also listens on %s: is that the application? (bulsa doctor)", strings.Join(at, ", ")))
 				}
 			}
 		}

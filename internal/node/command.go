@@ -24,6 +24,8 @@ type Command struct {
 	Dir  string   // where it runs
 	Env  []string // additions to the environment, as npm makes them for a script
 	Kind Kind
+
+	Sources []string // files that it was made of, or that would change it: one that changes makes another command
 }
 
 // Resolve makes a runnable command of what the user wrote: app.js, app.ts, a
@@ -44,7 +46,13 @@ func Resolve(args []string, dir string, env []string) (Command, error) {
 	if err != nil {
 		return Command{}, fmt.Errorf("cannot find the service's folder: %w", err)
 	}
-	r := resolver{dir: dir, env: env}
+	r := resolver{dir: dir, env: env, sources: new([]string)}
+	c, err := r.resolve(args)
+	c.Sources = *r.sources
+	return c, err
+}
+
+func (r resolver) resolve(args []string) (Command, error) {
 	switch name := args[0]; {
 	case isScript(name) && !onPath(name, r):
 		return r.script(args)
@@ -62,6 +70,14 @@ type resolver struct {
 	dir string
 	env []string // the service's own, for PATH
 	add []string // what the command adds
+
+	sources *[]string // files that were looked at
+}
+
+// read reads a file that the command depends on; it may be missing.
+func (r resolver) read(path string) ([]byte, error) {
+	*r.sources = append(*r.sources, path)
+	return os.ReadFile(path)
 }
 
 // onPath reports whether a bare name means a command rather than a file here.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,6 +81,54 @@ func TestCommandsBecomeProcesses(t *testing.T) {
 				t.Errorf("%q of kind %d, want %q of kind %d", words, got.Kind, c.want, c.kind)
 			}
 		})
+	}
+}
+
+// What surrounds a script runs as npm runs it.
+func TestAFolderStartsAsNpmStartDoes(t *testing.T) {
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		t.Skip("npm is not on PATH")
+	}
+	dir := t.TempDir()
+	show := "env | grep -E '^(npm_(package|lifecycle|command|node|execpath)|INIT_CWD|NODE=)' | sort >"
+	write(t, dir, "package.json", `{"name":"@x/shop","version":"1.2.3","config":{"port":"80","deep":{"a-b":[1,true]}},"bin":"./b.js","engines":{"node":">=18"},
+"scripts":{"prestart":"`+show+`$OUT.pre","start":"`+show+`$OUT; node -e 'console.log(process.argv.slice(1).join())'","poststart":"`+show+`$OUT.post; echo after"}}`)
+	env := append(os.Environ(), "npm_config_update_notifier=false", "npm_config_cache="+t.TempDir())
+	run := func(name string, c *exec.Cmd) string {
+		c.Dir, c.Env = dir, append(c.Env, "OUT="+name)
+		out, err := c.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	theirs := exec.Command(npm, "--silent", "start", "--", "a b", "it's")
+	theirs.Env = env
+	wanted := run("npm", theirs)
+	command, err := Resolve([]string{".", "a b", "it's"}, dir, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := exec.Command(command.Args[0], command.Args[1:]...)
+	ours.Env = append(env, command.Env...)
+	if got := run("bulsa", ours); got != wanted {
+		t.Errorf("prints %q; npm %q", got, wanted)
+	}
+	for _, phase := range []string{".pre", "", ".post"} {
+		got, _ := os.ReadFile(filepath.Join(dir, "bulsa"+phase))
+		want, _ := os.ReadFile(filepath.Join(dir, "npm"+phase))
+		if string(got) != string(want) || len(want) == 0 {
+			t.Errorf("environment %s:\n%s\nnpm:\n%s", phase, got, want)
+		}
+	}
+}
+
+func TestACommandNamesWhatItWasMadeOf(t *testing.T) {
+	dir, env := project(t, map[string]string{"web/package.json": `{"scripts":{"start":"node x.js"}}`, "web/x.js": ""})
+	got, err := Resolve([]string{"web"}, dir, env)
+	if err != nil || !slices.Contains(got.Sources, filepath.Join(dir, "web", "package.json")) {
+		t.Errorf("%v, %q", err, got.Sources)
 	}
 }
 

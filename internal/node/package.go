@@ -1,11 +1,15 @@
 package node
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,12 +19,15 @@ type manifest struct {
 	Version string            `json:"version"`
 	Main    string            `json:"main"`
 	Scripts map[string]string `json:"scripts"`
+	Config  map[string]any    `json:"config"`
+	Engines map[string]any    `json:"engines"`
+	Bin     any               `json:"bin"`
 }
 
-func readManifest(dir string) (manifest, error) {
+func (r resolver) manifest() (manifest, error) {
 	var m manifest
-	path := filepath.Join(dir, "package.json")
-	content, err := os.ReadFile(path)
+	path := filepath.Join(r.dir, "package.json")
+	content, err := r.read(path)
 	if err != nil {
 		return m, fmt.Errorf("cannot read package.json: %w", err)
 	}
@@ -33,29 +40,51 @@ func readManifest(dir string) (manifest, error) {
 // folder starts the program of a folder as `npm start` does.
 func (r resolver) folder(name string, args []string) (Command, error) {
 	r.dir = r.path(name)
-	if _, err := os.Stat(filepath.Join(r.dir, "package.json")); err != nil {
+	if _, err := r.read(filepath.Join(r.dir, "package.json")); errors.Is(err, os.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(r.dir, "index.js")); err == nil {
 			return r.script(append([]string{"index.js"}, args...))
 		}
 		return Command{}, fmt.Errorf("%s is a folder without a package.json: name the script or the command", name)
 	}
-	m, err := readManifest(r.dir)
+	m, err := r.manifest()
 	if err != nil {
 		return Command{}, err
 	}
-	if line, ok := m.Scripts["start"]; ok {
-		if m.surrounded("start") {
-			return r.shell(m, "start", surroundings(m, "start", line), args)
-		}
+	line, ok := m.Scripts["start"]
+	if npm := r.needsNPM(m, line); npm != nil {
+		return r.program(slices.Concat(npm, args))
+	}
+	file := m.startFile(r)
+	switch {
+	case !ok && file == "":
+		return Command{}, fmt.Errorf(`%s has no start script: add "scripts": {"start": "node app.js"}, or name the script`, filepath.Join(r.dir, "package.json"))
+	case m.surrounded("start"):
+		return r.surroundings(m, cmp.Or(line, "node "+file), args)
+	case ok:
 		return r.run(m, "start", line, args)
 	}
+	r.add = r.scriptEnv(m, "start", "node "+file)
+	return r.script(append([]string{file}, args...))
+}
+
+// startFile is what a package without a start script is started by.
+func (m manifest) startFile(r resolver) string {
 	for _, file := range []string{"server.js", m.Main} {
 		if info, err := os.Stat(r.path(file)); file != "" && err == nil && !info.IsDir() {
-			r.add = r.scriptEnv(m, "start", "node "+file)
-			return r.script(append([]string{file}, args...))
+			return file
 		}
 	}
-	return Command{}, fmt.Errorf(`%s has no start script: add "scripts": {"start": "node app.js"}, or name the script`, filepath.Join(r.dir, "package.json"))
+	return ""
+}
+
+// needsNPM is npm start with its own settings, where these change how the script
+// runs; nil where they do not, or there is no npm.
+func (r resolver) needsNPM(m manifest, line string) []string {
+	asks := strings.Contains(m.Scripts["prestart"]+line+m.Scripts["poststart"], "npm_config_")
+	if _, err := r.find("npm"); err != nil || !asks && !r.configured("npm") {
+		return nil
+	}
+	return []string{"npm", "start", "--"}
 }
 
 // surrounded reports whether npm runs more than the script itself.
@@ -63,15 +92,21 @@ func (m manifest) surrounded(script string) bool {
 	return m.Scripts["pre"+script] != "" || m.Scripts["post"+script] != ""
 }
 
-// surroundings runs pre, script and post in npm's order.
-func surroundings(m manifest, script, line string) string {
+// surroundings runs prestart, start and poststart as npm does: each only when the
+// one before has succeeded, and knows by npm_lifecycle_event which one it is. The
+// arguments are the script's own.
+func (r resolver) surroundings(m manifest, line string, args []string) (Command, error) {
 	var all []string
-	for _, l := range []string{m.Scripts["pre"+script], line, m.Scripts["post"+script]} {
+	for _, name := range []string{"prestart", "start", "poststart"} {
+		l, own := m.Scripts[name], ""
+		if name == "start" {
+			l, own = line, quoted(args)
+		}
 		if l != "" {
-			all = append(all, "{ "+l+"\n}")
+			all = append(all, fmt.Sprintf("{ export npm_lifecycle_event=%s npm_lifecycle_script=%s\n%s\n}", name, quote(l), l+own))
 		}
 	}
-	return strings.Join(all, " && ")
+	return r.shell(m, "start", strings.Join(all, " && "), nil)
 }
 
 // isRunner reports whether a command runs scripts of a package.json.
@@ -85,7 +120,7 @@ func (r resolver) runner(args []string) (Command, error) {
 	if !ok || r.configured(args[0]) {
 		return r.program(args)
 	}
-	m, err := readManifest(r.dir)
+	m, err := r.manifest()
 	if err != nil {
 		return r.program(args) // it may look in a folder above, and explains itself
 	}
@@ -131,7 +166,7 @@ func (r resolver) configured(runner string) bool {
 	if runner == "yarn" && upward(r.dir, ".pnp.cjs") != "" {
 		return true
 	}
-	npmrc, err := os.ReadFile(filepath.Join(r.dir, ".npmrc"))
+	npmrc, err := r.read(filepath.Join(r.dir, ".npmrc"))
 	return err == nil && (strings.Contains(string(npmrc), "script-shell") || strings.Contains(string(npmrc), "node-options"))
 }
 
@@ -155,10 +190,7 @@ func (r resolver) run(m manifest, name, line string, args []string) (Command, er
 
 func (r resolver) shell(m manifest, name, line string, args []string) (Command, error) {
 	r.add = r.scriptEnv(m, name, line)
-	for _, a := range args {
-		line += " " + quote(a)
-	}
-	return Command{Args: []string{"/bin/sh", "-c", line}, Dir: r.dir, Env: r.add, Kind: KindWrapper}, nil
+	return Command{Args: []string{"/bin/sh", "-c", line + quoted(args)}, Dir: r.dir, Env: r.add, Kind: KindWrapper}, nil
 }
 
 // scriptEnv is the environment of a script (npm-run-script(1), "scripts").
@@ -170,7 +202,11 @@ func (r resolver) scriptEnv(m manifest, name, line string) []string {
 			break
 		}
 	}
-	return []string{
+	command := "run-script"
+	if name == "start" {
+		command = name
+	}
+	env := []string{
 		"PATH=" + strings.Join(append(path, r.lookPath()), string(filepath.ListSeparator)),
 		"INIT_CWD=" + r.dir,
 		"npm_lifecycle_event=" + name,
@@ -178,7 +214,59 @@ func (r resolver) scriptEnv(m manifest, name, line string) []string {
 		"npm_package_json=" + filepath.Join(r.dir, "package.json"),
 		"npm_package_name=" + m.Name,
 		"npm_package_version=" + m.Version,
+		"npm_command=" + command,
 	}
+	if node, err := r.find("node"); err == nil {
+		env = append(env, "NODE="+node, "npm_node_execpath="+node)
+	}
+	if npm, err := r.find("npm"); err == nil {
+		if real, err := filepath.EvalSymlinks(npm); err == nil {
+			env = append(env, "npm_execpath="+real)
+		}
+	}
+	env = append(env, flat("npm_package_config", m.Config)...)
+	env = append(env, flat("npm_package_engines", m.Engines)...)
+	return append(env, flat("npm_package_bin", m.programs())...)
+}
+
+// programs are the package's commands; one without a name has the package's.
+func (m manifest) programs() map[string]any {
+	all := map[string]any{}
+	if file, ok := m.Bin.(string); ok {
+		all[m.Name[strings.LastIndexByte(m.Name, '/')+1:]] = filepath.Clean(file)
+	}
+	named, _ := m.Bin.(map[string]any)
+	for name, file := range named {
+		all[name] = filepath.Clean(fmt.Sprint(file))
+	}
+	return all
+}
+
+// flat writes nested values as npm does: config.db.host is npm_package_config_db_host.
+func flat(name string, value any) []string {
+	switch v := value.(type) {
+	case map[string]any:
+		var all []string
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			all = append(all, flat(name+"_"+key, v[key])...)
+		}
+		return all
+	case []any:
+		var all []string
+		for i, item := range v {
+			all = append(all, flat(fmt.Sprintf("%s_%d", name, i), item)...)
+		}
+		return all
+	case nil:
+		return []string{name + "="}
+	case bool:
+		if !v {
+			return []string{name + "="}
+		}
+	case float64:
+		return []string{name + "=" + strconv.FormatFloat(v, 'f', -1, 64)}
+	}
+	return []string{fmt.Sprintf("%s=%v", name, value)}
 }
 
 // packageIsWrapper reports whether a file belongs to a package that runs

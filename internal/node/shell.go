@@ -64,3 +64,12 @@ func splitWords(line string) ([]string, bool) {
 
 // quote makes one literal word of s for the shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// quoted are arguments as they follow a command; "" for none.
+func quoted(args []string) string {
+	var all strings.Builder
+	for _, a := range args {
+		all.WriteString(" " + quote(a))
+	}
+	return all.String()
+}

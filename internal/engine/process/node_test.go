@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -350,6 +351,38 @@ func TestASecondProcessOfTheSamePortIsRefused(t *testing.T) {
 	b.awaitLine(t, i.Worker, "second: EADDRINUSE")
 	if got := ask(t, f.Connector); got != "told 3000" {
 		t.Errorf("answer = %q", got)
+	}
+}
+
+// A link to the current release that moved leads to another script.
+func TestTheScriptIsReadAnewAtEachStart(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	l := b.launched(t, 1, nil)
+	dir := l.Release.Service.Command.Dir
+	for version, script := range map[string]string{"v1": "node one.js", "v2": "X=2 node two.js"} {
+		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for name, content := range map[string]string{
+			"package.json": `{"scripts":{"start":"` + script + `"}}`, "one.js": portApp, "two.js": strings.Replace(portApp, "'told '", "'second '", 1),
+		} {
+			if err := os.WriteFile(filepath.Join(dir, version, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	l.Release.Service.Command.Args = []string{"current"}
+	for n, want := range []string{"told 3000", "second 3000"} {
+		os.Remove(filepath.Join(dir, "current"))
+		if err := os.Symlink([]string{"v1", "v2"}[n], filepath.Join(dir, "current")); err != nil {
+			t.Fatal(err)
+		}
+		l.ID = engine.InstanceID(fmt.Sprintf("app.1#%d", 100+n))
+		i := b.StartLaunch(l)
+		if got := ask(t, b.Await(i.ID, engine.Listening).Connector); got != want {
+			t.Errorf("answer = %q; want %q", got, want)
+		}
+		b.Kill(i.ID)
 	}
 }
 

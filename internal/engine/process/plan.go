@@ -7,9 +7,11 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"bulsa/internal/engine"
 	"bulsa/internal/node"
@@ -28,6 +30,7 @@ type plan struct {
 	env        []string // of the service, and what its command needs
 	credential *syscall.Credential
 	stop       syscall.Signal
+	sources    []stamp
 }
 
 // joins reports whether Node processes of a worker may join the cluster. Any
@@ -45,12 +48,36 @@ func planKey(r spec.Release) string {
 	return r.Service.Name + "@" + strconv.Itoa(r.Number) + "@" + r.Digest
 }
 
-// plan returns the release's plan, from memory after the first time.
+// stamp is what a file was like when a plan was made of it: a link of its path that
+// leads elsewhere, or other content, makes another plan.
+type stamp struct {
+	path     string
+	real     string
+	size     int64
+	modified time.Time
+}
+
+func stampOf(path string) stamp {
+	s := stamp{path: path}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		s.real = real
+	}
+	if info, err := os.Stat(path); err == nil {
+		s.size, s.modified = info.Size(), info.ModTime()
+	}
+	return s
+}
+
+func (p *plan) stale() bool {
+	return slices.ContainsFunc(p.sources, func(s stamp) bool { return stampOf(s.path) != s })
+}
+
+// plan returns the release's plan, from memory while it is what it was made of.
 func (e *Engine) plan(r spec.Release) (*plan, error) {
 	e.mu.Lock()
 	p := e.plans[planKey(r)]
 	e.mu.Unlock()
-	if p != nil {
+	if p != nil && !p.stale() {
 		return p, nil
 	}
 	p, err := newPlan(r.Service)
@@ -101,6 +128,9 @@ func newPlan(s spec.Service) (*plan, error) {
 		return nil, &mistake{"command", err}
 	}
 	p := &plan{service: s, command: command, env: unique(c.Env, command.Env)}
+	for _, path := range command.Sources {
+		p.sources = append(p.sources, stampOf(path))
+	}
 	if p.path, err = lookPath(command.Args[0], command.Dir, p.env); err != nil {
 		return nil, &mistake{"command", err}
 	}
