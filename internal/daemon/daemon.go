@@ -93,6 +93,11 @@ func Run(ctx context.Context, o Options) error {
 		control.Close()
 		return err
 	}
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	kept, end := context.WithCancel(ctx)
+	defer end()
+	keeping.Go(func() { keepMemorySmall(kept) })
 	return d.run(ctx, control)
 }
 

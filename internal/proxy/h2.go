@@ -6,13 +6,21 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"time"
 )
 
 // serveHTTP2 serves a connection whose client begins with HTTP/2's preface, until
 // it ends. net/http speaks HTTP/2 on it; each stream becomes an exchange. Over TLS
 // the server sees what was decrypted.
 func (c *client) serveHTTP2(e *entrance) {
+	if c.turnFlooderAway(e) {
+		return
+	}
 	g := newGuard(c.conn, func(frames int) {
+		if a := c.answersFor(&e.Settings); a.IsValid() {
+			c.server.flooders.cut(a, time.Now())
+		}
+		c.endNow()
 		c.server.log.warn("HTTP/2 client cut off", "service", e.owner.Service, "client", c.peer.String(), "error", errFlooded, "frames", frames)
 	})
 	defer g.Close()
@@ -78,11 +86,17 @@ func (c *client) enterStream() bool {
 	return true
 }
 
-// endStreams waits for the exchanges of a connection that has ended.
-func (c *client) endStreams() {
+// endNow lets no stream begin any more: those that wait for their turn would only do
+// what nobody is to hear of.
+func (c *client) endNow() {
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
+}
+
+// endStreams waits for the exchanges of a connection that has ended.
+func (c *client) endStreams() {
+	c.endNow()
 	c.streams.Wait()
 }
 

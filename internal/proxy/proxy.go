@@ -77,6 +77,7 @@ type Server struct {
 	buffers     buffers
 	loops       loops
 	singleCalls bool
+	flooders    flooders
 	downstreams atomic.Int64 // clients on loops
 
 	mu        sync.Mutex

@@ -27,8 +27,8 @@ const maxStreams = 128
 
 // serveStream is the http.Handler of a client's connection.
 func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
-	if !c.enterStream() {
-		panic(http.ErrAbortHandler)
+	if r.Context().Err() != nil || !c.enterStream() {
+		panic(http.ErrAbortHandler) // it was reset, or its connection has ended, before its turn came
 	}
 	defer c.streams.Done()
 	s := &stream{client: c, w: w, r: r, control: http.NewResponseController(w)}
