@@ -54,7 +54,7 @@ func gone(t *testing.T, all map[int][]int) {
 // let in, nothing is left, and it counts as success.
 func TestASignalStopsGracefully(t *testing.T) {
 	t.Parallel()
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(signal.String(), func(t *testing.T) {
 			w := newWorld(t)
 			w.binary = raced
@@ -80,6 +80,9 @@ func TestASignalStopsGracefully(t *testing.T) {
 				}
 				return err != nil
 			})
+			if signal == syscall.SIGHUP {
+				s.cmd.Process.Signal(signal) // the shell's, after the kernel's: no wish to hurry
+			}
 			if err := <-slow; err != nil {
 				t.Errorf("the request in flight was lost: %v", err)
 			}

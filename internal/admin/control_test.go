@@ -196,6 +196,36 @@ func TestASecondStartOfAProjectIsToldTheFirst(t *testing.T) {
 	}
 }
 
+// TestADyingProjectIsWaitedFor: the kernel closes what a killed bulsa had open one by
+// one, its lock after its socket, or before.
+func TestADyingProjectIsWaitedFor(t *testing.T) {
+	runtimeDir(t)
+	if err := os.Mkdir(api.RuntimeDir("shop"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dying, err := takeLock("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		l, err := ListenControl("shop")
+		if err == nil {
+			err = l.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(5 * dyingPoll):
+	}
+	dying.Close()
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestASocketOfADeadProjectIsReplaced(t *testing.T) {
 	runtimeDir(t)
 	path := api.SocketPath("shop")

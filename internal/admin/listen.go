@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"bulsa/internal/api"
 )
@@ -61,7 +62,7 @@ func takeLock(project string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock project %q: %w", project, err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = flock(f)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		defer f.Close()
 		return nil, fmt.Errorf("project %q already runs%s", project, holder(f))
@@ -77,6 +78,22 @@ func takeLock(project string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot lock project %q: %w", project, err)
 	}
 	return f, nil
+}
+
+// dyingTime is how long a lock is waited for: that of a bulsa that was killed is
+// held until the kernel has closed all that it had open.
+const (
+	dyingTime = 3 * time.Second
+	dyingPoll = 10 * time.Millisecond
+)
+
+func flock(f *os.File) error {
+	for begun := time.Now(); ; time.Sleep(dyingPoll) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Since(begun) > dyingTime {
+			return err
+		}
+	}
 }
 
 func holder(f *os.File) string {

@@ -283,7 +283,7 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist):
 		return &NotRunning{Project: c.project, Running: Running()}
 	}
-	return fmt.Errorf("project %q ended before it answered", c.project)
+	return fmt.Errorf("project %q %w", c.project, ErrEnded)
 }
 
 // stream reads newline-delimited JSON. The end of the project, or of the context,

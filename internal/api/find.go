@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// ErrEnded is matched by the error about a project that ended before it answered.
+var ErrEnded = errors.New("ended before it answered")
+
 // ErrNotRunning is matched by the error about a project that does not run.
 var ErrNotRunning = errors.New("no running project")
 

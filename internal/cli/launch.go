@@ -33,21 +33,48 @@ func (p *program) launch(ctx context.Context, l launch, detach bool, limit time.
 	return p.foreground(ctx, l, nil)
 }
 
+// A bulsa that was killed amid many connections takes a moment to be gone: its
+// socket still lets us in, and nobody answers there.
+const (
+	dyingTime = 10 * time.Second
+	dyingPoll = 20 * time.Millisecond
+)
+
 // notRunning fails when a project of this name runs already.
 func notRunning(ctx context.Context, name string) error {
-	c, err := api.Dial(name)
+	running, project, err := reach(ctx, name)
 	if errors.Is(err, api.ErrNotRunning) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	running, err := c.Project(ctx)
-	if err != nil {
-		return err
+	running.Close()
+	return fmt.Errorf("project %q already runs (pid %d): end it with bulsa down -p %s, or choose another name with --name", name, project.PID, name)
+}
+
+// reach returns a connection to a project that answers. The error matches
+// api.ErrNotRunning when it does not run, or not any more.
+func reach(ctx context.Context, name string) (*api.Client, api.Project, error) {
+	for begun := time.Now(); ; {
+		c, err := api.Dial(name)
+		if err != nil {
+			return nil, api.Project{}, err
+		}
+		project, err := c.Project(ctx)
+		if err == nil {
+			return c, project, nil
+		}
+		c.Close()
+		if !errors.Is(err, api.ErrEnded) || time.Since(begun) > dyingTime {
+			return nil, api.Project{}, err
+		}
+		select {
+		case <-time.After(dyingPoll):
+		case <-ctx.Done():
+			return nil, api.Project{}, ctx.Err()
+		}
 	}
-	return fmt.Errorf("project %q already runs (pid %d): end it with bulsa down -p %s, or choose another name with --name", name, running.PID, name)
 }
 
 // foreground is this process as the project, until it ends.

@@ -54,7 +54,7 @@ func (p *program) up(ctx context.Context, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	running, err := api.Dial(project.Name)
+	running, _, err := reach(ctx, project.Name)
 	if errors.Is(err, api.ErrNotRunning) {
 		if err := rescale(&project, o.scale); err != nil {
 			return err

@@ -70,16 +70,6 @@ func failed(w supervisor.WorkerStatus, how string) *Failure {
 	return f
 }
 
-// stopSignals end the project. The first process of a container has no default
-// for any signal; some images choose SIGQUIT to stop theirs.
-func (c Contained) stopSignals() []os.Signal {
-	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if c.First {
-		signals = append(signals, syscall.SIGQUIT)
-	}
-	return signals
-}
-
 // passOn gives the workers what is sent to the first process of a container and
 // is meant for them, until ctx ends.
 func (d *Daemon) passOn(ctx context.Context) {

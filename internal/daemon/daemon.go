@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"bulsa/internal/admin"
@@ -334,29 +333,13 @@ func (d *Daemon) wait(ctx context.Context, signals <-chan os.Signal) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-signals:
-			d.console.say("stopping; once more to stop at once")
+		case s := <-signals:
+			d.console.say("%s", goodbye(s))
 			forgetEcho(signals)
 			return nil
 		case <-d.down:
 			return nil
 		case <-changed:
-		}
-	}
-}
-
-// signalEcho is how soon after the first signal another one is the same wish,
-// delivered twice: to the process and to its group, as timeout(1) and some
-// wrappers do.
-const signalEcho = 100 * time.Millisecond
-
-func forgetEcho(signals <-chan os.Signal) {
-	echo := time.After(signalEcho)
-	for {
-		select {
-		case <-signals:
-		case <-echo:
-			return
 		}
 	}
 }
@@ -392,14 +375,7 @@ func (d *Daemon) end(signals <-chan os.Signal) error {
 	done, over := make(chan struct{}), make(chan error, 1)
 	go func() {
 		defer cancel()
-		select {
-		case s := <-signals:
-			d.console.say("stopping at once")
-			d.supervisor.ForceStop()
-			over <- &Failure{Status: 128 + int(s.(syscall.Signal)), what: "stopped at once"}
-		case <-done:
-			over <- nil
-		}
+		over <- d.awaitSecond(signals, done)
 	}()
 	drain, stop := context.WithTimeout(ctx, d.inside.Drain())
 	if err := d.server.Shutdown(drain); err != nil {
