@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -351,6 +352,45 @@ services:
 		if r := w.worker(name); r.Restarts != want {
 			t.Errorf("%s was restarted %d times (%s), want %d", name, r.Restarts, r.Cause, want)
 		}
+	}
+}
+
+// TestWhatHasNoRestartPolicy: docs/restart.md, with processes.
+func TestWhatHasNoRestartPolicy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.write("count.sh", "echo run >>$1.runs; shift; exec \"$@\"\n")
+	w.up(`
+services:
+  seed: {command: sh count.sh seed true}
+  broken: {command: "sh count.sh broken sh -c 'exit 3'"}
+  consumer: {command: sh count.sh consumer sleep 1000}
+  after: {command: sh count.sh after sleep 1000, depends_on: {migrate: {condition: service_completed_successfully}}}
+  migrate: {command: sh count.sh migrate true}
+  published: {command: sh count.sh published true, ports: ["0:3000"]}
+`)
+	eventually(t, "what waited for the migration runs", func() bool { return w.do("ps").status == 0 && w.worker("after.1").State == "ready" })
+	eventually(t, "what publishes a port came back", func() bool { return w.worker("published.1").Restarts >= 3 })
+	before := w.becomes("consumer.1", "ready").PID
+	if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the consumer is back", func() bool { r := w.worker("consumer.1"); return r.State == "ready" && r.PID != before })
+	for _, name := range []string{"seed", "broken", "migrate"} {
+		runs, err := os.ReadFile(filepath.Join(w.dir, name+".runs"))
+		if r := w.worker(name + ".1"); err != nil || string(runs) != "run\n" || r.State != "pending" {
+			t.Errorf("%s ran %d times and is %s: %s", name, strings.Count(string(runs), "run"), r.State, r.Cause)
+		}
+	}
+	if r := w.worker("broken.1"); !strings.Contains(r.Cause, "exit 3") || !strings.Contains(r.Cause, "not started again") {
+		t.Errorf("the cause is %q, want the status, and that it stays so", r.Cause)
+	}
+	w.do("up", "-d") // tries the broken one again, and nothing that is done
+	if runs, _ := os.ReadFile(filepath.Join(w.dir, "broken.runs")); string(runs) != "run\nrun\n" {
+		t.Errorf("after another up the broken one ran %d times, want 2", strings.Count(string(runs), "run"))
+	}
+	if runs, _ := os.ReadFile(filepath.Join(w.dir, "migrate.runs")); string(runs) != "run\n" {
+		t.Errorf("after another up the migration ran %d times", strings.Count(string(runs), "run"))
 	}
 }
 

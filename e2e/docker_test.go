@@ -213,6 +213,38 @@ volumes: {state: {}}
 	}
 }
 
+// TestADependencyThatNeverGetsHealthyIsNamed: within its own limits, with what its
+// check said; and the next try is judged by what it does itself.
+func TestADependencyThatNeverGetsHealthyIsNamed(t *testing.T) {
+	t.Parallel()
+	w, _ := newDockerWorld(t)
+	file := `name: ill
+services:
+  app: {image: %[1]s, command: sleep 1000, stop_grace_period: 1s, depends_on: {db: {condition: service_healthy}}}
+  db:
+    image: %[1]s
+    command: sleep 1000
+    stop_grace_period: 1s
+    volumes: ["data:/data"]
+    healthcheck: {test: %[2]s, interval: 200ms, retries: 3}
+volumes: {data: {}}
+`
+	defer w.do("down")
+	w.write("compose.yaml", fmt.Sprintf(file, baseImage, "curl -f http://localhost/"))
+	r := w.do("up", "-d", "--admin", "off")
+	failsWith(t, r, 1, "curl: not found", "curl is not in the image")
+	for _, command := range []string{"events", "ps"} { // ps once the second container is ill, too: it stays
+		eventually(t, command+" names the check", func() bool { return strings.Contains(w.must(command, "-p", "ill"), "curl is not in the image") })
+	}
+	w.write("compose.yaml", fmt.Sprintf(file, baseImage, "test -d /data"))
+	if r := w.do("up", "-d"); r.status != 0 {
+		t.Errorf("up -d with a check that passes: status %d: %s%s", r.status, r.stdout, r.stderr)
+	}
+	if states := w.states("ill"); states != "db.1 ready, app.1 ready" {
+		t.Errorf("then there is %s", states)
+	}
+}
+
 func TestContainersOutliveAKilledBulsa(t *testing.T) {
 	t.Parallel()
 	w, _ := newDockerWorld(t)

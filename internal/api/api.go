@@ -23,7 +23,8 @@ type Worker struct {
 	Address   string     `json:"address"`
 	Release   int        `json:"release"`
 	Cause     string     `json:"cause"`
-	Status    string     `json:"status"` // Docker's text: "Up 3 minutes (healthy)"
+	Failing   bool       `json:"failing,omitempty"` // it does not come up by itself since somebody last asked for a change or a start
+	Status    string     `json:"status"`            // Docker's text: "Up 3 minutes (healthy)"
 	Ports     []string   `json:"ports"`
 	InFlight  int        `json:"in_flight"`
 

@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// failingRestarts is how many restarts without ever getting ready tell a
-// crash loop from a slow start.
-const failingRestarts = 3
-
 // Readiness says whether the project stands, and what it waits for if not.
 func (p Project) Readiness(now time.Time) Readiness {
 	r := Readiness{Ready: p.Ready, Waiting: []string{}}
@@ -36,7 +32,7 @@ func (p Project) Settled(now time.Time) Readiness {
 		}
 		r.Ready = false
 		r.Waiting = append(r.Waiting, s.changing(now))
-		r.Failing = r.Failing || slices.ContainsFunc(s.Workers, func(w Worker) bool { return w.Release == s.Release && w.State == "failed" })
+		r.Failing = r.Failing || s.anyFails()
 	}
 	return r
 }
@@ -61,19 +57,15 @@ func (s Service) stands() bool {
 	return false
 }
 
+// failing reports whether there is no sense in waiting for the service.
 func (s Service) failing() bool {
-	if s.State == "failed" {
-		return true
-	}
-	if s.Ready > 0 {
-		return false
-	}
-	for _, w := range s.Workers {
-		if w.State == "failed" || w.Restarts >= failingRestarts {
-			return true
-		}
-	}
-	return false
+	return s.anyFails() && (s.State == "failed" || s.Ready == 0)
+}
+
+// anyFails reports a worker of the newest release that does not come up. What the
+// ones before did is what the change is for.
+func (s Service) anyFails() bool {
+	return slices.ContainsFunc(s.Workers, func(w Worker) bool { return w.Release == s.Release && w.Failing })
 }
 
 // waitingFor is one line: the service, how far it is, and the best known cause.

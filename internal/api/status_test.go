@@ -46,8 +46,8 @@ func TestStatusTextSpeaksAsDockerDoes(t *testing.T) {
 }
 
 func TestReadinessTellsASlowStartFromACrashLoop(t *testing.T) {
-	worker := func(state string, restarts int, cause string) Worker {
-		return Worker{Name: "app.1", State: state, Restarts: restarts, Cause: cause}
+	worker := func(state string, failing bool, cause string) Worker {
+		return Worker{Name: "app.1", State: state, Failing: failing, Cause: cause}
 	}
 	for name, c := range map[string]struct {
 		service Service
@@ -56,26 +56,30 @@ func TestReadinessTellsASlowStartFromACrashLoop(t *testing.T) {
 		waiting string
 	}{
 		"a start that takes its time": {
-			service: Service{Name: "app", State: "running", Desired: 1, Workers: []Worker{worker("starting", 0, "")}},
+			service: Service{Name: "app", State: "running", Desired: 1, Workers: []Worker{worker("starting", false, "")}},
 			waiting: "app: 0 of 1 workers ready: app.1 has been starting: bulsa logs app.1",
 		},
 		"a worker that died and tries again": {
-			service: Service{Name: "app", State: "running", Desired: 1, Workers: []Worker{worker("backoff", 1, "exit 1")}},
+			service: Service{Name: "app", State: "running", Desired: 1, Workers: []Worker{worker("backoff", false, "exit 1")}},
 			waiting: "app: 0 of 1 workers ready: app.1 died and starts again: exit 1",
 		},
 		"a crash loop": {
-			service: Service{Name: "app", State: "running", Desired: 1, Workers: []Worker{worker("backoff", 3, "exit 1")}},
+			service: Service{Name: "app", State: "running", Desired: 1, Workers: []Worker{worker("backoff", true, "exit 1")}},
 			failing: true,
 			waiting: "app: 0 of 1 workers ready: app.1 died and starts again: exit 1",
 		},
 		"a crash loop beside a worker that serves": {
-			service: Service{Name: "app", State: "running", Desired: 2, Ready: 1, Workers: []Worker{worker("backoff", 9, "exit 1")}},
+			service: Service{Name: "app", State: "running", Desired: 2, Ready: 1, Workers: []Worker{worker("backoff", true, "exit 1")}},
 			waiting: "app: 1 of 2 workers ready: app.1 died and starts again: exit 1",
 		},
 		"a failed service": {
-			service: Service{Name: "app", State: "failed", Cause: "the port is fixed", Desired: 2},
+			service: Service{Name: "app", State: "failed", Cause: "the port is fixed", Desired: 2, Workers: []Worker{worker("failed", true, "the port is fixed")}},
 			failing: true,
 			waiting: "app: 0 of 2 workers ready: the port is fixed",
+		},
+		"a release that fails, before a new one has begun": {
+			service: Service{Name: "app", State: "failed", Cause: "exit 1", Desired: 1, Release: 2, Workers: []Worker{worker("failed", true, "exit 1")}},
+			waiting: "app: 0 of 1 workers ready: exit 1",
 		},
 		"a service that waits for another": {
 			service: Service{Name: "app", State: "waiting", Cause: "waits for db", Desired: 2},

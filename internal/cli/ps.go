@@ -56,6 +56,9 @@ func (p *program) ps(ctx context.Context, all bool, format string) error {
 	if _, err := fmt.Fprint(p.stdout, workerTable(workers, terminalWidth(p.stdout))); err != nil {
 		return err
 	}
+	if text := troubles(workers); text != "" {
+		fmt.Fprint(p.stdout, text)
+	}
 	if project.Away != "" {
 		fmt.Fprintf(p.stderr, "warning: %s; its containers stay in rotation\n", project.Away)
 	}
@@ -77,6 +80,21 @@ func waiting(p api.Project, workers []api.Worker) []api.Worker {
 }
 
 func capital(s string) string { return strings.ToUpper(s[:min(len(s), 1)]) + s[min(len(s), 1):] }
+
+// troubles is a line for each worker whose status alone does not say what is wrong:
+// which check failed, or why it was given up.
+func troubles(workers []api.Worker) string {
+	var b strings.Builder
+	for _, w := range workers {
+		if w.State == "unhealthy" || w.Failing {
+			fmt.Fprintf(&b, "\n%s: %s", w.Name, w.Cause)
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
 
 // withInner puts the workers inside of containers below those.
 func withInner(workers []api.Worker) []api.Worker {

@@ -52,6 +52,7 @@ func (c *converter) convert(model *types.Project, files []string) (spec.Project,
 	if err := spec.JoinPools(p.Services); err != nil {
 		return p, err
 	}
+	spec.SettleRestarts(p.Services)
 	return p, spec.Validate(p)
 }
 
@@ -277,6 +278,10 @@ func set(field *time.Duration, given *types.Duration) {
 }
 
 func (c *converter) restart(path string, from types.ServiceConfig, s *spec.Service) error {
+	if from.Restart == "" && (from.Deploy == nil || from.Deploy.RestartPolicy == nil) {
+		s.Restart.Condition = spec.RestartServing
+		return nil
+	}
 	if from.Restart != "" {
 		if err := spec.ParseRestart(from.Restart, &s.Restart); err != nil {
 			return spec.At(path+".restart", err)
@@ -292,6 +297,9 @@ func (c *converter) restart(path string, from types.ServiceConfig, s *spec.Servi
 	}
 	if policy.Condition != "" {
 		s.Restart.Condition = spec.RestartCondition(policy.Condition)
+	}
+	if s.Restart.Condition == spec.RestartServing {
+		return &spec.Problem{Where: path + ".deploy.restart_policy.condition", What: fmt.Sprintf("%q is not known", policy.Condition), Fix: "use one of any, on-failure, none, or leave restart out"}
 	}
 	if policy.Delay != nil {
 		s.Restart.Delay = time.Duration(*policy.Delay)
@@ -395,6 +403,9 @@ func (c *converter) settle(_ string, from types.ServiceConfig, s *spec.Service) 
 		s.Stop.Signal, s.Stop.Grace = plain.Stop.Signal, plain.Stop.Grace
 	}
 	x, _ := from.Extensions[extensionKey].(map[string]any)
+	if _, given := x["restart"]; given && s.Restart.Condition == spec.RestartServing {
+		s.Restart.Condition = spec.RestartAlways // who says how it is restarted wants it to be
+	}
 	if !hasKey(x["restart"], "max_delay") {
 		s.Restart.MaxDelay = max(s.Restart.MaxDelay, s.Restart.Delay)
 	}

@@ -143,14 +143,11 @@ func renderDeploy(s spec.Service) section {
 	if s.Update.Order != "" {
 		update["order"] = string(s.Update.Order)
 	}
-	return section{
-		"replicas": s.Replicas,
-		"restart_policy": section{
-			"condition":    string(s.Restart.Condition),
-			"max_attempts": s.Restart.MaxAttempts,
-		},
-		"update_config": update,
+	out := section{"replicas": s.Replicas, "update_config": update}
+	if s.Restart.Condition != spec.RestartServing { // else its runs decide: nothing that Compose could say
+		out["restart_policy"] = section{"condition": string(s.Restart.Condition), "max_attempts": s.Restart.MaxAttempts}
 	}
+	return out
 }
 
 func renderExtension(s spec.Service) section {
@@ -190,6 +187,9 @@ func renderExtension(s spec.Service) section {
 	}
 	if l := s.AccessLog; l.Format != "" {
 		out["access_log"] = section{"format": l.Format, "file": escape(l.File), "sample": l.Sample}
+	}
+	if s.Restart.Condition == spec.RestartServing {
+		delete(out, "restart") // nothing of it was given, and giving it means always
 	}
 	if len(s.Servers) > 0 {
 		out["servers"] = renderServers(s.Servers)

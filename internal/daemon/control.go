@@ -84,6 +84,7 @@ func (d *Daemon) worker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus, 
 		State: w.State.String(), Health: w.Health, Restarts: w.Restarts, Address: w.Address, Release: w.Release,
 		Cause: w.Cause, Ports: ports, InFlight: w.InFlight, Status: statusText(w),
 	}
+	out.Failing = failing(sv.Asked, w)
 	if w.Halted != "" {
 		out.Cause = w.Halted
 	}
@@ -103,32 +104,6 @@ func (d *Daemon) worker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus, 
 		}
 	}
 	return out
-}
-
-// statusText is a worker's state in Docker's words: how long it is up, or how
-// and when its last run ended.
-func statusText(w supervisor.WorkerStatus) string {
-	since, code := w.Since, 0
-	switch w.State {
-	case worker.Starting, worker.Ready, worker.Unhealthy, worker.Draining, worker.Stopping:
-		since = w.Started
-	default:
-		if !w.Ended.IsZero() {
-			since = w.Ended
-		}
-	}
-	if w.Exit != nil {
-		code = exitCode(*w.Exit)
-	}
-	if w.State == worker.Pending && w.Exit == nil {
-		return api.StatusText(w.State.String(), w.Health, 0, 0) // it never ran
-	}
-	text := api.StatusText(w.State.String(), w.Health, code, time.Since(since))
-	if w.Halted != "" {
-		text, _, _ = strings.Cut(text, " (")
-		text += " (Paused)" // Docker's word
-	}
-	return text
 }
 
 // exitCode is the status that a shell or Docker would show: 128 and the signal

@@ -138,6 +138,7 @@ const (
 	RestartAlways    RestartCondition = "any"        // default; Compose's always and unless-stopped
 	RestartOnFailure RestartCondition = "on-failure" // a non-zero exit status or a signal
 	RestartNever     RestartCondition = "none"       // Compose's restart: "no"
+	RestartServing   RestartCondition = "serving"    // the file does not say: what serves comes back, what ends by itself has done its work
 )
 
 // Restart is how a dead worker comes back.

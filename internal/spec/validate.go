@@ -204,7 +204,9 @@ func (v *checker) eventLoop(s Service) {
 }
 
 func (v *checker) restart(r Restart) {
-	v.oneOf("deploy.restart_policy.condition", string(r.Condition), string(RestartAlways), string(RestartOnFailure), string(RestartNever))
+	if r.Condition != RestartServing { // which no file can say
+		v.oneOf("deploy.restart_policy.condition", string(r.Condition), string(RestartAlways), string(RestartOnFailure), string(RestartNever))
+	}
 	v.notNegative("x-bulsa.restart.delay", r.Delay)
 	v.check("x-bulsa.restart.max_delay", r.MaxDelay >= r.Delay, fmt.Sprintf("max_delay %s is shorter than delay %s", r.MaxDelay, r.Delay), "raise max_delay")
 	v.notNegative("x-bulsa.restart.reset_after", r.ResetAfter)

@@ -61,6 +61,7 @@ func (w *workerLoop) picture() *picture {
 		Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Halted: w.halted, Finished: m.Finished(), Inner: w.inner.report,
 		instance: w.instance.ID, inbox: w.inbox, figures: w.figures, endpoints: all,
 	}
+	s.Vain, s.SickAt = m.Vain()
 	if s.State == worker.Backoff || s.State == worker.Failed {
 		s.Next = m.Wake()
 	}

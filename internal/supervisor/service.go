@@ -53,6 +53,7 @@ type service struct {
 	release       *spec.Release // wanted; replaced as a whole, because the workers' loops read it
 	releases      int           // numbers given
 	stopped       bool
+	asked         time.Time
 	settled       bool   // of the last plan
 	blocked       string // of the last plan
 	begun         bool   // its dependencies were met once
@@ -85,19 +86,20 @@ func newService(s *Supervisor, e engine.Engine, first spec.Service) *service {
 
 // adopt makes wanted the desired service: the same digest is a matter of numbers,
 // another one a new release.
-func (s *service) adopt(wanted spec.Service) {
+func (s *service) adopt(wanted spec.Service) (changed bool) {
 	if before := s.release.Service.Balance.Weight; before != wanted.Balance.Weight {
 		for _, m := range s.members {
 			m.loop.inbox.put(message{weight: wanted.Balance.Weight})
 		}
 	}
 	digest := wanted.Digest()
-	if s.release.Digest != digest {
+	if changed = s.release.Digest != digest; changed {
 		s.releases++
 		s.reason = fmt.Sprintf("release %d", s.releases)
 		s.fixedPort = false
 	}
 	s.release = &spec.Release{Number: s.releases, Digest: digest, Service: wanted}
+	return changed
 }
 
 // resize changes the number of workers wanted.
@@ -379,7 +381,7 @@ func (s *service) publishPools() {
 func (s *service) publishStatus() {
 	st := &ServiceStatus{
 		Name: s.name, Engine: s.release.Service.Engine, Release: s.release.Number,
-		Desired: s.desired(time.Time{}).Replicas, Stopped: s.stopped, Settled: s.settled, Blocked: s.blocked, Service: s.release.Service,
+		Desired: s.desired(time.Time{}).Replicas, Stopped: s.stopped, Asked: s.asked, Settled: s.settled, Blocked: s.blocked, Service: s.release.Service,
 	}
 	if !s.begun {
 		st.Waiting = s.waiting

@@ -26,14 +26,15 @@ type ServiceStatus struct {
 	Name      string
 	Engine    spec.Engine
 	Release   int
-	Desired   int      // workers wanted
-	Ready     int      // workers in rotation
-	Stopped   bool     // stopped by the user
-	Waiting   string   // what it waits for before its first start (depends_on), or ""
-	Settled   bool     // what runs is what is desired: nothing to do, nothing under way
-	Blocked   string   // what a replacement waits for that may never come
-	Completed bool     // every worker ended with status 0 and the restart policy wants no more
-	Ports     []string // "0.0.0.0:3333->3000", filled in by the daemon
+	Desired   int       // workers wanted
+	Ready     int       // workers in rotation
+	Stopped   bool      // stopped by the user
+	Waiting   string    // what it waits for before its first start (depends_on), or ""
+	Asked     time.Time // when somebody last asked for a change or a start: what went wrong before is no news
+	Settled   bool      // what runs is what is desired: nothing to do, nothing under way
+	Blocked   string    // what a replacement waits for that may never come
+	Completed bool      // every worker ended with status 0 and the restart policy wants no more
+	Ports     []string  // "0.0.0.0:3333->3000", filled in by the daemon
 	Workers   []WorkerStatus
 	Service   spec.Service
 
@@ -97,6 +98,8 @@ type WorkerStatus struct {
 	Deaths       map[string]uint64  // by kind: exit signal oom request
 	History      []Change           // the last changes of state, oldest first
 	Finished     bool               // ended, and the restart policy wants no more of it
+	Vain         []time.Time        // when the last runs died that were never ready, since one was
+	SickAt       time.Time          // when a run turned unhealthy that was never ready, since one was; zero: none
 	Unusable     string             // it runs, but can not serve as configured
 	Halted       string             // it runs, but somebody has made it stand still
 	Warnings     []string           // a check that costs too much, or is slower than its interval

@@ -148,7 +148,12 @@ func (s *Supervisor) applyService(sv spec.Service) (change string, adopt func())
 	}
 	before := old.status.Load()
 	return describeChange(before, sv), func() {
-		old.ask(func(x *service) { x.stopped = false; x.adopt(sv) })
+		old.ask(func(x *service) {
+			changed := x.adopt(sv)
+			if x.asked, x.stopped = time.Now(), false; !changed {
+				x.tryAgain()
+			}
+		})
 	}
 }
 
@@ -248,16 +253,17 @@ func (s *Supervisor) find(name string) (*service, error) {
 // Start runs stopped services again, and at once workers that failed, that wait, or
 // that ended where the restart policy wants no more of them. A service that has
 // completed stays so.
-func (s *Supervisor) Start(names []string) error {
-	return s.each(names, func(x *service) {
-		x.stopped = false
-		completed := x.status.Load().Completed
-		for key, m := range x.members {
-			if st := m.picture.status.State; st == worker.Failed || st == worker.Backoff || m.picture.finished && !completed {
-				x.tell(key, worker.Fact{Kind: worker.Start, Cause: "asked to start"})
-			}
+func (s *Supervisor) Start(names []string) error { return s.each(names, (*service).tryAgain) }
+
+// tryAgain is Start for one service.
+func (s *service) tryAgain() {
+	s.stopped, s.asked = false, time.Now()
+	completed := s.status.Load().Completed
+	for key, m := range s.members {
+		if st := m.picture.status.State; st == worker.Failed || st == worker.Backoff || m.picture.finished && !completed {
+			s.tell(key, worker.Fact{Kind: worker.Start, Cause: "asked to start"})
 		}
-	})
+	}
 }
 
 // Stop ends the workers of the named services gracefully; the services stay known.
@@ -301,7 +307,7 @@ func follows(sv spec.Service, restarted map[string]bool) string {
 
 // restart asks for a new generation of the slots in only, or of all when it is empty.
 func (s *service) restart(only []int, cause string) {
-	s.stopped = false
+	s.stopped, s.asked = false, time.Now()
 	s.restartsAsked++ // one number for all slots: a failing one then stops the rest of this restart
 	for n := 1; n <= s.desired(time.Time{}).Replicas; n++ {
 		if len(only) == 0 || slices.Contains(only, n) {

@@ -158,7 +158,7 @@ func (w *workerLoop) observe(f engine.Fact) {
 	switch f.Kind {
 	case engine.Listening:
 		w.opened(f)
-		w.step(worker.Fact{Kind: worker.Listening, Instance: instance, Cause: f.Message})
+		w.step(worker.Fact{Kind: worker.Listening, Instance: instance, Serves: true, Cause: f.Message})
 	case engine.Settled:
 		w.step(worker.Fact{Kind: worker.Listening, Instance: instance, Cause: "it runs"})
 	case engine.Checked:

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -210,25 +211,67 @@ func (m *monitor) results() []CheckResult {
 
 // verdict says in words what the last results amount to.
 func (m *monitor) verdict() string {
-	log, failures := m.log, m.failures
+	log, failures, lacks := m.log, m.failures, "is not installed here"
 	switch {
 	case m.status == healthUnhealthy:
 	case m.report.Status == healthUnhealthy:
-		log, failures = m.report.Log, m.report.Streak
+		log, failures, lacks = m.report.Log, m.report.Streak, "is not in the image"
 	default:
 		return "check passed"
 	}
 	if len(log) == 0 {
 		return "the engine's own checks failed"
 	}
+	text := count(failures, "check") + " in a row "
 	last := log[len(log)-1]
+	words := lastWords(last.Output)
 	switch {
 	case last.ExitCode == -1 && strings.HasPrefix(last.Output, "OCI runtime exec failed"): // Docker's words for a command that is not there
-		return fmt.Sprintf("%s in a row could not run: %s", count(failures, "check"), last.Output)
+		text += "could not run"
 	case last.ExitCode == -1:
-		return fmt.Sprintf("%s in a row failed, the last one timed out", count(failures, "check"))
+		text += "failed, the last one timed out"
+	default:
+		text += fmt.Sprintf("failed, the last one with exit status %d", last.ExitCode)
 	}
-	return fmt.Sprintf("%s in a row failed, the last one with exit status %d", count(failures, "check"), last.ExitCode)
+	if words != "" {
+		text += ": " + words
+	}
+	if program := missingProgram(last); program != "" {
+		text += fmt.Sprintf(" (%s %s; x-bulsa.probe needs no program)", program, lacks)
+	}
+	return text
+}
+
+// mostWords bounds what is repeated of a check's output.
+const mostWords = 200
+
+// lastWords are the last line of a check's output that says something.
+func lastWords(output string) string {
+	lines := strings.FieldsFunc(output, func(r rune) bool { return r == '\n' || r == '\r' })
+	for _, line := range slices.Backward(lines) {
+		if line = strings.TrimSpace(line); line != "" {
+			return line[:min(len(line), mostWords)]
+		}
+	}
+	return ""
+}
+
+// missingProgram is the program that a check could not find, the usual reason why
+// a check never passes: curl in an image that has none. Shells end with 127 then,
+// and Docker says it of a command without a shell.
+func missingProgram(r CheckResult) string {
+	if r.ExitCode != 127 && r.ExitCode != -1 && r.ExitCode != 1 {
+		return ""
+	}
+	for _, words := range []string{
+		`exec: \\?"([^"\\]+)\\?": (?:executable file not found|stat [^:]+: no such file)`,
+		`([\w./+-]+): (?:command )?not found\s*$`,
+	} {
+		if found := regexp.MustCompile(words).FindStringSubmatch(r.Output); found != nil {
+			return found[1]
+		}
+	}
+	return ""
 }
 
 // endOf is the end of a check, which its result should name; a result without

@@ -47,6 +47,10 @@ type Machine struct {
 	monitor   monitor
 	tenure    time.Duration // longest time that the current run stayed ready
 	proven    bool          // the current or latest run has been ready
+	serves    bool          // some run listened where clients reach it, or passed a check
+	lasted    bool          // some run was up for Restart.ResetAfter
+	vain      []time.Time   // since a run was ready: deaths of runs that were not; bounded; never changed, only replaced
+	sickAt    time.Time     // ... when one became unhealthy; zero: none has
 
 	silent   string // why the run is unhealthy whatever its checks say
 	unusable string // why the run is being stopped for good
@@ -122,6 +126,10 @@ func (m *Machine) LastExit() *Exit { return m.lastExit }
 // Finished reports whether the worker ended by itself and the restart policy
 // wants no more of it. LastExit has the status.
 func (m *Machine) Finished() bool { return m.finished }
+
+// Vain returns when the last runs died that were not ready, since one was, and
+// when one turned unhealthy before it was ready: a start that leads to nothing.
+func (m *Machine) Vain() (deaths []time.Time, unhealthy time.Time) { return m.vain, m.sickAt }
 
 // Silent reports whether the event loop of the current run does not turn: it can
 // neither finish a request nor hear a signal.
@@ -200,6 +208,7 @@ func (m *Machine) stepResting(now time.Time, f Fact) []Effect {
 func (m *Machine) stepRunning(now time.Time, f Fact) []Effect {
 	switch f.Kind {
 	case Listening:
+		m.serves = m.serves || f.Serves
 		return m.listens(now, either(f.Cause, "it listens"))
 	case Checked:
 		return m.checked(now, f.Result)
@@ -335,8 +344,13 @@ func (m *Machine) judge(now time.Time, cause string) []Effect {
 	switch {
 	case next == Ready:
 		m.proven, m.history.proven, m.history.unproven = true, true, 0
+		m.serves = m.serves || m.monitor.overall() == healthHealthy
+		m.vain, m.sickAt = nil, time.Time{}
 		return []Effect{m.effect(Publish, cause)}
 	case next == Unhealthy:
+		if !m.proven {
+			m.sickAt = now
+		}
 		return m.sicken(now, published, cause)
 	}
 	return nil

@@ -11,6 +11,9 @@ import (
 // program that serves between them is worth more than what its starts cost.
 const requestMaxDelay = time.Second
 
+// vainKept is how many starts in vain are remembered.
+const vainKept = 3
+
 // strayWeight is how many kills in a row of runs that served nothing count as one
 // death.
 const strayWeight = 8
@@ -90,14 +93,34 @@ func (m *Machine) jitter(d time.Duration) time.Duration {
 
 // wantsRestart applies the restart condition. A voluntary end is no success
 // even with status 0: somebody told the worker to go, its work is not done.
-func wantsRestart(policy spec.Restart, e Exit) bool {
-	switch policy.Condition {
+func (m *Machine) wantsRestart(e Exit) bool {
+	switch m.config.Restart.Condition {
 	case spec.RestartNever:
 		return false
 	case spec.RestartOnFailure:
 		return e.Code != 0 || e.Signal != "" || e.Voluntary
+	case spec.RestartServing:
+		return m.serves || !e.byItself() || e.Code != 0 && m.lasted
 	}
 	return true
+}
+
+// byItself tells the ends that the program chose, from kills and from starts that
+// did not come about.
+func (e Exit) byItself() bool {
+	return e.Signal == "" && !e.OOM && !e.Voluntary && e.Code >= 0
+}
+
+// noRestart says why there is no other start.
+func (m *Machine) noRestart(e Exit, cause string) string {
+	switch policy := m.config.Restart; {
+	case policy.Condition != spec.RestartServing:
+		return fmt.Sprintf("%s, restart policy %s", cause, policy.Condition)
+	case e.Code == 0:
+		return cause + ", its work is done"
+	default:
+		return fmt.Sprintf("%s; it is not started again, since it neither serves nor ran for %s (restart: always would)", cause, longSpan(policy.ResetAfter))
+	}
 }
 
 // blame is who is held responsible for a death that nobody asked the machine for.
@@ -146,9 +169,13 @@ func (m *Machine) stray(e Exit) bool {
 // afterDeath decides between another start at once, soon or slowly, and none.
 func (m *Machine) afterDeath(now time.Time, e Exit, cause string) {
 	policy := m.config.Restart
-	if !wantsRestart(policy, e) {
+	m.lasted = m.lasted || now.Sub(m.launched) >= policy.ResetAfter
+	if !m.proven {
+		m.vain = append(m.vain[max(0, len(m.vain)-vainKept+1):len(m.vain):len(m.vain)], now)
+	}
+	if !m.wantsRestart(e) {
 		m.finished = true
-		m.enter(now, Pending, fmt.Sprintf("%s, restart policy %s", cause, policy.Condition), time.Time{})
+		m.enter(now, Pending, m.noRestart(e, cause), time.Time{})
 		return
 	}
 	m.steady()

@@ -71,6 +71,7 @@ type Report struct {
 type Fact struct {
 	Kind     FactKind
 	Instance string
+	Serves   bool // Listening: clients reach it, which a program that merely runs does not say of itself
 	Result   CheckResult
 	Report   Report
 	Exit     Exit
