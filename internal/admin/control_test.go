@@ -157,12 +157,12 @@ func TestWaitingForReadyEndsWithTheFact(t *testing.T) {
 	f := newFake()
 	f.set(func(p *api.Project) { p.Ready = false; p.Services[0].Ready = 0 })
 	c := serveShop(t, f)
-	if r, err := c.Ready(t.Context(), 0); err != nil || r.Ready || r.Waiting[0] != "app: 0 of 2 workers ready" {
+	if r, err := c.Ready(t.Context(), 0, false); err != nil || r.Ready || r.Waiting[0] != "app: 0 of 2 workers ready" {
 		t.Errorf("without waiting: %+v, %v", r, err)
 	}
 	answer := make(chan api.Readiness, 1)
 	go func() {
-		r, err := c.Ready(t.Context(), time.Minute)
+		r, err := c.Ready(t.Context(), time.Minute, false)
 		if err != nil {
 			t.Error(err)
 		}

@@ -180,15 +180,6 @@ func ListenAdmin(address string) (net.Listener, error) {
 	return nil, fmt.Errorf("no free port for the admin server from %s on: %w; choose one with --admin, or --admin off", DefaultAddress, cause(last))
 }
 
-// CheckAddress tells a wrong --admin from a good one before anything is started.
-func CheckAddress(address string) error {
-	if address == "" || address == "off" {
-		return nil
-	}
-	_, err := loopbackAddress(address)
-	return err
-}
-
 // loopbackAddress checks what --admin says and gives a bare port its host.
 func loopbackAddress(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)

@@ -97,21 +97,13 @@ func (c *Client) Inspect(ctx context.Context, name string) (Inspection, error) {
 	return i, err
 }
 
-// Settled waits up to wait for a change to be carried out, or to be found failing.
-func (c *Client) Settled(ctx context.Context, wait time.Duration) (Readiness, error) {
-	return c.readiness(ctx, wait, "&settled=true")
-}
-
-// Ready waits up to wait for the project to be ready, or to be found failing.
-func (c *Client) Ready(ctx context.Context, wait time.Duration) (Readiness, error) {
-	return c.readiness(ctx, wait, "")
-}
-
-func (c *Client) readiness(ctx context.Context, wait time.Duration, more string) (Readiness, error) {
+// Ready waits up to wait for the project to be ready, with settled for a change to be
+// carried out, or for it to be found failing.
+func (c *Client) Ready(ctx context.Context, wait time.Duration, settled bool) (Readiness, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+answerTime)
 	defer cancel()
 	var r Readiness
-	err := c.do(ctx, http.MethodGet, "ready?wait="+wait.String()+more, nil, &r)
+	err := c.do(ctx, http.MethodGet, fmt.Sprintf("ready?wait=%s&settled=%t", wait, settled), nil, &r)
 	return r, err
 }
 

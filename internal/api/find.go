@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -64,27 +63,6 @@ func answers(project string) bool {
 	}
 	conn.Close()
 	return true
-}
-
-// Find connects to the running project of this name, else to the one that was
-// started in this folder.
-func Find(ctx context.Context, nameOrDir string) (*Client, error) {
-	running := Running()
-	if slices.Contains(running, nameOrDir) {
-		return Dial(nameOrDir)
-	}
-	dir, err := filepath.Abs(nameOrDir)
-	if err != nil {
-		return nil, err
-	}
-	name, err := InDir(ctx, running, dir)
-	if err != nil {
-		return nil, err
-	}
-	if name == "" {
-		return nil, &NotRunning{Project: nameOrDir, Running: running}
-	}
-	return Dial(name)
 }
 
 // InDir is the one of the named projects that was started in dir; "" when there is

@@ -117,7 +117,7 @@ func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions)
 // settled waits until a change is carried out.
 func settled(ctx context.Context, c *api.Client) error {
 	for {
-		switch r, err := c.Settled(ctx, slowStart); {
+		switch r, err := c.Ready(ctx, slowStart, true); {
 		case err != nil:
 			return err
 		case r.Ready:
