@@ -353,9 +353,9 @@ type Release struct {
 
 // Digest identifies what a worker runs: two services with the same digest
 // need no restart. The number of replicas is not part of it, nor is what the
-// proxy alone goes by.
+// proxy and the balancer alone go by.
 func (s Service) Digest() string {
-	s.Replicas, s.Forward, s.Limits, s.Routes, s.AccessLog, s.TLS, s.Balance.Weight = 0, Forward{}, Limits{}, nil, AccessLog{}, TLS{}, 0
+	s.Replicas, s.Forward, s.Limits, s.Routes, s.AccessLog, s.TLS, s.Balance = 0, Forward{}, Limits{}, nil, AccessLog{}, TLS{}, Balance{}
 	if s.Container != nil {
 		c := *s.Container
 		c.RenewVolumes = false

@@ -147,6 +147,7 @@ func TestTheDigestIsOfWhatAWorkerRuns(t *testing.T) {
 		"a limit":           func(s *Service) { s.Limits.Connections = 7 },
 		"a certificate":     func(s *Service) { s.TLS.Certificates = []Certificate{{"a.pem", "a.key"}} },
 		"an access log":     func(s *Service) { s.AccessLog.Format = "json" },
+		"the balancing":     func(s *Service) { s.Balance = Balance{Policy: "round_robin", MaxFails: 9, Sticky: "id"} },
 		"the proxy's times": func(s *Service) { s.Forward.Hold = time.Minute },
 	} {
 		b := command("app")

@@ -60,6 +60,18 @@ func TestServicesFillOnePool(t *testing.T) {
 		}
 		busy.Release(time.Now(), true, 0)
 
+		// So does all else that the balancer alone goes by.
+		app.Balance.MaxFails, app.Balance.MaxConns = 7, 9
+		w.apply(web, app)
+		for _, e := range w.pool("app").Endpoints() {
+			if c := e.Config(); c.Worker == "app.1" && (c.MaxFails != 7 || c.MaxConns != 9) {
+				t.Errorf("app.1 has %+v", c)
+			}
+		}
+		if r := w.rows("app")[0]; r.Started != before {
+			t.Errorf("app.1 started at %v, was %v", r.Started, before)
+		}
+
 		if _, err := w.sup.Scale([]Scale{{Service: "web", Number: 0}}); err != nil {
 			t.Fatal(err)
 		}
@@ -76,12 +88,15 @@ func TestAnotherPolicyKeepsWhatIsInThePool(t *testing.T) {
 		web, app := aService("web", 1), joined("app", 1, 1)
 		w := start(t, web, app)
 		defer w.finish()
-		old := w.pool("web")
+		old, before := w.pool("web"), w.rows("web")[0].Started
 		web.Balance.Policy, app.Balance.Policy = spec.RoundRobin, spec.RoundRobin
 		w.apply(web, app)
 		w.pass(time.Minute)
 		if w.pool("web") == old {
 			t.Error("the pool has the old policy")
+		}
+		if r := w.rows("web")[0]; r.Started != before {
+			t.Errorf("web.1 started at %v, was %v", r.Started, before)
 		}
 		w.expectWeights(map[string]int{"web.1": 1, "app.1": 1})
 	})

@@ -87,9 +87,9 @@ func newService(s *Supervisor, e engine.Engine, first spec.Service) *service {
 // adopt makes wanted the desired service: the same digest is a matter of numbers,
 // another one a new release.
 func (s *service) adopt(wanted spec.Service) (changed bool) {
-	if before := s.release.Service.Balance.Weight; before != wanted.Balance.Weight {
+	if s.release.Service.Balance != wanted.Balance {
 		for _, m := range s.members {
-			m.loop.inbox.put(message{weight: wanted.Balance.Weight})
+			m.loop.inbox.put(message{balance: &wanted.Balance})
 		}
 	}
 	digest := wanted.Digest()
@@ -270,7 +270,7 @@ func (s *service) startMember(a rollout.Action) {
 		number: a.Number, name: fmt.Sprintf("%s.%d", s.name, a.Number),
 		release: s.release, generation: a.Generation,
 		service: s, engine: s.engine, inbox: newMailbox[message](), done: make(chan struct{}),
-		deaths: map[string]uint64{}, ports: map[engine.Port]port{}, figures: &loopFigures{}, weight: s.release.Service.Balance.Weight,
+		deaths: map[string]uint64{}, ports: map[engine.Port]port{}, figures: &loopFigures{}, balance: s.release.Service.Balance,
 	}
 	w.machine = worker.New(w.key, s.machineConfig(a), rand.Uint64())
 	m := &member{loop: w}

@@ -32,9 +32,9 @@ type message struct {
 	fact       worker.Fact
 	engine     *engine.Fact
 	signal     string
-	reply      chan<- error // of signal
-	generation int          // the worker counts as this generation from now on
-	weight     int          // its share of the pool from now on
+	reply      chan<- error  // of signal
+	generation int           // the worker counts as this generation from now on
+	balance    *spec.Balance // how requests are shared out from now on
 }
 
 // workerLoop owns one worker: its machine, its instance and its endpoints. All
@@ -57,7 +57,7 @@ type workerLoop struct {
 	published map[engine.Port]*balance.Endpoint
 	retired   []*balance.Endpoint // of this instance, out of rotation, perhaps still busy
 	asked     string              // signal that a user sent to this instance
-	weight    int                 // its share of the pool
+	balance   spec.Balance        // how requests are shared out
 	replace   string              // why another should take its place
 	unusable  string
 	halted    string // why the instance stands still
@@ -130,8 +130,8 @@ func (w *workerLoop) receive(m message) {
 		m.reply <- w.send(m.signal)
 	case m.generation != 0:
 		w.generation = m.generation
-	case m.weight != 0:
-		w.weigh(m.weight)
+	case m.balance != nil:
+		w.rebalance(*m.balance)
 	default:
 		if m.fact.Kind == worker.Checked {
 			w.checks.add(m.fact.Result)
@@ -398,10 +398,13 @@ func (w *workerLoop) publish() {
 	w.steer()
 }
 
-// weigh changes the worker's share: its addresses join the pool anew.
-func (w *workerLoop) weigh(weight int) {
-	w.weight = weight
-	if w.published == nil || len(w.release.Service.Servers) > 0 {
+// rebalance changes by what the worker gets requests: its addresses join the pool anew,
+// unless only that changes which is the pool's or the route's.
+func (w *workerLoop) rebalance(b spec.Balance) {
+	before := w.balance
+	w.balance = b
+	before.Policy, before.Sticky = b.Policy, b.Sticky
+	if before == b || w.published == nil || len(w.release.Service.Servers) > 0 {
 		return
 	}
 	old := w.published
@@ -421,10 +424,10 @@ func (w *workerLoop) down() bool {
 }
 
 func (w *workerLoop) endpointConfig(p port) balance.Config {
-	b := w.release.Service.Balance
+	b := w.balance
 	c := balance.Config{
 		Worker: w.name, Instance: string(w.instance.ID), Address: p.address, Connector: p.connector,
-		Weight: w.weight, MaxConns: b.MaxConns, MaxFails: b.MaxFails, FailTimeout: b.FailTimeout, SlowStart: b.SlowStart, Ready: time.Now(),
+		Weight: b.Weight, MaxConns: b.MaxConns, MaxFails: b.MaxFails, FailTimeout: b.FailTimeout, SlowStart: b.SlowStart, Ready: time.Now(),
 	}
 	if servers := w.release.Service.Servers; w.number <= len(servers) {
 		s := servers[w.number-1]
