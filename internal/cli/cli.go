@@ -100,6 +100,7 @@ func exitCode(err error) int {
 
 // root is the whole command line.
 func (p *program) root() *cobra.Command {
+	showVersion := false
 	root := &cobra.Command{
 		Use:           "bulsa",
 		Short:         "Keeps services alive and balances requests over their workers",
@@ -111,9 +112,15 @@ func (p *program) root() *cobra.Command {
 		TraverseChildren:  true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:              p.unknownCommand,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				return p.version()
+			}
+			return cmd.Help()
+		},
 	}
 	p.addGlobals(root)
+	root.Flags().BoolVarP(&showVersion, "version", "v", false, "show the version of bulsa")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w; see %s --help", err, cmd.CommandPath())
 	})
@@ -156,7 +163,10 @@ func (p *program) unknownCommand(cmd *cobra.Command, args []string) error {
 			names = append(names, c.Name())
 		}
 	}
-	if near := spec.Nearest(args[0], names); near != "" {
+	if answer := foreign(args[0]); answer != "" {
+		return usage("there is no bulsa %s: %s", args[0], answer)
+	}
+	if near := nearest(args[0], names); near != "" {
 		return usage("unknown command %q; did you mean bulsa %s?", args[0], near)
 	}
 	return usage("unknown command %q; see bulsa help", args[0])
@@ -164,8 +174,8 @@ func (p *program) unknownCommand(cmd *cobra.Command, args []string) error {
 
 // asUsage marks an error about the number of arguments.
 func asUsage(cmd *cobra.Command, err error) error {
-	if err == nil {
-		return nil
+	if _, whole := errors.AsType[*usageError](err); err == nil || whole {
+		return err
 	}
 	return usage("%s %w; see %s --help", cmd.Name(), err, cmd.CommandPath())
 }

@@ -11,9 +11,19 @@ import (
 
 func TestMistakesOnTheCommandLine(t *testing.T) {
 	emptyHouse(t)
+	write(t, "cli_here.js", "")
 	for line, want := range map[string]string{
 		"nope":                           `unknown command "nope"; see bulsa help`,
 		"strt":                           `unknown command "strt"; did you mean bulsa start?`,
+		"top":                            `there is no bulsa top: bulsa ps shows`,
+		"cp a b":                         `there is no bulsa cp: docker cp`,
+		"monit":                          `there is no bulsa monit: bulsa ps shows`,
+		"reload all":                     `there is no bulsa reload: bulsa restart is graceful`,
+		"delete app":                     `there is no bulsa delete: bulsa stop SERVICE ends a service`,
+		"startup":                        `there is no bulsa startup: let systemd run bulsa up`,
+		"xtop":                           `unknown command "xtop"; see bulsa help`,
+		"run ecosystem.config.js":        `ecosystem.config.js is a configuration of PM2, not a program`,
+		"start cli_here.js":              `start is for services that were stopped; a program is run by bulsa run cli_here.js`,
 		"help nope":                      `unknown command "nope"; see bulsa help`,
 		"--nope":                         `unknown flag: --nope; see bulsa --help`,
 		"ps --nope":                      `unknown flag: --nope; see bulsa ps --help`,
@@ -256,6 +266,25 @@ func TestCompletionOffersNames(t *testing.T) {
 		r := bulsa(t, strings.Split(line, " ")...)
 		if !strings.HasPrefix(r.stdout, want+":") {
 			t.Errorf("%s: %q, want %q", line, r.stdout, want)
+		}
+	}
+}
+
+func TestTheVersionIsAskedForInAnyWay(t *testing.T) {
+	for _, line := range []string{"version", "--version", "-v"} {
+		if r := bulsa(t, line); r.status != 0 || !strings.HasPrefix(r.stdout, "bulsa "+version) {
+			t.Errorf("%s: %+v", line, r)
+		}
+	}
+}
+
+func TestPM2sFilesAreKnownByTheirName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"ecosystem.config.js": true, "a/ecosystem.config.cjs": true, "pm2.config.js": true, "ecosystem.json": true, "process.yml": true, "app.config.json": true,
+		"app.js": false, "next.config.js": false, "config.js": false, "package.json": false, "ecosystem.js": false, "ecosystem": false,
+	} {
+		if got := isPM2File(name); got != want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

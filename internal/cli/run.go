@@ -92,6 +92,9 @@ func (p *program) run(ctx context.Context, o runOptions) error {
 	if o.flags.HealthRetries < 0 {
 		return usage("--health-retries: %d is less than 0", o.flags.HealthRetries)
 	}
+	if isPM2File(o.flags.Args[0]) {
+		return usage("%s is a configuration of PM2, not a program: run its script, as in bulsa run -w N SCRIPT, or write it as a Compose file; docs/coming-from-pm2.md has bulsa's word for each of its fields", o.flags.Args[0])
+	}
 	if err := surroundings(&o); err != nil {
 		return err
 	}

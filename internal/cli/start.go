@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
@@ -10,5 +12,13 @@ func (p *program) startCommand() *cobra.Command {
 	return p.namesCommand(&cobra.Command{
 		Use:   "start [flags] [SERVICE...]",
 		Short: "Start services that were stopped; workers that failed are tried at once",
+		Args: func(_ *cobra.Command, args []string) error {
+			for _, arg := range args {
+				if _, err := os.Stat(arg); err == nil && (isScript(arg) || isPM2File(arg)) { // pm2 start app.js
+					return usage("start is for services that were stopped; a program is run by bulsa run %s", arg)
+				}
+			}
+			return nil
+		},
 	}, namesVerb{do: (*api.Client).Start, noun: "start", done: "started"})
 }

@@ -15,11 +15,13 @@ func (p *program) versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Show the version of bulsa",
 		Args:  noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(p.stdout, "bulsa %s%s %s/%s %s\n", version, revision(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-			return err
-		},
+		RunE:  func(*cobra.Command, []string) error { return p.version() },
 	}
+}
+
+func (p *program) version() error {
+	_, err := fmt.Fprintf(p.stdout, "bulsa %s%s %s/%s %s\n", version, revision(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	return err
 }
 
 // revision is the commit that this program was built from, where the build knows it.

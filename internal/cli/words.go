@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"bulsa/internal/spec"
+)
+
+// foreign is the words of PM2, systemctl, docker and docker compose that bulsa has other
+// ones for, with what to type or to do in place of them.
+func foreign(word string) string {
+	for _, row := range []struct{ words, answer string }{
+		{"status monit dash dashboard plus prettylist jlist stats top", "bulsa ps shows workers with their requests, loops, CPU and memory; --format json for programs"},
+		{"reload gracefulReload", "bulsa restart is graceful: a successor is ready before its predecessor goes"},
+		{"delete del rm remove", "bulsa stop SERVICE ends a service, bulsa down the project; what is not in the file any more goes with bulsa up -d"},
+		{"describe desc show info", "bulsa inspect NAME tells all about a service or worker"},
+		{"save dump resurrect cleardump", "there is nothing to save: the Compose file is the list of what runs, and bulsa up runs it"},
+		{"startup unstartup enable disable", "let systemd run bulsa up: docs/coming-from-pm2.md has the unit"},
+		{"is-active is-failed", "bulsa ps --format json has every worker's state; /healthz of the admin server answers 200 or 503"},
+		{"daemon-reload update updatePM2 reset", "bulsa up -d applies what changed in the file; bulsa itself is replaced by ending it and starting the new one"},
+		{"flush reloadLogs", "bulsa rotates its logs by itself; bulsa logs --tail 0 -f shows what is new"},
+		{"sendSignal signal", "bulsa kill -s SIGNAL WORKER sends a signal"},
+		{"pid id getpid", "bulsa ps shows the pids; --format json for programs"},
+		{"env", "bulsa config shows a service's environment as it was understood"},
+		{"start-or-restart startOrRestart startOrReload apply create", "bulsa up -d starts a project, or applies what changed"},
+		{"serve static", "bulsa serves no files; bulsa run npx serve FOLDER does"},
+		{"exec attach", "nsenter -t PID -a COMMAND, with a pid from bulsa ps, or docker exec with a container's id"},
+		{"cp", "docker cp with a container's id from bulsa ps; a process has the files of this machine"},
+		{"port", "bulsa ps shows the published ports"},
+		{"images pull build", "bulsa up --build builds images; docker images and docker pull know the rest"},
+		{"deploy rollback pause unpause resume wait watch", "it is not part of this version; bulsa help lists what is"},
+	} {
+		if slices.Contains(strings.Fields(row.words), word) {
+			return row.answer
+		}
+	}
+	return ""
+}
+
+// nearest is the command that was probably meant. It begins with the same letter: a slip
+// of the finger in the first one is rare, and top must not become stop, nor cp up.
+func nearest(word string, names []string) string {
+	return spec.Nearest(word, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name[:1] != word[:1] }))
+}
+
+// isPM2File reports whether a file is a configuration of PM2's, by the names that its
+// documents and `pm2 init` give. PM2 takes more (Common.isConfigFile in its lib/Common.js).
+func isPM2File(path string) bool {
+	name := filepath.Base(path)
+	stem, config := strings.CutSuffix(strings.TrimSuffix(name, filepath.Ext(name)), ".config")
+	switch filepath.Ext(name) {
+	case ".js", ".cjs", ".mjs":
+		return config && (stem == "ecosystem" || stem == "pm2" || stem == "process")
+	case ".json", ".yml", ".yaml", ".json5":
+		return config && stem != "" || stem == "ecosystem" || stem == "pm2" || stem == "process"
+	}
+	return false
+}
