@@ -201,7 +201,7 @@ func TestEventsTellWhatHappensAndWhy(t *testing.T) {
 			At                  time.Time
 			Service, Kind, Text string
 		}
-		if err := json.Unmarshal([]byte(line), &e); err != nil || e.At.IsZero() || e.Service != "app" || e.Kind == "" {
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.At.IsZero() || e.Service != "app" && e.Kind != "begin" || e.Kind == "" {
 			t.Errorf("event %s: %v", line, err)
 		}
 	}
@@ -338,7 +338,7 @@ func TestProjectsAreFoundByNameByFolderOrAlone(t *testing.T) {
 	if out := w.must("ps", "-f", two); !strings.Contains(out, "web.1") {
 		t.Errorf("by its file there is\n%s", out)
 	}
-	failsWith(t, w.do("ps"), 2, "several projects run", "one, second")
+	failsWith(t, w.do("restart"), 2, "several projects run", "one, second")
 	failsWith(t, w.do("ps", "-p", "third"), 1, `no running project "third"`)
 	r := w.do("run", "--name", "second", "--admin", "off", "--", "sleep", "1000")
 	failsWith(t, r, 1, `project "second" already runs`, "bulsa down -p second")

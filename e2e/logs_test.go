@@ -65,3 +65,84 @@ func TestReadersOfLogsThatTakeNothingCostLittleMemory(t *testing.T) {
 	}
 	t.Logf("%d kB, then %d kB", before.kilobytes, after.kilobytes)
 }
+
+// TestWhatAProjectLeavesIsReadAfterItsEnd, by its name and in its folder, also when it was killed.
+func TestWhatAProjectLeavesIsReadAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.ready("run", "--name", "app", "--admin", "off", "-w", "2", "--", "sh", "-c", "echo worker $BULSA_WORKER; exec sleep 1000")
+	w.must("scale", "app=1")
+	w.must("down")
+	<-s.exited
+	for _, args := range [][]string{{"logs"}, {"logs", "-p", "app"}, {"logs", "--tail", "1", "app.2"}, {"events"}} {
+		r := w.do(args...)
+		want := "app.1 | worker 1\napp.2 | worker 2\n"
+		if len(args) > 3 {
+			want = "app.2 | worker 2\n"
+		}
+		if args[0] == "logs" && r.stdout != want {
+			t.Errorf("%v prints %q, want %q", args, r.stdout, want)
+		}
+		if r.status != 0 || r.stderr != "bulsa: project app does not run; this was kept of it\n" {
+			t.Errorf("%v: exit status %d, %q", args, r.status, r.stderr)
+		}
+	}
+	failsWith(t, w.do("logs", "other"), 1, `no worker or service "other"`, "app.1, app.2")
+	failsWith(t, w.do("logs", "-f"), 1, "no running project")
+
+	s = w.run("-w", "1", "--", "sleep", "1000")
+	s.cmd.Process.Kill()
+	<-s.exited
+	s = w.run("-w", "1", "--", "sleep", "1000")
+	told := func() (out []string) {
+		for line := range strings.Lines(w.do("events").stdout) {
+			_, what, _ := strings.Cut(line, "  ")
+			if strings.HasPrefix(what, "begin: bulsa ") {
+				what = "begin"
+			}
+			if what = strings.TrimSpace(what); what == "begin" || strings.HasPrefix(what, "end") || strings.Contains(what, "scaled from") {
+				out = append(out, what)
+			}
+		}
+		return out
+	}
+	want := "begin; app  scale: scaled from 2 to 1 (asked); end: bulsa ends (asked by bulsa down); begin; begin"
+	if got := strings.Join(told(), "; "); got != want {
+		t.Errorf("the running one tells %s, want %s", got, want)
+	}
+	s.stop()
+	if got := strings.Join(told(), "; "); got != want+"; end: bulsa ends (signal: interrupt)" {
+		t.Errorf("after its end: %s", got)
+	}
+}
+
+func TestPsListsEveryProjectWhereNoneIsMeant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ready("run", "--name", "shop", "--admin", "off", "-w", "1", "--", "sleep", "1000")
+	w.dir = t.TempDir()
+	w.ready("run", "--name", "blog", "--admin", "off", "-w", "2", "--", "sleep", "1000")
+	names := func(out string) string {
+		var rows []string
+		for line := range strings.Lines(out) {
+			fields := strings.Fields(line)
+			rows = append(rows, strings.Join(fields[:min(2, len(fields))], " "))
+		}
+		return strings.Join(rows, "; ")
+	}
+	const all = "PROJECT NAME; blog blog.1; blog blog.2; shop shop.1"
+	if got := names(w.must("ps", "-A")); got != all {
+		t.Errorf("ps -A lists %s", got)
+	}
+	if got := names(w.must("ps")); strings.Contains(got, "shop") {
+		t.Errorf("ps in a project's folder lists %s", got)
+	}
+	w.dir = t.TempDir()
+	if got := names(w.must("ls")); got != all {
+		t.Errorf("ls in another folder lists %s", got)
+	}
+	if out := w.must("ps", "-A", "--format", "json"); strings.Count(out, `"project": "blog"`) != 2 || !strings.Contains(out, `"project": "shop"`) {
+		t.Errorf("as JSON: %s", out)
+	}
+	failsWith(t, w.do("restart"), 2, "several projects run")
+}

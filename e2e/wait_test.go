@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // stuck serves, until there is a file beside it: what starts then hangs before it listens.
@@ -110,5 +112,24 @@ services:
 	r := w.do("restart", "--wait-timeout", "1s", "web")
 	if r.status != 1 || !strings.Contains(r.stderr, "web: waits for db to be healthy") {
 		t.Errorf("restart of what waits: exit status %d, %s", r.status, r.stderr)
+	}
+}
+
+func TestABulsaThatStandsStillIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.run("-w", "1", "--", "sleep", "1000")
+	s.cmd.Process.Signal(syscall.SIGSTOP)
+	defer s.cmd.Process.Signal(syscall.SIGCONT)
+	for _, command := range []string{"ps", "ps -A", "logs", "events", "restart", "kill app.1", "down"} {
+		began := time.Now()
+		r := w.do(strings.Fields(command)...)
+		took := time.Since(began)
+		if want := fmt.Sprintf(`project "app" stands still: its bulsa (pid %d) was stopped`, s.cmd.Process.Pid); r.status != 1 || !strings.Contains(r.stderr, want) {
+			t.Errorf("%s: exit status %d, %q", command, r.status, r.stderr)
+		}
+		if took > 5*time.Second {
+			t.Errorf("%s took %s", command, took)
+		}
 	}
 }

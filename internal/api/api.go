@@ -10,7 +10,8 @@ import (
 
 // Worker is one row of `bulsa ps --format json`. Its field names are a contract.
 type Worker struct {
-	Name      string     `json:"name"` // SERVICE.N
+	Name      string     `json:"name"`              // SERVICE.N
+	Project   string     `json:"project,omitempty"` // where workers of several projects are listed
 	Service   string     `json:"service"`
 	Number    int        `json:"worker"`
 	Engine    string     `json:"engine"`

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -195,12 +194,13 @@ func alive(pid int) bool {
 	if pid <= 0 || pid == os.Getpid() || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
 	}
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat") // proc_pid_stat(5)
-	if err != nil {
-		return !errors.Is(err, fs.ErrNotExist) || !procMounted()
+	switch processState(pid) {
+	case "":
+		return !procMounted()
+	case "Z", "X":
+		return false
 	}
-	_, fields, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(fields, "Z") && !strings.HasPrefix(fields, "X")
+	return true
 }
 
 func procMounted() bool {
@@ -227,6 +227,9 @@ func (c *Client) post(ctx context.Context, path string, body, into any) error {
 
 // do sends one request and reads the whole answer.
 func (c *Client) do(ctx context.Context, method, path string, body []byte, into any) error {
+	ctx, look, cancel := c.answering(ctx)
+	defer cancel()
+	defer look.Stop()
 	resp, err := c.send(ctx, method, path, body)
 	if err != nil {
 		return err
@@ -265,9 +268,12 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) (*h
 
 // lost gives an error of the connection the name of the project.
 func (c *Client) lost(ctx context.Context, err error) error {
+	still, _ := errors.AsType[*StandsStill](context.Cause(ctx))
 	switch {
 	case err == nil:
 		return nil
+	case still != nil:
+		return still
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("project %q does not answer", c.project)
 	case ctx.Err() != nil:
@@ -281,7 +287,10 @@ func (c *Client) lost(ctx context.Context, err error) error {
 // stream reads newline-delimited JSON. The end of the project, or of the context,
 // is the end of the stream and no error.
 func stream[T any](ctx context.Context, c *Client, path string, each func(T) error) error {
+	ctx, look, cancel := c.answering(ctx)
+	defer cancel()
 	resp, err := c.send(ctx, http.MethodGet, path, nil)
+	look.Stop()
 	if err != nil {
 		return err
 	}

@@ -86,6 +86,9 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
+	if _, ok := errors.AsType[*severalRun](err); ok {
+		return exitUsage
+	}
 	if _, ok := errors.AsType[*spec.Problem](err); ok {
 		return exitUsage
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/daemon"
 )
 
 func (p *program) eventsCommand() *cobra.Command {
@@ -30,22 +31,41 @@ func (p *program) events(ctx context.Context, follow bool, format string) error 
 	if err := checkFormat(format, "text", "json"); err != nil {
 		return err
 	}
-	c, err := p.target(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	ctx, cancel := whileRead(ctx, p.stdout)
-	defer cancel()
 	encoder := json.NewEncoder(p.stdout)
 	encoder.SetEscapeHTML(false)
-	return c.Events(ctx, follow, func(e api.Event) error {
+	show := func(e api.Event) error {
 		if format == "json" {
 			return encoder.Encode(e)
 		}
 		_, err := fmt.Fprintln(p.stdout, eventText(e))
 		return err
-	})
+	}
+	c, err := p.target(ctx)
+	if err != nil {
+		if k, there := p.ended(ctx, err); there && !follow {
+			return p.keptEvents(k, show)
+		}
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := whileRead(ctx, p.stdout)
+	defer cancel()
+	return c.Events(ctx, follow, show)
+}
+
+// keptEvents shows the events of a project that does not run.
+func (p *program) keptEvents(k daemon.Kept, show func(api.Event) error) error {
+	events, err := k.Events()
+	if err != nil {
+		return fmt.Errorf("cannot read the events of project %s: %w", k.Name, err)
+	}
+	p.sayKept(k)
+	for _, e := range events {
+		if err := show(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eventText is an event as one line.

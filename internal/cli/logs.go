@@ -2,12 +2,16 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/daemon"
 )
 
 type logsOptions struct {
@@ -22,7 +26,7 @@ func (p *program) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "logs [flags] [NAME...]",
 		Short:             "Show the output of workers",
-		Long:              "Show the output of workers, each line with the worker's name in front.\n\nNAME is a service or a worker (app, app.1); without one all are meant.",
+		Long:              "Show the output of workers, each line with the worker's name in front.\n\nNAME is a service or a worker (app, app.1); without one all are meant.\nOf a project that does not run any more it is what was kept.",
 		ValidArgsFunction: p.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.names = args
@@ -47,6 +51,9 @@ func (p *program) logs(ctx context.Context, o logsOptions) error {
 	}
 	c, err := p.target(ctx)
 	if err != nil {
+		if k, there := p.ended(ctx, err); there && !o.follow {
+			return p.keptLogs(ctx, k, o, tail)
+		}
 		return err
 	}
 	defer c.Close()
@@ -56,13 +63,43 @@ func (p *program) logs(ctx context.Context, o logsOptions) error {
 	if err != nil {
 		return err
 	}
-	prefix := newPrefixer(project.WorkerNames(), hasColor(p.stdout))
-	return c.Logs(ctx, api.LogOptions{Tail: tail, Follow: o.follow, Names: o.names}, func(l api.LogLine) error {
+	show := p.lineWriter(project.WorkerNames(), o)
+	return c.Logs(ctx, api.LogOptions{Tail: tail, Follow: o.follow, Names: o.names}, show)
+}
+
+// lineWriter prints lines with the worker's name in front.
+func (p *program) lineWriter(workers []string, o logsOptions) func(api.LogLine) error {
+	prefix := newPrefixer(workers, hasColor(p.stdout))
+	return func(l api.LogLine) error {
 		at := ""
 		if o.timestamps {
 			at = l.At.Format("2006-01-02T15:04:05.000Z07:00") + " "
 		}
 		_, err := fmt.Fprintf(p.stdout, "%s%s%s\n", prefix.of(l.Worker), at, l.Text)
 		return err
-	})
+	}
+}
+
+// keptLogs prints what is kept of a project that does not run.
+func (p *program) keptLogs(ctx context.Context, k daemon.Kept, o logsOptions, tail int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	workers := k.Workers()
+	for _, name := range o.names {
+		if !slices.ContainsFunc(workers, func(w string) bool { return w == name || strings.HasPrefix(w, name+".") }) {
+			return errors.New(k.NoSuch(name))
+		}
+	}
+	lines, err := k.Logs(ctx, tail, o.names)
+	if err != nil {
+		return err
+	}
+	p.sayKept(k)
+	show := p.lineWriter(workers, o)
+	for l := range lines {
+		if err := show(l); err != nil {
+			return err
+		}
+	}
+	return nil
 }

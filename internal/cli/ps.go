@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,60 +13,122 @@ import (
 	"bulsa/internal/api"
 )
 
+type psOptions struct {
+	all        bool // also what is stopped, or waits
+	everywhere bool // all projects
+	format     string
+}
+
 func (p *program) psCommand() *cobra.Command {
-	all, format := false, "table"
+	o := psOptions{format: "table"}
 	cmd := &cobra.Command{
 		Use:     "ps [flags]",
 		Aliases: []string{"ls", "list"},
 		Short:   "List workers",
-		Args:    noArgs,
+		Long: "List the workers of a project; those of all projects that run, where none is\n" +
+			"meant by -p, by a configuration file or by the present folder.",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.ps(cmd.Context(), all, format)
+			return p.ps(cmd.Context(), o)
 		},
 	}
 	p.addGlobals(cmd)
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also workers that are stopped")
-	cmd.Flags().StringVar(&format, "format", format, "`FORMAT`: table or json")
+	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "also workers that are stopped, and services that wait")
+	cmd.Flags().BoolVarP(&o.everywhere, "all-projects", "A", false, "workers of all projects that run")
+	cmd.Flags().StringVar(&o.format, "format", o.format, "`FORMAT`: table or json")
 	return cmd
 }
 
-func (p *program) ps(ctx context.Context, all bool, format string) error {
-	if err := checkFormat(format, "table", "json"); err != nil {
+func (p *program) ps(ctx context.Context, o psOptions) error {
+	if err := checkFormat(o.format, "table", "json"); err != nil {
 		return err
 	}
+	if o.everywhere {
+		return p.psAll(ctx, o, api.Running())
+	}
 	c, err := p.target(ctx)
+	if several, ok := errors.AsType[*severalRun](err); ok {
+		return p.psAll(ctx, o, several.names)
+	}
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	workers, err := c.Workers(ctx, all)
+	project, workers, err := list(ctx, c, o)
 	if err != nil {
 		return err
 	}
-	if format == "json" {
+	if o.format == "json" {
 		return p.printJSON(workers)
 	}
-	workers = withInner(workers)
-	project, err := c.Project(ctx)
-	if err != nil {
-		return err
-	}
-	if all {
-		workers = append(workers, waiting(project, workers)...)
-	}
-	if _, err := fmt.Fprint(p.stdout, workerTable(workers, terminalWidth(p.stdout))); err != nil {
+	if err := p.printWorkers(workers, workerColumns()); err != nil {
 		return err
 	}
 	if text := troubles(workers); text != "" {
 		fmt.Fprint(p.stdout, text)
 	}
-	if project.Away != "" {
-		fmt.Fprintf(p.stderr, "warning: %s; its containers stay in rotation\n", project.Away)
-	}
+	p.warnAway(project)
 	if project.Admin != "" {
 		_, err = fmt.Fprintf(p.stdout, "\nadmin: %s\n", project.Admin)
 	}
 	return err
+}
+
+// psAll lists the workers of several projects. One that does not answer keeps the others
+// from nothing.
+func (p *program) psAll(ctx context.Context, o psOptions, names []string) error {
+	all := []api.Worker{}
+	var silent []error
+	for _, name := range names {
+		c, err := api.Dial(name)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		project, workers, err := list(ctx, c, o)
+		c.Close()
+		if err != nil {
+			silent = append(silent, err)
+			continue
+		}
+		for i := range workers {
+			workers[i].Project = name
+		}
+		all = append(all, workers...)
+		p.warnAway(project)
+	}
+	if o.format == "json" {
+		return errors.Join(append(silent, p.printJSON(all))...)
+	}
+	columns := append([]column{{"PROJECT", func(w api.Worker) string { return w.Project }}}, workerColumns()...)
+	return errors.Join(append(silent, p.printWorkers(all, columns))...)
+}
+
+// list is the workers of one project, for the table with what waits and what is inside.
+func list(ctx context.Context, c *api.Client, o psOptions) (api.Project, []api.Worker, error) {
+	project, err := c.Project(ctx)
+	if err != nil {
+		return project, nil, err
+	}
+	workers, err := c.Workers(ctx, o.all)
+	if err != nil || o.format == "json" {
+		return project, workers, err
+	}
+	workers = withInner(workers)
+	if o.all {
+		workers = append(workers, waiting(project, workers)...)
+	}
+	return project, workers, nil
+}
+
+func (p *program) printWorkers(workers []api.Worker, columns []column) error {
+	_, err := fmt.Fprint(p.stdout, workerTable(workers, columns, terminalWidth(p.stdout)))
+	return err
+}
+
+func (p *program) warnAway(project api.Project) {
+	if project.Away != "" {
+		fmt.Fprintf(p.stderr, "warning: %s; its containers stay in rotation\n", project.Away)
+	}
 }
 
 // waiting is a row for each service that has no worker yet, since it waits for another.
@@ -130,12 +193,9 @@ func workerColumns() []column {
 	}
 }
 
-// leastColumns stay however narrow the terminal is: without them a row says nothing.
-const leastColumns = 4
-
 // workerTable is a row for each worker in at most width columns of text; 0: any width.
-func workerTable(workers []api.Worker, width int) string {
-	columns := workerColumns()
+// What does not fit is named below it.
+func workerTable(workers []api.Worker, columns []column, width int) string {
 	cells := make([][]string, len(workers)+1)
 	widths := make([]int, len(columns))
 	for i, c := range columns {
@@ -147,7 +207,7 @@ func workerTable(workers []api.Worker, width int) string {
 			widths[i] = max(widths[i], len(text))
 		}
 	}
-	n := fitting(widths, width)
+	n := fitting(columns, widths, width)
 	var b strings.Builder
 	for _, row := range cells {
 		line := ""
@@ -156,20 +216,40 @@ func workerTable(workers []api.Worker, width int) string {
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
+	if n < len(columns) {
+		b.WriteString(leftOut(columns[n:], width))
+	}
 	return b.String()
+}
+
+// leftOut names the columns that a terminal has no room for, as far as there is room for that.
+func leftOut(columns []column, width int) string {
+	var titles []string
+	for _, c := range columns {
+		titles = append(titles, c.title)
+	}
+	line := "(no room for " + strings.Join(titles, " ") + ")"
+	if len(line) > width {
+		line = fmt.Sprintf("(no room for %d columns)", len(columns))
+	}
+	return line + "\n"
 }
 
 const gap = "   " // between two columns, as docker ps
 
+// lastNeeded is the column up to which a row is shown however narrow the terminal is.
+const lastNeeded = "STATUS"
+
 // fitting is how many columns from the left fit into width.
-func fitting(widths []int, width int) int {
+func fitting(columns []column, widths []int, width int) int {
 	if width <= 0 {
 		return len(widths)
 	}
+	least := slices.IndexFunc(columns, func(c column) bool { return c.title == lastNeeded }) + 1
 	total := -len(gap)
 	for i, w := range widths {
 		total += w + len(gap)
-		if total > width && i >= leastColumns {
+		if total > width && i >= least {
 			return i
 		}
 	}

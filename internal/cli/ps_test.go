@@ -16,7 +16,7 @@ func TestTheTableFitsTheTerminal(t *testing.T) {
 		workers = append(workers, s.Workers...)
 	}
 	for _, width := range []int{0, 120, 100, 80, 40} {
-		got := workerTable(workers, width)
+		got := workerTable(workers, workerColumns(), width)
 		want, err := os.ReadFile(filepath.Join("testdata", "ps-"+strconv.Itoa(width)+".golden"))
 		if err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestWorkersInsideStandBelowTheirContainer(t *testing.T) {
 
 func TestATableWithoutWorkersIsItsHead(t *testing.T) {
 	want := "NAME   ENGINE   PID/ID   STATUS   RESTARTS   REQ/S   P99   LOOP   POOL   CPU   MEM   PORTS\n"
-	if got := workerTable(nil, 0); got != want {
+	if got := workerTable(nil, workerColumns(), 0); got != want {
 		t.Errorf("got %q", got)
 	}
 }

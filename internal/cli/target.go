@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"bulsa/internal/api"
 	"bulsa/internal/compose"
+	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
 )
 
@@ -43,9 +45,45 @@ func (p *program) target(ctx context.Context) (*api.Client, error) {
 	case len(running) == 1:
 		return api.Dial(running[0])
 	case len(running) > 1:
-		return nil, usage("several projects run: name one with -p: %s", strings.Join(running, ", "))
+		return nil, &severalRun{names: running}
 	}
 	return nil, &api.NotRunning{}
+}
+
+// severalRun is the mistake of a command line by which no project is meant, of several.
+type severalRun struct{ names []string }
+
+func (e *severalRun) Error() string {
+	return "several projects run: name one with -p: " + strings.Join(e.names, ", ")
+}
+
+// kept is what is on disk of the project that the command line means, which does not run.
+func (p *program) kept(ctx context.Context) (daemon.Kept, bool) {
+	name := p.global.project
+	if name == "" {
+		name, _ = p.fileProject(ctx) // without a file it is the folder that tells
+	}
+	if name != "" {
+		return daemon.KeptOf(name)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return daemon.Kept{}, false
+	}
+	return daemon.KeptIn(dir)
+}
+
+// ended is what is kept of the project for a command that found that it does not run.
+func (p *program) ended(ctx context.Context, err error) (daemon.Kept, bool) {
+	if !errors.Is(err, api.ErrNotRunning) {
+		return daemon.Kept{}, false
+	}
+	return p.kept(ctx)
+}
+
+// sayKept says on standard error that what comes is not of a project that runs.
+func (p *program) sayKept(k daemon.Kept) {
+	fmt.Fprintf(p.stderr, "bulsa: project %s does not run; this was kept of it\n", k.Name)
 }
 
 // fileProject is the project name of the configuration file; "" and an error

@@ -132,6 +132,9 @@ func (p *program) await(ctx context.Context, c *api.Client, w wait, do func(cont
 		case <-tick.C:
 		}
 		project, err := c.Project(ctx)
+		if _, still := errors.AsType[*api.StandsStill](err); still {
+			return err
+		}
 		if err != nil {
 			continue // do will tell, or it answers later
 		}

@@ -378,9 +378,7 @@ func logLine(l logs.Line) api.LogLine {
 // Events sends what happened so far, and with follow what happens.
 func (d *Daemon) Events(ctx context.Context, follow bool) (<-chan api.Event, error) {
 	past, live := d.supervisor.Events(ctx, follow)
-	return convert(ctx, chain(ctx, past, live), func(e supervisor.Event) api.Event {
-		return api.Event{At: e.At, Service: e.Service, Worker: e.Worker, Kind: e.Kind, Message: e.Message, Cause: e.Cause}
-	}), nil
+	return convert(ctx, chain(ctx, past, live), apiEvent), nil
 }
 
 // replay sends what is there and closes.

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"bulsa/internal/admin"
-	"bulsa/internal/api"
 	"bulsa/internal/engine"
 	"bulsa/internal/engine/docker"
 	"bulsa/internal/engine/external"
@@ -198,52 +197,6 @@ func (d *Daemon) buildEngines() error {
 	return nil
 }
 
-// runtimeDir is the project's folder beside its control socket.
-func runtimeDir(project string) string { return filepath.Dir(api.SocketPath(project)) }
-
-// logDir is where workers' output is kept: with the state of the system, for it
-// may be many megabytes, or beside the control socket where that was moved or
-// nothing else can be written.
-func logDir(project string) string {
-	if os.Getenv("BULSA_RUNTIME_DIR") == "" {
-		if dir := logFolder(project); dir != "" && api.CanWrite(dir) {
-			return dir
-		}
-	}
-	return filepath.Join(runtimeDir(project), "logs")
-}
-
-// stateDir is where what must outlive a reboot is kept.
-func stateDir(project string) string {
-	if os.Getenv("BULSA_RUNTIME_DIR") != "" {
-		return runtimeDir(project)
-	}
-	if state := os.Getenv("XDG_STATE_HOME"); state != "" {
-		return filepath.Join(state, "bulsa", project)
-	}
-	if os.Getuid() == 0 {
-		return filepath.Join("/var/lib/bulsa", project)
-	}
-	if home, err := os.UserHomeDir(); err == nil {
-		return filepath.Join(home, ".local", "state", "bulsa", project)
-	}
-	return runtimeDir(project)
-}
-
-// logFolder is the system's place for such things; "" where it has none.
-func logFolder(project string) string {
-	if state := os.Getenv("XDG_STATE_HOME"); state != "" {
-		return filepath.Join(state, "bulsa", project)
-	}
-	if os.Getuid() == 0 {
-		return filepath.Join("/var/log/bulsa", project)
-	}
-	if home, err := os.UserHomeDir(); err == nil {
-		return filepath.Join(home, ".local", "state", "bulsa", project)
-	}
-	return ""
-}
-
 // newID is a random UUID (RFC 9562, version 4): what Node workers know their
 // primary by.
 func newID() string {
@@ -273,7 +226,10 @@ func (d *Daemon) run(ctx context.Context, control net.Listener) error {
 	serving, stopServing := context.WithCancel(context.Background())
 	defer stopServing()
 	d.console.follow(serving, d.logs, d.supervisor)
+	ended := d.keepEvents(serving)
 	if err := d.begin(); err != nil {
+		stopServing()
+		ended(err.Error())
 		d.close()
 		control.Close()
 		return err
@@ -285,7 +241,7 @@ func (d *Daemon) run(ctx context.Context, control net.Listener) error {
 	d.announce()
 	go d.watchReady(serving)
 
-	outcome := d.wait(ctx, signals)
+	cause, outcome := d.wait(ctx, signals)
 	if cut := d.end(signals); cut != nil && d.inside.First {
 		outcome = cut
 	}
@@ -294,6 +250,7 @@ func (d *Daemon) run(ctx context.Context, control net.Listener) error {
 	d.admin.Shutdown(last)
 	control.Close()
 	stopServing()
+	ended(cause)
 	d.console.flush()
 	return outcome
 }
@@ -322,23 +279,23 @@ func (d *Daemon) begin() error {
 	return nil
 }
 
-// wait returns when the project shall end: nil when somebody asked, an error
-// when every service ended by itself and one of them failed.
-func (d *Daemon) wait(ctx context.Context, signals <-chan os.Signal) error {
+// wait returns when the project shall end, and why: a nil error when somebody asked,
+// another when every service ended by itself and one of them failed.
+func (d *Daemon) wait(ctx context.Context, signals <-chan os.Signal) (cause string, err error) {
 	for {
 		changed := d.supervisor.Changed()
 		if over, err := completed(d.supervisor.Status()); over {
-			return err
+			return "every service has ended", err
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return "cancelled", nil
 		case s := <-signals:
 			d.console.say("%s", goodbye(s))
 			forgetEcho(signals)
-			return nil
+			return "signal: " + s.String(), nil
 		case <-d.down:
-			return nil
+			return "asked by bulsa down", nil
 		case <-changed:
 		}
 	}

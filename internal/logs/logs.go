@@ -274,10 +274,11 @@ func (s *Store) Follow(ctx context.Context, workers ...string) <-chan Line {
 // with no line missing or doubled between the two. It reads the files as its reader takes
 // what is sent, and holds a few blocks of them, however long they are. Otherwise as Tail and Follow.
 func (s *Store) Stream(ctx context.Context, n int, follow bool, workers ...string) (<-chan Line, error) {
-	f := newFollower(workers)
-	if follow {
-		s.subscribe(f)
+	if !follow {
+		return s.read(ctx, n, workers)
 	}
+	f := newFollower(workers)
+	s.subscribe(f)
 	past, err := s.past(n, workers)
 	if err != nil {
 		s.unsubscribe(f)
@@ -287,12 +288,37 @@ func (s *Store) Stream(ctx context.Context, n int, follow bool, workers ...strin
 	go func() {
 		defer close(out)
 		defer s.unsubscribe(f)
-		if past.send(ctx, out) && follow {
+		if past.send(ctx, out) {
 			f.pump(ctx, out, past.latest)
 		}
 	}()
 	return out, nil
 }
+
+// read sends the last n lines.
+func (s *Store) read(ctx context.Context, n int, workers []string) (<-chan Line, error) {
+	past, err := s.past(n, workers)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan Line, streamBatch)
+	go func() {
+		defer close(out)
+		past.send(ctx, out)
+	}()
+	return out, nil
+}
+
+// Read is Stream without follow of a folder that nobody needs to have open.
+func Read(ctx context.Context, dir string, n int, workers ...string) (<-chan Line, error) {
+	return closedStore(dir).read(ctx, n, workers)
+}
+
+// Workers are those whose output is in a folder.
+func Workers(dir string) ([]string, error) { return closedStore(dir).workers(nil) }
+
+// closedStore finds files, and writes none.
+func closedStore(dir string) *Store { return &Store{dir: dir, sinks: map[string]*sink{}} }
 
 func (s *Store) subscribe(f *follower) {
 	s.mu.Lock()

@@ -444,3 +444,46 @@ func TestAStreamNeitherLosesNorDoublesBetweenThePastAndNow(t *testing.T) {
 	}
 	wait()
 }
+
+func TestAJournalIsBoundedAndReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.jsonl")
+	j := NewJournal(path, Limits{MaxSize: 100, MaxFiles: 2})
+	for i := range 20 {
+		if err := j.Append(fmt.Appendf(nil, "event %02d is told here", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Close()
+	var lines []string
+	if err := NewJournal(path, Limits{}).Lines(func(line []byte) { lines = append(lines, string(line)) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(lines) < 4 || len(lines) > 8 || lines[len(lines)-1] != "event 19 is told here" || !slices.IsSorted(lines) {
+		t.Errorf("%q", lines)
+	}
+	if names, err := Workers(filepath.Dir(path)); err != nil || len(names) > 0 {
+		t.Errorf("it counts as the output of %q, %v", names, err)
+	}
+}
+
+func TestOutputIsReadWhenNobodyWritesIt(t *testing.T) {
+	r := open(t)
+	r.prints("app.1", Stdout, "one\ntwo\n")
+	r.prints("db.1", Stdout, "three\n")
+	r.Close()
+	lines, err := Read(t.Context(), r.dir, 2, "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for l := range lines {
+		got = append(got, l.Text)
+	}
+	equal(t, "lines", got, []string{"one", "two"})
+	if names, err := Workers(r.dir); err != nil || strings.Join(names, " ") != "app.1 db.1" {
+		t.Errorf("%q, %v", names, err)
+	}
+	if _, err := Read(t.Context(), filepath.Join(r.dir, "none"), -1); err == nil {
+		t.Error("a folder that is not there was read")
+	}
+}

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -42,6 +43,14 @@ func (e *Events) Emit(event Event) {
 			r.lost.Add(1)
 		}
 	}
+}
+
+// Restore puts events of earlier runs in front, as many as there is room for.
+func (e *Events) Restore(past []Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := append(slices.Clone(past), e.kept...)
+	e.kept = slices.Clone(all[max(0, len(all)-eventsKept):])
 }
 
 // history returns the events kept, oldest first.
