@@ -178,6 +178,14 @@ type Forgetter interface {
 	Forget(ctx context.Context, worker string)
 }
 
+// Binder is an engine that can see which ports its workers have bound by themselves.
+type Binder interface {
+	// BindsPort returns a port on which the instance listens without having it from
+	// bulsa or from the kernel's choice, so that a second run beside it would find it
+	// in use; 0: there is none, as far as can be seen.
+	BindsPort(id InstanceID) int
+}
+
 // Ask is a worker's wish to listen somewhere, as Node's cluster tells it.
 type Ask struct {
 	Service string

@@ -159,7 +159,7 @@ func (w *loopWorld) served(name string) string {
 	return out
 }
 
-func (w *loopWorld) events(kind string) (out []string) {
+func (w *world) events(kind string) (out []string) {
 	past, _ := w.sup.Events(context.Background(), false)
 	for _, e := range past {
 		if e.Kind == kind {

@@ -169,6 +169,9 @@ func (s *service) reconcile(now time.Time) {
 		if plan.Empty() {
 			return
 		}
+		if s.wouldCollide(plan) {
+			continue
+		}
 		for _, a := range plan.Actions {
 			s.act(now, a)
 		}
