@@ -41,7 +41,7 @@ for program in go node npm; do
 	fi
 done
 
-for folder in examples/zombie-server e2e/testdata/apps e2e/testdata/ports; do
+for folder in examples/zombie-server e2e/testdata/apps e2e/testdata/ports e2e/testdata/cluster; do
 	if [ ! -e "$folder/node_modules" ]; then
 		npm ci --prefix "$folder" --no-audit --no-fund
 	fi

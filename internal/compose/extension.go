@@ -86,6 +86,7 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"sticky":          group(map[string]setter{"cookie": text(func(t string) error { s.Balance.Sticky = t; return nil })}),
 		"event_loop":      group(c.eventLoopKeys(s)),
 		"node":            nodeMode(s),
+		"relay":           relays(s),
 		"hold":            duration(&s.Forward.Hold),
 		"recall":          boolean(&s.Forward.Recall),
 		"timeouts":        group(timeoutKeys(s)),
@@ -320,6 +321,30 @@ func onUnhealthy(s *spec.Service) setter {
 }
 
 // nodeMode accepts YAML's false for off, which YAML 1.1 readers write.
+// relays reads auto, off, or a list of packages.
+func relays(s *spec.Service) setter {
+	return func(path string, value any) error {
+		switch value {
+		case "auto":
+			s.Relay = nil
+			return nil
+		case "off", false: // YAML 1.1 takes off for false
+			s.Relay = []string{spec.RelayOff}
+			return nil
+		}
+		want := "auto, off, or a list of " + strings.Join(spec.Relays(), ", ")
+		if err := textList(&s.Relay)(path, value); err != nil {
+			return wrong(path, want)
+		}
+		for _, name := range s.Relay {
+			if !slices.Contains(spec.Relays(), name) {
+				return wrong(path, want)
+			}
+		}
+		return nil
+	}
+}
+
 func nodeMode(s *spec.Service) setter {
 	return func(path string, value any) error {
 		if value == false {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -161,6 +162,7 @@ func renderExtension(s spec.Service) section {
 		"probe":        renderProbe(s.Health),
 		"on_unhealthy": unhealthyWord(s.Health),
 		"node":         string(s.NodeMode),
+		"relay":        renderRelay(s.Relay),
 		"hold":         s.Forward.Hold.String(),
 		"timeouts": durations(map[string]time.Duration{
 			"header": s.Forward.HeaderTimeout, "idle": s.Forward.IdleTimeout,
@@ -198,6 +200,16 @@ func renderExtension(s spec.Service) section {
 		out["workers"] = s.Container.Workers
 	}
 	return out
+}
+
+func renderRelay(names []string) any {
+	switch {
+	case len(names) == 0:
+		return "auto"
+	case slices.Contains(names, spec.RelayOff):
+		return "off"
+	}
+	return names
 }
 
 // renderForward adds what of the way through the proxy is not as usual.

@@ -106,6 +106,9 @@ func (d *Daemon) examination(now time.Time, service string) doctor.Project {
 			s.Workers = append(s.Workers, d.patient(now, w))
 			s.Loops = s.Loops || d.inspectable(w.Name)
 		}
+		for _, u := range d.blocks.processes.Unread(sv.Name) {
+			s.Unread = append(s.Unread, doctor.Messages{Kind: u.Topic, Count: u.Count})
+		}
 		p.Services = append(p.Services, s)
 		if s, ok := d.patientsInside(sv); ok {
 			p.Services = append(p.Services, s)

@@ -175,6 +175,25 @@ func deaf(_ Project, s Service, w Worker) []Finding {
 	}}
 }
 
+// unread: workers tell their primary what nobody reads.
+func unread(s Service) []Finding {
+	if len(s.Unread) == 0 {
+		return nil
+	}
+	f := Finding{
+		Kind: "unread-messages", Service: s.Name, Weight: 40,
+		Summary: fmt.Sprintf("the workers of %s send messages to their primary that nobody reads: bulsa is the primary, and the app's own code for one does not run", s.Name),
+		Remedy: []string{
+			"have the workers do that work themselves, or through a store that they share (Redis, a database)",
+			"one process with the app's own primary and workers: -w 1 --node off, and it listens on $PORT; the requests of one of its workers that dies are then lost",
+		},
+	}
+	for _, m := range s.Unread {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("%s: %s", m.Kind, times(m.Count)))
+	}
+	return []Finding{f}
+}
+
 // wrapper: a package manager stands between bulsa and the program.
 func wrapper(s Service) []Finding {
 	var names []string

@@ -26,7 +26,15 @@ type Service struct {
 	Pool     int     // UV_THREADPOOL_SIZE as its environment sets it; 0: it does not
 	Check    Check   // its health check
 	InFlight float64 // requests at the same time, on average lately
+	Unread   []Messages
 	Workers  []Worker
+}
+
+// Messages are those of one kind that workers have sent to their primary, and that
+// nobody reads.
+type Messages struct {
+	Kind  string // "topic jobs:done"
+	Count int
 }
 
 // Check is the health check of a service.
@@ -104,7 +112,7 @@ type Sample struct {
 
 // Finding is one thing that is wrong, or will be.
 type Finding struct {
-	Kind     string // loop-blocked pool-saturated workers-busy memory-growth check-costly slow-upstream wrapper crash-loop log-flood no-answer
+	Kind     string // loop-blocked pool-saturated workers-busy memory-growth check-costly slow-upstream wrapper crash-loop log-flood no-answer unread-messages
 	Service  string
 	Worker   string   // "" when it is about the service
 	Weight   int      // 0 to 100: the heaviest comes first
@@ -129,6 +137,7 @@ func Examine(p Project) []Finding {
 			found = append(found, upstream(p, s)...)
 			found = append(found, check(s)...)
 			found = append(found, wrapper(s)...)
+			found = append(found, unread(s)...)
 		}
 		for _, w := range s.Workers {
 			for _, examine := range []func(Project, Service, Worker) []Finding{blocked, pool, memory, crashes, flood, deaf} {

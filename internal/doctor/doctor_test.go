@@ -183,6 +183,10 @@ func TestIllnessesAreFoundWithEvidenceAndRemedy(t *testing.T) {
 			func(_ *Project, s *Service) { s.Workers[0].Wrapper = "npm start" },
 			"wrapper", "", []string{`app.1 was started by "npm start"`, "node app.js"},
 		},
+		"messages to a primary": {
+			func(_ *Project, s *Service) { s.Unread = []Messages{{Kind: "topic jobs:done", Count: 12}} },
+			"unread-messages", "", []string{"topic jobs:done: 12 times", "--node off"},
+		},
 		"a crash loop": {
 			func(_ *Project, s *Service) {
 				s.Workers[0].Deaths = []Death{{}, {}, {Cause: "exit 1: no such table"}}

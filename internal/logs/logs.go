@@ -133,6 +133,23 @@ func (s *Store) Capture(worker, stream string, l Limits, r io.ReadCloser) (wait 
 	return func() { <-c.done }
 }
 
+// Add keeps lines of a worker's that come by another way than its streams. Like
+// Capture it makes nobody wait. Those of a worker that was never captured are dropped.
+func (s *Store) Add(worker, stream, text string) {
+	k := s.known(worker)
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	r := k.current
+	k.mu.Unlock()
+	for rest := []byte(text); len(rest) > 0 && r != nil; {
+		piece := rest[:runeBoundary(rest, maxLine)]
+		rest = rest[len(piece):]
+		k.append(r, stream, piece, len(rest) > 0)
+	}
+}
+
 // sink returns the worker's sink, making it first. Caller holds s.mu.
 func (s *Store) sink(worker string) *sink {
 	k := s.sinks[worker]

@@ -76,6 +76,7 @@ type Service struct {
 	Update    Update       `json:"update"`
 	Logs      Logs         `json:"logs"`
 	NodeMode  NodeMode     `json:"node_mode"`
+	Relay     []string     `json:"relay,omitempty"` // packages whose primary bulsa is; none: all that it knows; RelayOff: none
 	EventLoop EventLoop    `json:"event_loop"`
 	DependsOn []Dependency `json:"depends_on,omitempty"`
 	Servers   []Server     `json:"servers,omitempty"`   // EngineExternal only

@@ -24,7 +24,9 @@ import (
 	"bulsa/internal/logs"
 	"bulsa/internal/node"
 	"bulsa/internal/node/libuv"
+	"bulsa/internal/relay"
 	"bulsa/internal/shim"
+	"bulsa/internal/spec"
 )
 
 // closeGrace is how long Close waits for killed workers and for the reader of facts.
@@ -292,21 +294,34 @@ func (e *Engine) find(id engine.InstanceID) *run {
 // cluster is one service's side of Node's cluster protocol.
 type cluster struct {
 	primary *node.Primary
+	relay   *relay.Hub
 	lastID  int         // cluster.worker.id given last; never used twice
 	asks    atomic.Bool // a worker has asked for a port: the others will, however slowly they boot
 }
 
 // join gives the service's side of the protocol and a new worker id.
-func (e *Engine) join(service string) (*cluster, int) {
+func (e *Engine) join(sv spec.Service) (*cluster, int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c := e.cluster[service]
+	c := e.cluster[sv.Name]
 	if c == nil {
-		c = &cluster{primary: node.NewPrimary(e.cfg.MasterID)}
-		e.cluster[service] = c
+		c = &cluster{primary: node.NewPrimary(e.cfg.MasterID), relay: relay.New()}
+		e.cluster[sv.Name] = c
 	}
+	c.relay.Only(sv.Relay)
 	c.lastID++
 	return c, c.lastID
+}
+
+// Unread are the messages to their primary of a service's workers that nobody reads.
+func (e *Engine) Unread(service string) []relay.Unread {
+	e.mu.Lock()
+	c := e.cluster[service]
+	e.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	return c.relay.Unread()
 }
 
 // preloadPath writes the preload for Node once and returns its path.

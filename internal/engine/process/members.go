@@ -8,7 +8,10 @@ import (
 	"strconv"
 	"time"
 
+	"bulsa/internal/engine"
+	"bulsa/internal/logs"
 	"bulsa/internal/node"
+	"bulsa/internal/relay"
 )
 
 // line is what bulsa hears of one Node process of a worker, and says to it; see
@@ -19,6 +22,7 @@ type line struct {
 	channel *node.Channel // set before anything is heard
 	down    chan struct{} // closed when the channel is
 	name    string        // of the process, for engine.Sockets
+	member  *relay.Member
 
 	servers map[string]*server // what it listens on through bulsa, by key; guarded by r.mu
 	claims  int                // servers that it had in all
@@ -70,12 +74,23 @@ func (r *run) attach(conn *net.UnixConn) {
 	r.joined++
 	l.name = string(r.launch.ID) + "/" + strconv.Itoa(r.joined)
 	l.channel = r.cluster.primary.Attach(r.nodeID, conn, l)
+	l.member = &relay.Member{Worker: r.launch.Worker, Send: l.channel.Send, Log: r.log, Notice: r.notice}
+	r.cluster.relay.Join(l.member)
 	r.members = append(r.members, l)
 	if r.loop == nil && r.plan.service.EventLoop.Monitor {
 		r.loop = newEventLoop(r) // a program that was not known to lead to Node
 	}
 	r.helpers.Go(l.disconnectLate)
 }
+
+// log adds a line to the worker's output.
+func (r *run) log(line string) {
+	if r.engine.cfg.Logs != nil {
+		r.engine.cfg.Logs.Add(r.launch.Worker, logs.Stdout, line+"\n")
+	}
+}
+
+func (r *run) notice(text string) { r.emit(engine.Fact{Kind: engine.Notice, Message: text}) }
 
 // leave forgets a process that has ended. r.mu is held.
 func (r *run) leave(l *line) {

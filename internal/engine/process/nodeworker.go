@@ -36,7 +36,7 @@ func (r *run) prepareNode() (node.Start, *net.UnixConn, error) {
 	if err := r.openGate(); err != nil {
 		return node.Start{}, nil, err
 	}
-	r.cluster, r.nodeID = r.engine.join(r.plan.service.Name)
+	r.cluster, r.nodeID = r.engine.join(r.plan.service)
 	if r.plan.service.EventLoop.Monitor && r.plan.command.Kind != node.KindOther {
 		r.loop = newEventLoop(r)
 	}
@@ -173,9 +173,8 @@ func (l *line) Disconnecting() {
 	l.r.voluntary = l.r.voluntary || l.r.app == l || len(l.r.members) == 1 // a job beside the application may come and go
 }
 
-// Message: what an application tells its primary is for a primary that it
-// wrote itself; there is nobody here to read it.
-func (l *line) Message(json.RawMessage) {}
+// Message: what an application tells its primary, which is bulsa.
+func (l *line) Message(m json.RawMessage) { l.r.cluster.relay.Hear(time.Now(), l.member, m) }
 
 // Down: without the channel no connection reaches the worker any more.
 func (l *line) Down(error) {
@@ -184,6 +183,7 @@ func (l *line) Down(error) {
 	l.servers = map[string]*server{}
 	l.r.leave(l)
 	l.r.mu.Unlock()
+	l.r.cluster.relay.Leave(l.member)
 	if l.r.engine.cfg.Sockets != nil {
 		l.r.engine.cfg.Sockets.Leave(l.name)
 	}
