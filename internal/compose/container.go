@@ -30,7 +30,7 @@ func (c *converter) container(path string, from types.ServiceConfig, s *spec.Ser
 		key.read(&from, s.Container)
 	}
 	for _, step := range []func(string, types.ServiceConfig, *spec.Service) error{
-		c.containerCommand, c.pull, c.build, c.containerHealth, c.resources, c.securityOptions, c.exposed, c.networks, c.borrowed, c.volumes, c.files, c.containerLog,
+		c.consistent, c.containerCommand, c.pull, c.build, c.containerHealth, c.resources, c.securityOptions, c.exposed, c.networks, c.borrowed, c.volumes, c.files, c.containerLog,
 	} {
 		if err := step(path, from, s); err != nil {
 			return err

@@ -97,19 +97,15 @@ func (s *source) keyProblem(parent, key string) *spec.Problem {
 		p.Fix = "use letters, digits, dots, - and _"
 		return p
 	}
-	p.Fix = suggestion(key, schemaKeys(parent))
+	if p.Fix = suggestion(key, schemaKeys(parent)); parent == "" {
+		if old := s.firstVersion(); old != nil {
+			return old
+		}
+	}
+	if before, _, found := strings.Cut(parent, "."); found && before == "services" && strings.Count(parent, ".") == 1 {
+		p.Fix = serviceSuggestion(key, schemaKeys(parent))
+	}
 	return p
-}
-
-// suggestion is what to change about an unknown key.
-func suggestion(key string, known []string) string {
-	if near := spec.Nearest(key, known); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
-	}
-	if len(known) == 0 || len(known) > 25 {
-		return "remove it, or begin it with x-"
-	}
-	return "known are " + strings.Join(known, ", ")
 }
 
 // wrongType: compose-go names only the first type that the schema allows.
@@ -125,16 +121,31 @@ func (s *source) wrongType(text string) *spec.Problem {
 	return &spec.Problem{Where: s.where(m[1]), What: m[1] + " has the wrong type", Fix: "write " + what}
 }
 
+// missingVariable names the first one in the file of those that are missing: an error
+// for each of them stands in the text, in any order.
 func (s *source) missingVariable(text string) *spec.Problem {
-	m := regexp.MustCompile(`^error while interpolating (\S+): required variable (\S+) is missing a value:? ?(.*)$`).FindStringSubmatch(text)
-	if m == nil {
+	const begin = "error while interpolating "
+	if !strings.HasPrefix(text, begin) {
 		return nil
 	}
-	what := fmt.Sprintf("the variable %s is required", m[2])
-	if m[3] != "" {
-		what += ": " + m[3]
+	one := regexp.MustCompile(`^(\S+): required variable (\S+) is missing a value:? ?(.*)$`)
+	var first *spec.Problem
+	least := 0
+	for _, part := range strings.Split(text, begin) {
+		m := one.FindStringSubmatch(strings.TrimSpace(part))
+		if m == nil {
+			continue
+		}
+		what := fmt.Sprintf("the variable %s is required", m[2])
+		if m[3] != "" {
+			what += ": " + m[3]
+		}
+		if line := s.values[brackets(m[1])].line; first == nil || line < least {
+			least = line
+			first = &spec.Problem{Where: s.where(brackets(m[1])), What: what, Fix: "set it in the environment or in .env"}
+		}
 	}
-	return &spec.Problem{Where: s.where(brackets(m[1])), What: what, Fix: "set it in the environment or in .env"}
+	return first
 }
 
 func (s *source) badInterpolation(text string) *spec.Problem {
@@ -192,14 +203,14 @@ func (s *source) badSyntax(text string) *spec.Problem {
 		return nil
 	}
 	var p *spec.Problem
-	if errors.As(yamlProblem(shown(s.base, m[1]), errors.New(m[2])), &p) {
+	if errors.As(yamlProblem(shown(s.base, m[1]), nil, errors.New(m[2])), &p) {
 		return p
 	}
 	return nil
 }
 
 // yamlProblem takes the line out of the YAML parser's text.
-func yamlProblem(file string, err error) error {
+func yamlProblem(file string, content []byte, err error) error {
 	what := strings.Join(strings.Fields(err.Error()), " ")
 	where := file
 	lines := regexp.MustCompile(`line (\d+)(, column \d+)?`).FindAllStringSubmatch(what, -1)
@@ -208,7 +219,27 @@ func yamlProblem(file string, err error) error {
 	}
 	what = regexp.MustCompile(`^(go-)?yaml: (construct errors: |unmarshal errors: )?((load|parser|scanner|composer) error:? ?)?`).ReplaceAllString(what, "")
 	what = regexp.MustCompile(`(while \S+( \S+){0,5} )?(at |in )?line \d+(, column \d+)?(-\d+(\.\d+)?)?:? ?`).ReplaceAllString(what, "")
-	return &spec.Problem{Where: where, What: "not valid YAML: " + strings.Trim(what, ": "), Fix: "check indentation, colons and quotes"}
+	what = strings.Trim(what, ": ")
+	if what == "found character that cannot start any token" && len(lines) > 0 && hasTab(content, lines[len(lines)-1][1]) {
+		return &spec.Problem{Where: where, What: "not valid YAML: a tab stands before the text", Fix: "indent with spaces"}
+	}
+	return &spec.Problem{Where: where, What: "not valid YAML: " + what, Fix: "check indentation, colons and quotes"}
+}
+
+// hasTab reports whether a tab is among what a line of a file is indented with, or
+// the next one, which some errors mean.
+func hasTab(content []byte, line string) bool {
+	n, err := strconv.Atoi(line)
+	all := strings.Split(string(content), "\n")
+	if err != nil || n < 1 || n > len(all) {
+		return false
+	}
+	for _, text := range all[n-1 : min(n+1, len(all))] {
+		if strings.Contains(text[:len(text)-len(strings.TrimLeft(text, " \t"))], "\t") {
+			return true
+		}
+	}
+	return false
 }
 
 // badPort finds the port that compose-go could not read: its error has no path.

@@ -32,6 +32,9 @@ type plainKey struct {
 // plainKeys are those that need neither the rest of the file nor a decision.
 func plainKeys() []plainKey {
 	return slices.Concat(imageKeys(), limitKeysOfContainers(), securityKeys(), []plainKey{
+		textKey("container_name", func(f *from) *string { return &f.ContainerName }, func(c *to) *string { return &c.Name }),
+		listKey("links", func(f *from) []string { return f.Links }, func(c *to) *[]string { return &c.Network.Links }),
+		listKey("external_links", func(f *from) []string { return f.ExternalLinks }, func(c *to) *[]string { return &c.Network.ExternalLinks }),
 		textKey("hostname", func(f *from) *string { return &f.Hostname }, func(c *to) *string { return &c.Network.Hostname }),
 		textKey("domainname", func(f *from) *string { return &f.DomainName }, func(c *to) *string { return &c.Network.DomainName }),
 		textKey("network_mode", func(f *from) *string { return &f.NetworkMode }, func(c *to) *string { return &c.Network.Mode }),

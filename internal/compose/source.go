@@ -92,7 +92,7 @@ func (s *source) parse(file string, content []byte) ([]*yaml.Node, error) {
 			return documents, nil
 		}
 		if err != nil {
-			return nil, yamlProblem(shown(s.base, file), err)
+			return nil, yamlProblem(shown(s.base, file), content, err)
 		}
 		if document.Kind == yaml.DocumentNode && len(document.Content) == 1 {
 			documents = append(documents, document.Content[0])

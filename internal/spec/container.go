@@ -11,6 +11,7 @@ import (
 // an image, and the container's surroundings in Compose's words. What is left
 // empty is the image's or the engine's own.
 type Container struct {
+	Name        string            `json:"name,omitempty"`        // container_name: of the first worker's container, and found by it
 	Image       string            `json:"image"`                 // reference; of a service that only has Build: PROJECT-SERVICE
 	ImageID     string            `json:"image_id,omitempty"`    // what Image stood for when it was pulled or built: another image is another release
 	Build       *Build            `json:"build,omitempty"`       // how to make Image; nil: it is pulled
@@ -107,15 +108,17 @@ type HostPort struct {
 
 // Networking is where a container is reached and what it reaches.
 type Networking struct {
-	Mode       string    `json:"mode,omitempty"` // network_mode: host | none | bridge | service:NAME | container:NAME; empty: Networks
-	MAC        string    `json:"mac,omitempty"`  // of the first network
-	Networks   []Network `json:"networks,omitempty"`
-	Hostname   string    `json:"hostname,omitempty"`
-	DomainName string    `json:"domain_name,omitempty"`
-	ExtraHosts []string  `json:"extra_hosts,omitempty"` // HOST:ADDRESS
-	DNS        []string  `json:"dns,omitempty"`
-	DNSSearch  []string  `json:"dns_search,omitempty"`
-	DNSOptions []string  `json:"dns_options,omitempty"`
+	Links         []string  `json:"links,omitempty"`          // SERVICE[:ALIAS]: under which name the container finds another one's
+	ExternalLinks []string  `json:"external_links,omitempty"` // CONTAINER[:ALIAS]: the same of a container that somebody else runs
+	Mode          string    `json:"mode,omitempty"`           // network_mode: host | none | bridge | service:NAME | container:NAME; empty: Networks
+	MAC           string    `json:"mac,omitempty"`            // of the first network
+	Networks      []Network `json:"networks,omitempty"`
+	Hostname      string    `json:"hostname,omitempty"`
+	DomainName    string    `json:"domain_name,omitempty"`
+	ExtraHosts    []string  `json:"extra_hosts,omitempty"` // HOST:ADDRESS
+	DNS           []string  `json:"dns,omitempty"`
+	DNSSearch     []string  `json:"dns_search,omitempty"`
+	DNSOptions    []string  `json:"dns_options,omitempty"`
 }
 
 // Network is one network of a container, with what it takes to create it.

@@ -11,7 +11,12 @@ import (
 // what is read only do not count.
 func (s Service) KeepsData() bool {
 	return s.Engine == EngineDocker && s.Container != nil &&
-		(len(s.Container.Shared()) > 0 || len(s.Container.Anonymous()) > 0)
+		(len(s.Container.Shared()) > 0 || len(s.Container.Anonymous()) > 0 || s.Container.writesBorrowed())
+}
+
+// writesBorrowed reports whether volumes_from brings volumes that it may write to.
+func (c *Container) writesBorrowed() bool {
+	return slices.ContainsFunc(c.VolumesFrom, func(text string) bool { return !strings.HasSuffix(text, ":ro") })
 }
 
 // SharesData reports whether both services write to one volume or folder.
@@ -30,7 +35,10 @@ func oneOf(c *Container) string {
 			return m.Source
 		}
 	}
-	return "the volume at " + c.Anonymous()[0]
+	if anonymous := c.Anonymous(); len(anonymous) > 0 {
+		return "the volume at " + anonymous[0]
+	}
+	return "the volumes of " + c.VolumesFrom[0]
 }
 
 // Shared are the sources of the mounts that a container writes to: names of

@@ -65,8 +65,11 @@ func (b blueprint) options() (client.ContainerCreateOptions, error) {
 	return client.ContainerCreateOptions{Config: config, HostConfig: host, NetworkingConfig: networking}, err
 }
 
-// name is Compose's way to name containers, with the worker's number.
+// name is the file's, or Compose's way to name containers, with the worker's number.
 func (b blueprint) name() string {
+	if name := b.launch.Release.Service.Container.Name; name != "" && b.launch.Number == 1 {
+		return name
+	}
 	return fmt.Sprintf("%s-%s-%d", b.project, b.launch.Release.Service.Name, b.launch.Number)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/moby/moby/api/types/network"
 
@@ -27,7 +28,7 @@ func (b blueprint) networking() (*network.NetworkingConfig, error) {
 
 // endpoint joins a network under the service's name, as in Compose.
 func (b blueprint) endpoint(n spec.Network) (*network.EndpointSettings, error) {
-	e := &network.EndpointSettings{Aliases: append([]string{b.launch.Release.Service.Name, b.launch.Worker}, n.Aliases...)}
+	e := &network.EndpointSettings{Aliases: b.aliases(n), Links: b.links()}
 	for _, fixed := range []struct {
 		text string
 		v6   bool
@@ -49,6 +50,35 @@ func (b blueprint) endpoint(n spec.Network) (*network.EndpointSettings, error) {
 		}
 	}
 	return e, b.stand(n, e)
+}
+
+// aliases are the names under which the containers of a network find this one:
+// the service's, as in Compose, and all that the file calls it.
+func (b blueprint) aliases(n spec.Network) []string {
+	s := b.launch.Release.Service
+	names := append([]string{s.Name, b.launch.Worker, b.name(), s.Container.Name, s.Container.Network.Hostname}, n.Aliases...)
+	var out []string
+	for _, name := range names {
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// links are NAME:ALIAS, as the engine wants them: the alias is led to the name
+// whenever it is asked for, so that a service stands for all its containers.
+func (b blueprint) links() []string {
+	var out []string
+	n := b.launch.Release.Service.Container.Network
+	for _, text := range slices.Concat(n.Links, n.ExternalLinks) {
+		name, alias, found := strings.Cut(text, ":")
+		if !found {
+			alias = name
+		}
+		out = append(out, name+":"+alias)
+	}
+	return out
 }
 
 // stand fills in how the container stands in a network.
