@@ -146,3 +146,25 @@ func TestPsListsEveryProjectWhereNoneIsMeant(t *testing.T) {
 	}
 	failsWith(t, w.do("restart"), 2, "several projects run")
 }
+
+func TestTheAccessLogOfABackgroundProjectIsAFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	port := freePort(t)
+	w.write("greet.js", greeter)
+	w.write("compose.yaml", fmt.Sprintf("name: shop\nservices:\n  app: {command: node greet.js, ports: [\"127.0.0.1:%s:3000\"], x-bulsa: {access_log: {}}}\n", port))
+	out := w.must("up", "-d", "--admin", "off")
+	defer w.do("down")
+	file := filepath.Join(w.runtime(), "shop", "logs", "access_log")
+	if want := "app: access log in " + file + "\n"; !strings.Contains(out, want) {
+		t.Fatalf("up -d prints %q without %q", out, want)
+	}
+	get(t, "http://127.0.0.1:"+port+"/logged")
+	eventually(t, "the answer stands in it", func() bool {
+		b, _ := os.ReadFile(file)
+		return strings.Contains(string(b), "/logged")
+	})
+	if out := w.must("logs"); strings.Contains(out, "/logged") {
+		t.Errorf("it counts as a worker's output: %s", out)
+	}
+}

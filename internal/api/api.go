@@ -66,8 +66,9 @@ type Service struct {
 	Ports   []string `json:"ports"`
 	Workers []Worker `json:"workers,omitempty"`
 
-	StartSeconds float64 `json:"start_seconds"` // until its checks, if any, can have found a new worker unhealthy
-	StopSeconds  float64 `json:"stop_seconds"`  // that a worker may take for its last requests and to end
+	AccessLog    string  `json:"access_log,omitempty"` // a file; "": none, or standard output
+	StartSeconds float64 `json:"start_seconds"`        // until its checks, if any, can have found a new worker unhealthy
+	StopSeconds  float64 `json:"stop_seconds"`         // that a worker may take for its last requests and to end
 }
 
 // HealthLog is one finished check, in Docker's words.

@@ -117,6 +117,9 @@ func (p *program) printStarted(project api.Project) {
 			line += " on " + strings.Join(s.Ports, ", ")
 		}
 		fmt.Fprintln(p.stdout, line)
+		if s.AccessLog != "" {
+			fmt.Fprintf(p.stdout, "%s: access log in %s\n", s.Name, s.AccessLog)
+		}
 	}
 	if project.Admin != "" {
 		fmt.Fprintf(p.stdout, "admin: %s\n", project.Admin)

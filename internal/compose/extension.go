@@ -202,13 +202,13 @@ func routeList(s *spec.Service) setter {
 // accessLog is on once it is named. A path starts from the project's folder.
 func (c *converter) accessLog(s *spec.Service) setter {
 	return func(path string, value any) error {
-		l := spec.AccessLog{Format: "json", File: "stdout", Sample: 1}
+		l := spec.AccessLog{Format: "json", File: spec.StdoutLog, Sample: 1}
 		err := decode(path, value, map[string]setter{
 			"format": text(func(t string) error { l.Format = t; return nil }),
 			"file":   text(func(t string) error { l.File = t; return nil }),
 			"sample": number(&l.Sample),
 		})
-		if l.File != "" && l.File != "stdout" {
+		if l.File != "" && l.File != spec.StdoutLog {
 			l.File = absolute(c.dir, filepath.FromSlash(l.File))
 		}
 		s.AccessLog = l

@@ -43,6 +43,7 @@ func (d *Daemon) service(sv supervisor.ServiceStatus) api.Service {
 	s := api.Service{
 		Name: sv.Name, Engine: string(sv.Engine), Release: sv.Release, Desired: sv.Desired, Ready: sv.Ready,
 		State: state, Cause: cause, Changes: !sv.Current(), Ports: d.ports.List(sv.Name),
+		AccessLog:    d.accessLog(sv.Service.AccessLog),
 		StartSeconds: sv.Service.Health.Verdict().Seconds(), StopSeconds: (sv.Service.Stop.Drain + sv.Service.Stop.Grace).Seconds(),
 	}
 	for _, w := range sv.Workers {

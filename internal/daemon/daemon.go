@@ -154,7 +154,7 @@ func build(o Options) (*Daemon, error) {
 	d.server = proxy.New(proxy.Config{Logger: d.logger, Version: o.Version, SingleCalls: single})
 	pools := supervisor.NewPools()
 	d.ports = ports.New(ports.Config{
-		Server: d.server, Pools: pools, Notice: d.notice, Logger: d.logger, Stdout: stdout, StateDir: stateDir(o.Project.Name),
+		Server: d.server, Pools: pools, Notice: d.notice, Logger: d.logger, Stdout: d.accessOut(stdout), StateDir: stateDir(o.Project.Name),
 	})
 	if err := d.buildEngines(); err != nil {
 		d.ports.Close()
@@ -205,6 +205,30 @@ func newID() string {
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// accessOut is where access logs go that name no file: to standard output, and in the
+// background, where nobody reads that, to a bounded file beside the workers' output.
+func (d *Daemon) accessOut(stdout io.Writer) io.Writer {
+	if stdout != nil {
+		return stdout
+	}
+	return logs.NewJournal(d.accessFile(), logs.Limits{})
+}
+
+func (d *Daemon) accessFile() string {
+	return filepath.Join(logDir(d.options.Project.Name), "access_log")
+}
+
+// accessLog is the file that a service's answers are logged to; "" for none, or standard output.
+func (d *Daemon) accessLog(l spec.AccessLog) string {
+	switch {
+	case l.Format == "" || l.File == spec.StdoutLog && d.options.Stdout != nil:
+		return ""
+	case l.File == spec.StdoutLog:
+		return d.accessFile()
+	}
+	return l.File
 }
 
 func (d *Daemon) notice(service, message string) {

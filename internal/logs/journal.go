@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 )
@@ -22,8 +23,22 @@ func NewJournal(path string, l Limits) *Journal {
 
 // Append adds a line, which holds no line end.
 func (j *Journal) Append(line []byte) error {
-	_, err := j.files.write(append(bytes.Clone(line), '\n'), j.limits)
+	_, err := j.Write(append(bytes.Clone(line), '\n'))
 	return err
+}
+
+// Write adds whole lines.
+func (j *Journal) Write(lines []byte) (written int, err error) {
+	for written < len(lines) {
+		n, err := j.files.write(lines[written:], j.limits)
+		if written += n; err != nil {
+			return written, err
+		}
+		if n == 0 {
+			return written, io.ErrShortWrite // half a line
+		}
+	}
+	return written, nil
 }
 
 // Close closes the file.

@@ -466,6 +466,23 @@ func TestAJournalIsBoundedAndReadAgain(t *testing.T) {
 	}
 }
 
+func TestAJournalTakesManyLinesAtOnceAndNoHalfOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access_log")
+	j := NewJournal(path, Limits{MaxSize: 30, MaxFiles: 9})
+	defer j.Close()
+	text := strings.Repeat("a line of the log\n", 5)
+	if n, err := j.Write([]byte(text)); n != len(text) || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if n, err := j.Write([]byte("whole\nhalf")); n != len("whole\n") || err == nil {
+		t.Errorf("half a line: %d, %v", n, err)
+	}
+	count := 0
+	if err := j.Lines(func([]byte) { count++ }); err != nil || count != 6 {
+		t.Errorf("%d lines, %v", count, err)
+	}
+}
+
 func TestOutputIsReadWhenNobodyWritesIt(t *testing.T) {
 	r := open(t)
 	r.prints("app.1", Stdout, "one\ntwo\n")

@@ -14,14 +14,11 @@ import (
 	"bulsa/internal/spec"
 )
 
-// stdoutLog is the file name that means standard output.
-const stdoutLog = "stdout"
-
 // accessLogs are the files that services log their answers to. Several services
 // may share one. A file stays open until the project ends: requests in flight
 // write to the one that was meant when they came.
 type accessLogs struct {
-	stdout io.Writer // nil: nobody reads it
+	stdout io.Writer
 	logger *slog.Logger
 
 	mu      sync.Mutex
@@ -57,14 +54,10 @@ func (a *accessLogs) open(p spec.Project) error {
 }
 
 func (a *accessLogs) file(path string) (*proxy.LogFile, error) {
-	if path != stdoutLog {
-		return proxy.OpenLogFile(path, a.logger)
+	if path == spec.StdoutLog {
+		return proxy.NewLogStream(a.stdout, a.logger), nil
 	}
-	if a.stdout == nil {
-		a.logger.Warn("the access log on standard output goes nowhere: bulsa runs in the background; give access_log a file")
-		return proxy.NewLogStream(io.Discard, a.logger), nil
-	}
-	return proxy.NewLogStream(a.stdout, a.logger), nil
+	return proxy.OpenLogFile(path, a.logger)
 }
 
 // of is how a service's answers are logged; nil: not at all.

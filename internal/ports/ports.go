@@ -27,7 +27,7 @@ type Config struct {
 	Pools    Pools
 	Notice   func(service, message string) // something that a user should read; service "": of no single one
 	Logger   *slog.Logger
-	Stdout   io.Writer // for access logs on standard output; nil: nobody reads it
+	Stdout   io.Writer // for access logs on standard output
 	StateDir string    // for what must outlive a reboot: certificates by ACME
 }
 

@@ -210,10 +210,13 @@ type Route struct {
 
 func (r Route) String() string { return r.Host + r.Path }
 
+// StdoutLog is the AccessLog.File that means standard output.
+const StdoutLog = "stdout"
+
 // AccessLog is a line for every answered request.
 type AccessLog struct {
 	Format string  `json:"format,omitempty"` // json | combined; empty: none is kept
-	File   string  `json:"file,omitempty"`   // absolute path, or stdout
+	File   string  `json:"file,omitempty"`   // absolute path, or StdoutLog
 	Sample float64 `json:"sample,omitempty"` // share of the requests that are logged, above 0 to 1
 }
 
