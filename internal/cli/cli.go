@@ -56,7 +56,9 @@ func (p *program) main(ctx context.Context, args []string) int {
 	if err == nil || errors.Is(err, syscall.EPIPE) { // the reader has seen enough
 		return 0
 	}
-	fmt.Fprintf(p.stderr, "bulsa: %s\n", oneLine(err.Error()))
+	if text := oneLine(err.Error()); text != "" { // a command that ran has said it itself
+		fmt.Fprintf(p.stderr, "bulsa: %s\n", text)
+	}
 	return exitCode(err)
 }
 
@@ -132,6 +134,12 @@ func (p *program) root() *cobra.Command {
 		p.restartCommand(), p.killCommand(), p.psCommand(), p.inspectCommand(), p.logsCommand(),
 		p.eventsCommand(), p.scaleCommand(), p.labCommand(), p.profileCommand(), p.doctorCommand(), p.configCommand(), p.versionCommand(),
 		p.completionCommand(), p.detachedCommand(),
+	)
+	root.AddCommand(
+		p.execCommand(), p.pullCommand(), p.buildCommand(), p.imagesCommand(), p.portCommand(), p.topCommand(), p.statsCommand(),
+		p.cpCommand(), p.waitCommand(),
+		p.pauseCommand("pause", "Freeze containers: they take no requests", "paused", (*daemon.Operator).Pause),
+		p.pauseCommand("unpause", "Let frozen containers go on", "goes on", (*daemon.Operator).Unpause),
 	)
 	root.SetHelpCommand(p.helpCommand(root))
 	for _, c := range root.Commands() {

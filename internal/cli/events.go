@@ -24,6 +24,7 @@ func (p *program) eventsCommand() *cobra.Command {
 	p.addProjectFlags(cmd, "")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new events until Ctrl-C")
 	cmd.Flags().StringVar(&format, "format", format, "`FORMAT`: text, or json for one object a line")
+	cmd.Flags().BoolFunc("json", "as --format json", func(string) error { format = "json"; return nil })
 	return cmd
 }
 

@@ -19,6 +19,9 @@ type logsOptions struct {
 	tail       string
 	timestamps bool
 	names      []string
+	bare       bool     // without the worker's name
+	since      timeFlag // lines from then on
+	until      timeFlag // lines up to then; zero: all
 }
 
 func (p *program) logsCommand() *cobra.Command {
@@ -37,6 +40,10 @@ func (p *program) logsCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on with new lines until Ctrl-C")
 	cmd.Flags().StringVarP(&o.tail, "tail", "n", o.tail, "the last `N` lines, or all")
 	cmd.Flags().BoolVarP(&o.timestamps, "timestamps", "t", false, "show when each line was written")
+	cmd.Flags().Var(&o.since, "since", "lines from this `TIME` on: 2026-11-30T10:00:00Z, or 10m ago")
+	cmd.Flags().Var(&o.until, "until", "lines up to this `TIME`")
+	cmd.Flags().BoolVar(&o.bare, "no-log-prefix", false, "without the worker's name in front")
+	cmd.Flags().Bool("no-color", false, "accepted: NO_COLOR and what is no terminal have none")
 	return cmd
 }
 
@@ -71,11 +78,17 @@ func (p *program) logs(ctx context.Context, o logsOptions) error {
 func (p *program) lineWriter(workers []string, o logsOptions) func(api.LogLine) error {
 	prefix := newPrefixer(workers, hasColor(p.stdout))
 	return func(l api.LogLine) error {
-		at := ""
+		if l.At.Before(o.since.Time) || !o.until.IsZero() && l.At.After(o.until.Time) {
+			return nil
+		}
+		at, front := "", ""
+		if !o.bare {
+			front = prefix.of(l.Worker)
+		}
 		if o.timestamps {
 			at = l.At.Format("2006-01-02T15:04:05.000Z07:00") + " "
 		}
-		_, err := fmt.Fprintf(p.stdout, "%s%s%s\n", prefix.of(l.Worker), at, l.Text)
+		_, err := fmt.Fprintf(p.stdout, "%s%s%s\n", front, at, l.Text)
 		return err
 	}
 }

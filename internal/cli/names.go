@@ -23,6 +23,7 @@ type namesVerb struct {
 // workers, to all services when none is named, and returns when it is done.
 func (p *program) namesCommand(cmd *cobra.Command, verb namesVerb) *cobra.Command {
 	var limit waitFlag
+	seconds := -1
 	cmd.Long = cmd.Short + ".\n\nNAME is a service or a worker (app, app.1); without one all services are meant."
 	cmd.ValidArgsFunction = p.completeNames
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -37,6 +38,7 @@ func (p *program) namesCommand(cmd *cobra.Command, verb namesVerb) *cobra.Comman
 			named = []string{c.Name()}
 		}
 		w := wait{what: "the " + verb.noun + " of " + strings.Join(named, ", "), names: args, limit: time.Duration(limit), stops: verb.stops}
+		defer hurry(ctx, c, args, seconds)()
 		if err := p.await(ctx, c, w, func(ctx context.Context) error { return verb.do(c, ctx, args, true) }); err != nil {
 			return err
 		}
@@ -49,5 +51,8 @@ func (p *program) namesCommand(cmd *cobra.Command, verb namesVerb) *cobra.Comman
 	}
 	p.addGlobals(cmd)
 	addWaitFlag(cmd, &limit)
+	if verb.stops {
+		addTimeoutFlag(cmd, &seconds)
+	}
 	return cmd
 }

@@ -14,6 +14,9 @@ import (
 )
 
 type psOptions struct {
+	names      []string // services or workers; none: all
+	ids        bool
+	services   bool
 	all        bool // also what is stopped, or waits
 	everywhere bool // all projects
 	format     string
@@ -22,19 +25,22 @@ type psOptions struct {
 func (p *program) psCommand() *cobra.Command {
 	o := psOptions{format: "table"}
 	cmd := &cobra.Command{
-		Use:     "ps [flags]",
+		Use:     "ps [flags] [NAME...]",
 		Aliases: []string{"ls", "list"},
 		Short:   "List workers",
 		Long: "List the workers of a project; those of all projects that run, where none is\n" +
 			"meant by -p, by a configuration file or by the present folder.",
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		ValidArgsFunction: p.completeNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.names = args
 			return p.ps(cmd.Context(), o)
 		},
 	}
 	p.addGlobals(cmd)
 	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "also workers that are stopped, and services that wait")
 	cmd.Flags().BoolVarP(&o.everywhere, "all-projects", "A", false, "workers of all projects that run")
+	cmd.Flags().BoolVarP(&o.ids, "quiet", "q", false, "their ids alone: of containers, or processes")
+	cmd.Flags().BoolVar(&o.services, "services", false, "the names of their services alone")
 	cmd.Flags().StringVar(&o.format, "format", o.format, "`FORMAT`: table or json")
 	return cmd
 }
@@ -57,6 +63,9 @@ func (p *program) ps(ctx context.Context, o psOptions) error {
 	project, workers, err := list(ctx, c, o)
 	if err != nil {
 		return err
+	}
+	if o.ids || o.services {
+		return p.listPlainly(workers, o.services)
 	}
 	if o.format == "json" {
 		return p.printJSON(workers)
@@ -110,14 +119,37 @@ func list(ctx context.Context, c *api.Client, o psOptions) (api.Project, []api.W
 		return project, nil, err
 	}
 	workers, err := c.Workers(ctx, o.all)
-	if err != nil || o.format == "json" {
+	if err != nil {
+		return project, nil, err
+	}
+	if workers, err = namedWorkers(project, workers, o.names); err != nil || o.format == "json" || o.ids || o.services {
 		return project, workers, err
 	}
 	workers = withInner(workers)
-	if o.all {
+	if o.all && len(o.names) == 0 {
 		workers = append(workers, waiting(project, workers)...)
 	}
 	return project, workers, nil
+}
+
+// listPlainly prints a line for each worker, or for each service: for scripts.
+func (p *program) listPlainly(workers []api.Worker, services bool) error {
+	var lines []string
+	for _, w := range workers {
+		line := w.ID
+		if services {
+			line = w.Service
+		}
+		if line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(p.stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *program) printWorkers(workers []api.Worker, columns []column) error {

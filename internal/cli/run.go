@@ -23,20 +23,31 @@ type runOptions struct {
 	admin    string
 	detach   bool
 	limit    waitFlag // of the wait of a detached start
+	once     oneOff
 }
 
 func (p *program) runCommand() *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:   "run [flags] [--] COMMAND|IMAGE [ARG...]",
+		Use:   "run [flags] [--] COMMAND|IMAGE|SERVICE [ARG...]",
 		Short: "Run a service from a command line; no file needed",
 		Long: "Run a service from a command line; no file needed.\n\n" +
 			"COMMAND may be a program, a script for Node, or a folder with a package.json.\n" +
-			"Flags for bulsa stand before it, all behind it belongs to it.",
+			"Flags for bulsa stand before it, all behind it belongs to it.\n\n" +
+			"SERVICE is one of the Compose file: it runs once, in the foreground, beside its\n" +
+			"workers, with ARG in place of its command. A file, folder or program of the same\n" +
+			"name is meant first, unless --rm is given.",
 		Example: "  bulsa run app.js\n  bulsa run -w 4 -p 3333 app.js\n  bulsa run -p 8080:8000 -w 1 python3 -m http.server 8000\n  bulsa run --engine docker -w 2 -p 8080:80 nginx",
 		Args:    someArgs("a command, as in bulsa run app.js"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.flags.Args = args
+			once, err := p.meansService(cmd.Context(), args[0], o.once)
+			if err != nil {
+				return err
+			}
+			if once {
+				return p.runOnce(cmd.Context(), o)
+			}
 			return p.run(cmd.Context(), o)
 		},
 	}
@@ -65,6 +76,7 @@ func addRunFlags(cmd *cobra.Command, o *runOptions) {
 	f.StringVar(&o.flags.Hold, "hold", "", "`TIME` that a request waits while no worker is ready (default 10s)")
 	f.StringVar(&o.flags.AnswerTimeout, "answer-timeout", "", "`TIME` that a worker may take for the head of an answer (default 5m, longer while its event loop turns)")
 	f.StringVarP(&o.flags.User, "user", "u", "", "`USER[:GROUP]` that workers run as")
+	addOneOffFlags(cmd, &o.once)
 	addAdminFlag(cmd, &o.admin)
 	addWaitFlag(cmd, &o.limit)
 }

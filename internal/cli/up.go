@@ -24,6 +24,7 @@ type upOptions struct {
 	build    bool
 	limit    waitFlag // of the wait of a detached start
 	renew    bool     // anonymous volumes
+	compose  composeUp
 }
 
 func (p *program) upCommand() *cobra.Command {
@@ -46,10 +47,15 @@ func (p *program) upCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&o.scale, "scale", nil, "number of workers of a service, `SERVICE=N`")
 	addAdminFlag(cmd, &o.admin)
 	addWaitFlag(cmd, &o.limit)
+	addComposeUpFlags(cmd, &o.compose)
 	return cmd
 }
 
 func (p *program) up(ctx context.Context, o upOptions) error {
+	var err error
+	if o.detach, err = o.compose.detached(o.detach); err != nil {
+		return err
+	}
 	project, warnings, err := p.load(ctx, o.services)
 	if err != nil {
 		return err
@@ -60,11 +66,18 @@ func (p *program) up(ctx context.Context, o upOptions) error {
 			return err
 		}
 		renewVolumes(project, o.renew)
+		if err := o.compose.apply(&project, o.services); err != nil {
+			return err
+		}
 		p.warn(warnings)
 		if project, err = daemon.Prepare(ctx, project, o.build, p.stderr); err != nil {
 			return err
 		}
-		return p.launch(ctx, launch{Project: project, Warnings: warnings, Admin: o.admin}, o.detach, time.Duration(o.limit))
+		l := launch{Project: project, Warnings: warnings, Admin: o.admin}
+		if o.compose.abort || o.compose.exitFrom != "" {
+			return p.launchUntilAnEnd(ctx, l, o.compose.exitFrom)
+		}
+		return p.launch(ctx, l, o.detach, time.Duration(o.limit))
 	}
 	if err != nil {
 		return err
@@ -92,6 +105,9 @@ func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions)
 		return err
 	}
 	renewVolumes(project, o.renew)
+	if err := o.compose.applyChange(ctx, &project, o.services, running); err != nil {
+		return err
+	}
 	p.warn(warnings)
 	if project, err = daemon.Prepare(ctx, project, o.build, p.stderr); err != nil {
 		return err
@@ -106,6 +122,11 @@ func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions)
 	}
 	if message != "" {
 		fmt.Fprintln(p.stdout, strings.TrimRight(message, "\n"))
+	}
+	if o.compose.recreate {
+		if err := running.Restart(ctx, o.services, false); err != nil {
+			return err
+		}
 	}
 	if !o.detach {
 		return nil

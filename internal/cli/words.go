@@ -12,9 +12,9 @@ import (
 // ones for, with what to type or to do in place of them.
 func foreign(word string) string {
 	for _, row := range []struct{ words, answer string }{
-		{"status monit dash dashboard plus prettylist jlist stats top", "bulsa ps shows workers with their requests, loops, CPU and memory; --format json for programs"},
+		{"status monit dash dashboard plus prettylist jlist", "bulsa ps shows workers with their requests, loops, CPU and memory; --format json for programs"},
 		{"reload gracefulReload", "bulsa restart is graceful: a successor is ready before its predecessor goes"},
-		{"delete del rm remove", "bulsa stop SERVICE ends a service, bulsa down the project; what is not in the file any more goes with bulsa up -d"},
+		{"delete del rm remove", "bulsa stop SERVICE ends a service, bulsa down the project, bulsa down -v its volumes, too; what is not in the file any more goes with bulsa up -d"},
 		{"describe desc show info", "bulsa inspect NAME tells all about a service or worker"},
 		{"save dump resurrect cleardump", "there is nothing to save: the Compose file is the list of what runs, and bulsa up runs it"},
 		{"startup unstartup enable disable", "let systemd run bulsa up: docs/coming-from-pm2.md has the unit"},
@@ -24,13 +24,18 @@ func foreign(word string) string {
 		{"sendSignal signal", "bulsa kill -s SIGNAL WORKER sends a signal"},
 		{"pid id getpid", "bulsa ps shows the pids; --format json for programs"},
 		{"env", "bulsa config shows a service's environment as it was understood"},
-		{"start-or-restart startOrRestart startOrReload apply create", "bulsa up -d starts a project, or applies what changed"},
+		{"start-or-restart startOrRestart startOrReload apply", "bulsa up -d starts a project, or applies what changed"},
 		{"serve static", "bulsa serves no files; bulsa run npx serve FOLDER does"},
-		{"exec attach", "nsenter -t PID -a COMMAND, with a pid from bulsa ps, or docker exec with a container's id"},
-		{"cp", "docker cp with a container's id from bulsa ps; a process has the files of this machine"},
-		{"port", "bulsa ps shows the published ports"},
-		{"images pull build", "bulsa up --build builds images; docker images and docker pull know the rest"},
-		{"deploy rollback pause unpause resume wait watch", "it is not part of this version; bulsa help lists what is"},
+		{"attach", "bulsa logs -f NAME follows a worker's output, bulsa exec NAME sh opens a shell beside it"},
+		{"create", "bulsa build and bulsa pull make ready what bulsa up -d starts"},
+		{"commit", "docker commit makes an image of a container; bulsa ps shows their ids"},
+		{"convert", "bulsa config shows the configuration as it is understood"},
+		{"export", "docker export packs the files of a container; bulsa ps shows their ids"},
+		{"publish", "docker compose publish does it: a file whose services are containers is one for both"},
+		{"push", "docker push brings an image to its registry; bulsa images lists them"},
+		{"volumes", "bulsa config --volumes lists those of the file; docker volume ls --filter label=bulsa.project=NAME those that are there"},
+		{"watch", "files are not watched in this version; bulsa up -d applies what has changed"},
+		{"deploy rollback resume", "it is not part of this version; bulsa help lists what is"},
 	} {
 		if slices.Contains(strings.Fields(row.words), word) {
 			return row.answer

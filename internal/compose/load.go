@@ -75,6 +75,29 @@ func load(ctx context.Context, o Options) (spec.Project, []spec.Warning, error) 
 	return project, warnings, nil
 }
 
+// ServiceNames are the services that the files have, also those of no active profile.
+func ServiceNames(ctx context.Context, o Options) ([]string, error) {
+	var names []string
+	_, err := listening(func() error {
+		found, err := find(o)
+		if err != nil {
+			return err
+		}
+		src, err := readSource(o.Dir, found.dir, found.files)
+		if err != nil {
+			return err
+		}
+		model, err := parse(ctx, o, found)
+		if err != nil {
+			return src.explain(err)
+		}
+		names = slices.Concat(slices.Collect(maps.Keys(model.Services)), slices.Collect(maps.Keys(model.DisabledServices)))
+		slices.Sort(names)
+		return nil
+	})
+	return names, err
+}
+
 // model is compose-go's, of the wanted services. Their env files are added to found's.
 func (s *source) model(ctx context.Context, o Options, found *files) (*types.Project, error) {
 	model, err := parse(ctx, o, *found)

@@ -109,14 +109,19 @@ func (r *run) furnish(ctx context.Context, conn *connection, b blueprint, id str
 			return fmt.Errorf("cannot join network %s: %w", n.Name, err)
 		}
 	}
-	if len(c.Files) == 0 {
+	return conn.writeFiles(ctx, id, c.Files)
+}
+
+// writeFiles writes secrets and configs into a container.
+func (c *connection) writeFiles(ctx context.Context, id string, files []spec.File) error {
+	if len(files) == 0 {
 		return nil
 	}
-	content, err := packFiles(c.Files)
+	content, err := packFiles(files)
 	if err != nil {
 		return err
 	}
-	if _, err := conn.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: content}); err != nil {
+	if _, err := c.CopyToContainer(ctx, id, client.CopyToContainerOptions{DestinationPath: "/", Content: content}); err != nil {
 		return fmt.Errorf("cannot write secrets and configs: %w", err)
 	}
 	return nil
