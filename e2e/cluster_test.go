@@ -100,3 +100,30 @@ func TestMessagesThatNobodyReadsAreTold(t *testing.T) {
 		}
 	})
 }
+
+// TestPromClientsMetricsAreAddedUp over all workers, on bulsa's own page.
+func TestPromClientsMetricsAreAddedUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	public, admin := freePort(t), freePort(t)
+	w.ready("run", "--name", "app", "--admin", "127.0.0.1:"+admin, "-w", "2", "-p", "127.0.0.1:"+public, member(t, "figures.js"))
+	asked, seen := 0, map[string]bool{}
+	eventually(t, "both workers have sold", func() bool {
+		_, worker := get(t, "http://127.0.0.1:"+public)
+		asked++
+		seen[worker] = true
+		return len(seen) == 2
+	})
+	_, text := get(t, "http://127.0.0.1:"+admin+"/metrics")
+	for _, want := range []string{
+		fmt.Sprintf(`shop_sold_total{service="app",what="a \"pen\""} %d`, asked),
+		`shop_stock{service="app"} 2`,
+		fmt.Sprintf(`shop_seconds_bucket{exported_service="till",service="app",le="1"} %d`, asked),
+		`process_resident_memory_bytes{service="app"} `,
+		`bulsa_worker_up{service="app",worker="app.1"} 1`,
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+}

@@ -53,6 +53,9 @@ type Control interface {
 	// ctx ends. The channel is closed at the end.
 	Events(ctx context.Context, follow bool) (<-chan api.Event, error)
 	Metrics() Metrics
+	// AppMetrics are those of the services' applications, as far as bulsa is told
+	// them. It may take a second.
+	AppMetrics() []AppFamily
 }
 
 // Metrics is what /metrics says, read at the moment of a scrape.

@@ -19,6 +19,7 @@ type fake struct {
 	asked   []string
 	fail    error
 	metrics Metrics
+	apps    []AppFamily
 	streams sync.WaitGroup // open follows
 }
 
@@ -136,7 +137,8 @@ func (f *fake) end(ctx context.Context, follow bool, closeStream func()) {
 	})
 }
 
-func (f *fake) Metrics() Metrics { return f.metrics }
+func (f *fake) Metrics() Metrics        { return f.metrics }
+func (f *fake) AppMetrics() []AppFamily { return f.apps }
 
 func asJSON(v ...any) string {
 	b, err := json.Marshal(v)

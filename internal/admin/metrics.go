@@ -20,7 +20,7 @@ func metricsHandler(control Control, version string) http.Handler {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(withApps{own: registry, control: control}, promhttp.HandlerOpts{})
 }
 
 // collector turns a Metrics into Prometheus samples; it keeps none.

@@ -30,9 +30,10 @@ type message struct {
 	AddressType json.RawMessage `json:"addressType"` // 4, 6, -1, or "udp4"
 	FD          *int            `json:"fd"`
 	Flags       int             `json:"flags"`
-	Tells       bool            `json:"tells"`  // preload/begun.cjs
-	HTTP        *bool           `json:"http"`   // preload/begun.cjs; nil: it has not said
-	Script      string          `json:"script"` // preload/begun.cjs
+	Tells       bool            `json:"tells"`   // preload/begun.cjs
+	HTTP        *bool           `json:"http"`    // preload/begun.cjs; nil: it has not said
+	Script      string          `json:"script"`  // preload/begun.cjs
+	Metrics     bool            `json:"metrics"` // preload/begun.cjs
 	Data        json.RawMessage `json:"data"`
 	Msg         json.RawMessage `json:"msg"`   // NODE_HANDLE: the message that carries the handle
 	PID         int             `json:"pid"`   // NODE_BULSA, hello
@@ -55,7 +56,7 @@ func command(frame []byte) string {
 
 // ask reads the fields of queryServer and listening.
 func (m *message) ask() Ask {
-	a := Ask{AddressType: strings.Trim(string(m.AddressType), `"`), FD: -1, Flags: m.Flags, Index: m.Index, TLS: m.hasData(), Tells: m.Tells, Script: m.Script}
+	a := Ask{AddressType: strings.Trim(string(m.AddressType), `"`), FD: -1, Flags: m.Flags, Index: m.Index, TLS: m.hasData(), Tells: m.Tells, Script: m.Script, Metrics: m.Metrics}
 	if m.Address != nil {
 		a.Address = *m.Address
 	}

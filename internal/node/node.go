@@ -27,6 +27,7 @@ type Ask struct {
 	Tells       bool   // of what it begins: preload/begun.cjs
 	Speaks      string // "http" or "tcp"; "": it has not said
 	Script      string // the program's main file, as the preload tells it; "": not known
+	Metrics     bool   // the process has loaded prom-client
 }
 
 // Key names the server that the ask is about. It is the same in all workers of

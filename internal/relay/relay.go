@@ -20,6 +20,8 @@ type Member struct {
 	Send   func(message any) error // process.on('message') there; it does not wait
 	Log    func(line string)       // a line of the worker's output
 	Notice func(text string)       // something that a user should read
+
+	Metrics bool // it has loaded prom-client; guarded by Hub.mu
 }
 
 // Unread are messages of one kind that nobody here reads.
@@ -45,6 +47,7 @@ func Modules() []string { return slices.Sorted(maps.Keys(modules())) }
 func modules() map[string]module {
 	return map[string]module{
 		"log4js":                log4js{},
+		"prom-client":           newPromClient(),
 		"rate-limiter-flexible": newLimiters(),
 		"socket.io-cluster":     newSocketIO(),
 	}

@@ -5,4 +5,6 @@ const RelayOff = "off"
 
 // Relays are the packages for which bulsa is the primary that they expect in
 // Node's cluster.
-func Relays() []string { return []string{"log4js", "rate-limiter-flexible", "socket.io-cluster"} }
+func Relays() []string {
+	return []string{"log4js", "prom-client", "rate-limiter-flexible", "socket.io-cluster"}
+}

@@ -313,6 +313,17 @@ func (e *Engine) join(sv spec.Service) (*cluster, int) {
 	return c, c.lastID
 }
 
+// Metrics are those of a service's application, which its workers keep.
+func (e *Engine) Metrics(ctx context.Context, service string) []relay.Family {
+	e.mu.Lock()
+	c := e.cluster[service]
+	e.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	return c.relay.Metrics(ctx)
+}
+
 // Unread are the messages to their primary of a service's workers that nobody reads.
 func (e *Engine) Unread(service string) []relay.Unread {
 	e.mu.Lock()

@@ -47,6 +47,9 @@ func (l *line) claim(key string, a node.Ask, s *server) (engine.Grant, error) {
 	l.servers[key] = s
 	r.mu.Unlock()
 	r.cluster.asks.Store(true)
+	if a.Metrics {
+		r.cluster.relay.UsesMetrics(l.member)
+	}
 	ask.Process, ask.Key, ask.Shared = l.name, s.claim, s.shared
 	ask.Moved = func(p engine.Port) { r.place(s, p, true) }
 	grant, err := r.publicSide(ask)

@@ -5,6 +5,7 @@
 // given to another if this one had not begun it.
 
 const diagnostics = require('diagnostics_channel');
+const path = require('path');
 
 const GREETING = 'bulsa: tells\n'; // the first bytes of a connection on which it is told
 const BEGUN = 'HTTP/1.1 102 Processing\r\nBulsa: begun\r\n\r\n';
@@ -36,10 +37,16 @@ exports.promise = function promise() {
   if (typeof _getServer !== 'function') return;
   cluster._getServer = function (server, options, callback) {
     const http = isHTTP(server);
-    const told = { ...options, http, tells: http && SPEAKS, script: process.argv[1] };
+    const told = { ...options, http, tells: http && SPEAKS, script: process.argv[1], metrics: hasLoaded('prom-client') };
     return Reflect.apply(_getServer, this, [server, told, callback]);
   };
 };
+
+// hasLoaded looks among the modules that are loaded already.
+function hasLoaded(name) {
+  const folder = `${path.sep}node_modules${path.sep}${name}${path.sep}`;
+  return Object.keys(require.cache).some((file) => file.includes(folder));
+}
 
 // isHTTP loads no module that the application has not.
 function isHTTP(server) {
