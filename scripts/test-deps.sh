@@ -41,7 +41,7 @@ for program in go node npm; do
 	fi
 done
 
-for folder in examples/zombie-server e2e/testdata/apps e2e/testdata/ports e2e/testdata/cluster; do
+for folder in examples/zombie-server e2e/testdata/apps e2e/testdata/ports e2e/testdata/cluster e2e/testdata/web; do
 	if [ ! -e "$folder/node_modules" ]; then
 		npm ci --prefix "$folder" --no-audit --no-fund
 	fi

@@ -83,7 +83,7 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"spare":           spare,
 		"probe":           group(probeKeys(s)),
 		"on_unhealthy":    onUnhealthy(s),
-		"sticky":          group(map[string]setter{"cookie": text(func(t string) error { s.Balance.Sticky = t; return nil })}),
+		"sticky":          sticky(s),
 		"event_loop":      group(c.eventLoopKeys(s)),
 		"node":            nodeMode(s),
 		"relay":           relays(s),

@@ -87,7 +87,7 @@ func TestEveryWordIsUnderstood(t *testing.T) {
 		Stop:    spec.Stop{Signal: "SIGINT", Grace: time.Minute, Drain: 5 * time.Second},
 		Balance: spec.Balance{Policy: spec.RoundRobin, Weight: 1, MaxFails: 5, MaxConns: 50, FailTimeout: 20 * time.Second, SlowStart: 30 * time.Second, Sticky: "route"},
 		Forward: spec.Forward{
-			HeaderTimeout: time.Second, IdleTimeout: 2 * time.Second, ConnectTimeout: 3 * time.Second, AnswerTimeout: 4 * time.Second, WebSockets: 8 * time.Second,
+			HeaderTimeout: time.Second, IdleTimeout: 2 * time.Second, ConnectTimeout: 3 * time.Second, AnswerTimeout: 4 * time.Second, WebSockets: 8 * time.Second, Sessions: true,
 			WriteTimeout: 6 * time.Second, RetryTimeout: 7 * time.Second, Hold: 3 * time.Second,
 			TrustedProxies: []string{"10.0.0.0/8", "::1"}, ProxyProtocol: true, Upstream: spec.UpstreamH2C,
 		},

@@ -214,8 +214,11 @@ func renderRelay(names []string) any {
 
 // renderForward adds what of the way through the proxy is not as usual.
 func renderForward(s spec.Service, out section) {
-	if s.Balance.Sticky != "" {
+	switch {
+	case s.Balance.Sticky != "":
 		out["sticky"] = section{"cookie": escape(s.Balance.Sticky)}
+	case !s.Forward.Sessions:
+		out["sticky"] = "off"
 	}
 	if len(s.Forward.TrustedProxies) > 0 {
 		out["trusted_proxies"] = s.Forward.TrustedProxies

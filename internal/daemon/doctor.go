@@ -91,11 +91,15 @@ func where(f inspector.Frame) string {
 // examination is the table of all that the doctor goes by.
 func (d *Daemon) examination(now time.Time, service string) doctor.Project {
 	p := doctor.Project{Cores: compose.CPUs(), Busy: d.sampler.machineBusy()}
+	stats := d.server.Stats().Services
 	for _, sv := range d.supervisor.Status().Services {
 		if service != "" && sv.Name != service {
 			continue
 		}
-		s := doctor.Service{Name: sv.Name, Pool: poolSize(sv.Service.Command.Env)}
+		s := doctor.Service{Name: sv.Name, Pool: poolSize(sv.Service.Command.Env), Lost: doctor.Lost{Led: sv.Service.Forward.Sessions}}
+		if seen := stats[sv.Name]; now.Sub(seen.LastLost) < doctorWindow {
+			s.Lost.Requests = int(seen.LostSessions)
+		}
 		if h := sv.Service.Health; h.Enabled() {
 			s.Check = doctor.Check{Interval: h.Interval, Process: len(h.Test) > 0}
 		}

@@ -27,6 +27,7 @@ type Service struct {
 	Check    Check   // its health check
 	InFlight float64 // requests at the same time, on average lately
 	Unread   []Messages
+	Lost     Lost
 	Workers  []Worker
 }
 
@@ -35,6 +36,13 @@ type Service struct {
 type Messages struct {
 	Kind  string // "topic jobs:done"
 	Count int
+}
+
+// Lost are requests of sessions (of socket.io) that came to a worker which did not know
+// them.
+type Lost struct {
+	Requests int  // within the window or before, if the last one was within it
+	Led      bool // sessions are led to the workers that have issued them
 }
 
 // Check is the health check of a service.
@@ -112,7 +120,7 @@ type Sample struct {
 
 // Finding is one thing that is wrong, or will be.
 type Finding struct {
-	Kind     string // loop-blocked pool-saturated workers-busy memory-growth check-costly slow-upstream wrapper crash-loop log-flood no-answer unread-messages
+	Kind     string // loop-blocked pool-saturated workers-busy memory-growth check-costly slow-upstream wrapper crash-loop log-flood no-answer unread-messages lost-sessions
 	Service  string
 	Worker   string   // "" when it is about the service
 	Weight   int      // 0 to 100: the heaviest comes first
@@ -138,6 +146,7 @@ func Examine(p Project) []Finding {
 			found = append(found, check(s)...)
 			found = append(found, wrapper(s)...)
 			found = append(found, unread(s)...)
+			found = append(found, lost(s)...)
 		}
 		for _, w := range s.Workers {
 			for _, examine := range []func(Project, Service, Worker) []Finding{blocked, pool, memory, crashes, flood, deaf} {

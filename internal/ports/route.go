@@ -108,7 +108,7 @@ func (b *Book) settings(sv spec.Service) proxy.Settings {
 		HeaderTimeout: f.HeaderTimeout, IdleTimeout: f.IdleTimeout, MaxHeader: sv.HeaderLimit(), WebSockets: f.WebSockets,
 		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, ProxyProtocol: f.ProxyProtocol,
 		ConnectTimeout: f.ConnectTimeout, AnswerTimeout: cmp.Or(f.AnswerTimeout, spec.LateAnswer), Patient: f.AnswerTimeout == 0, WriteTimeout: f.WriteTimeout, MinRate: l.MinRate,
-		MaxBody: l.Body, Sticky: sv.Balance.Sticky, Recall: f.Recall, SendProxy: sendProxy(f.SendProxy), H2C: f.Upstream == spec.UpstreamH2C, HSTS: sv.TLS.HSTS,
+		MaxBody: l.Body, Sticky: sv.Balance.Sticky, Sessions: f.Sessions, Recall: f.Recall, SendProxy: sendProxy(f.SendProxy), H2C: f.Upstream == spec.UpstreamH2C, HSTS: sv.TLS.HSTS,
 		AccessLog: b.logs.of(sv.AccessLog),
 	}
 	s.Hold, s.Queue, s.QueueTimeout, s.RetryTimeout = f.Hold, l.Queue, l.QueueTimeout, f.RetryTimeout

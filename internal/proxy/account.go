@@ -23,6 +23,7 @@ type account struct {
 	took     time.Duration
 	worker   string // the last that was asked; "": none
 	attempts int
+	session  bool // it named a session of engine.io
 }
 
 // describe takes what the client said from its request.
@@ -40,6 +41,10 @@ func (t *target) ended() { t.counters.tries.InFlight.Add(-1) }
 func (t *target) answered(a *account) {
 	t.counters.count(a.status, a.took)
 	t.learn(a)
+	if a.session && a.status == http.StatusBadRequest {
+		t.counters.lostSessions.Add(1)
+		t.counters.lastLost.Store(time.Now().UnixNano())
+	}
 	t.logged(a)
 }
 

@@ -50,7 +50,7 @@ func (l *loop) answered(t *transaction) {
 	took := time.Duration(l.clock - t.clock)
 	a := account{
 		client: t.try.Request.Client, proto: "HTTP/1.1", status: t.status, sent: t.given,
-		began: l.now.Add(-took), took: took, worker: t.lastWorker, attempts: t.tries,
+		began: l.now.Add(-took), took: took, worker: t.lastWorker, attempts: t.tries, session: t.session.named,
 	}
 	if t.http10 {
 		a.proto = "HTTP/1.0"

@@ -104,6 +104,9 @@ func (a *attempt) copyBody(w answerer, resp *http.Response, body answerBody) (re
 		}
 		n, err := body.Read(*buf)
 		if n > 0 {
+			if a.session.begins {
+				a.session.learn(a.route, balance.StickyID(a.ep), (*buf)[:n], a.began)
+			}
 			_, writeErr = w.Write((*buf)[:n])
 			a.bodySent += int64(n)
 		}

@@ -37,6 +37,8 @@ type exchange struct {
 	worker string        // the last that was asked
 	tries  int           // endpoints asked, one twice where a fresh connection was needed
 
+	session session
+
 	reader  sync.WaitGroup // the goroutine that reads the body and then watches the client
 	reading bool
 	start   chan struct{} // closed when the body may be read: at once, or with the 100
@@ -79,6 +81,10 @@ func newExchange(c *client, from asker, route *target, req *http.Request) *excha
 			r.Sticky = cookie.Value
 		}
 	}
+	var worker string
+	if x.session, worker = route.sessionOf([]byte(req.RequestURI), x.began); worker != "" {
+		r.Sticky = worker
+	}
 	if hasToken(req.Header["Connection"], "upgrade") && req.ProtoMajor == 1 && req.ProtoMinor == 1 {
 		if p := req.Header.Get("Upgrade"); !strings.EqualFold(p, "h2c") {
 			x.upgrade = p
@@ -115,7 +121,7 @@ func (x *exchange) run() bool {
 func (x *exchange) account() *account {
 	a := &account{
 		client: x.try.Request.Client, status: x.status, sent: x.bodySent,
-		began: x.began, took: time.Since(x.began), worker: x.worker, attempts: x.tries,
+		began: x.began, took: time.Since(x.began), worker: x.worker, attempts: x.tries, session: x.session.named,
 	}
 	a.describe(x.req)
 	return a

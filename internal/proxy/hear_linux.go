@@ -178,6 +178,9 @@ func (t *transaction) stickyField() []byte {
 // passOn sends l.out to the client, and behind it the part of the body that is at
 // the beginning of data.
 func (l *loop) passOn(t *transaction, data []byte, at int) {
+	if t.session.begins {
+		t.session.learn(t.route, balance.StickyID(t.try.Endpoint()), data, l.now)
+	}
 	var part []byte
 	used, over, fault := 0, false, h1.OK
 	switch t.from {

@@ -40,6 +40,7 @@ type Settings struct {
 	MinRate        int64          // bytes per second of the time that was spent waiting for a client's body, or for it to read: 408, cut
 	MaxBody        int64          // bytes of a request's body: 413
 	Trusted        []netip.Prefix // direct peers whose X-Forwarded-*, Forwarded and PROXY header are believed
+	Sessions       bool           // requests of engine.io stay with the worker that has issued the session in their query
 	Sticky         string         // name of the sticky cookie; "": none
 	Recall         bool           // a request that a blocked worker has not read is given to another
 	SendProxy      int            // version of the PROXY header that begins TCP connections to workers; 0: none
@@ -181,8 +182,9 @@ func (s *Server) SetTable(t Table) {
 
 // line is what is kept of a pool from table to table.
 type line struct {
-	queue  retry.Line
-	speech speech
+	queue    retry.Line
+	speech   speech
+	sessions sessions
 }
 
 // lines are those of the present table's pools.

@@ -22,6 +22,8 @@ type ServiceStats struct {
 	Retries        uint64         // tries after the first
 	RetriesDelayed uint64         // retries that had to wait because the budget was spent
 	TurnedAway     uint64         // connections beyond Settings.Connections and ConnectionsPerAddress
+	LostSessions   uint64         // requests of a session of engine.io that their worker answered 400: it did not know the session
+	LastLost       time.Time      // when that was last
 	Queued         int64          // requests in line now, because every worker is full
 	QueueFull      uint64         // requests refused because the line was full
 	Cut            uint64         // upgraded connections that ended before either side ended them
@@ -137,6 +139,8 @@ const (
 type service struct {
 	codes                      [highestStatus + 1 - lowestStatus]atomic.Uint64
 	rawPassed, turnedAway, cut atomic.Uint64
+	lastLost                   atomic.Int64 // unix ns
+	lostSessions               atomic.Uint64
 	openClients, openTunnels   atomic.Int64
 	tries                      retry.Service
 	crowd                      crowd
@@ -192,6 +196,8 @@ func (s *service) snapshot() ServiceStats {
 		Retries:        s.tries.Retries.Load(),
 		RetriesDelayed: s.tries.Delayed.Load(),
 		TurnedAway:     s.turnedAway.Load(),
+		LostSessions:   s.lostSessions.Load(),
+		LastLost:       time.Unix(0, s.lastLost.Load()),
 		Queued:         s.tries.Queued.Load(),
 		QueueFull:      s.tries.QueueFull.Load(),
 		Cut:            s.cut.Load(),

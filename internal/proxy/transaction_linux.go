@@ -60,6 +60,7 @@ type transaction struct {
 	pieces  h1.Chunks
 	recycle bool // the upstream may be used again
 
+	session  session
 	answerBy int64 // when the worker must have begun its answer
 	wakeBy   int64 // when another endpoint is looked for
 	leaveBy  int64 // when a client that has ended its direction is gone
@@ -110,6 +111,10 @@ func (l *loop) newTransaction(g *downstream, route *target) *transaction {
 	}
 	if name := route.Settings.Sticky; name != "" {
 		asks.Sticky = string(r.Cookie(name))
+	}
+	var worker string
+	if t.session, worker = route.sessionOf(r.Target, l.now); worker != "" {
+		asks.Sticky = worker
 	}
 	t.wordDue = retry.WordDue(asks.Idempotent, length)
 	t.try.Begin(l.now, route.tries, asks)

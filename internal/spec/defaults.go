@@ -73,6 +73,7 @@ func defaultForward() Forward {
 		IdleTimeout:    75 * time.Second,
 		ConnectTimeout: 5 * time.Second,
 		WebSockets:     5 * time.Second,
+		Sessions:       true,
 		RetryTimeout:   60 * time.Second,
 		Hold:           10 * time.Second,
 	}

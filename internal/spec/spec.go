@@ -183,6 +183,7 @@ type Forward struct {
 	WebSockets     time.Duration `json:"web_sockets"`               // 5s from the begin of a worker's drain to the close of its last WebSocket
 	RetryTimeout   time.Duration `json:"retry_timeout"`             // 60s from the request to the last moment at which it is sent again
 	Hold           time.Duration `json:"hold"`                      // 10s a request waits while no worker is ready
+	Sessions       bool          `json:"sessions"`                  // true: requests of engine.io stay with the worker that has issued the session in their query
 	Recall         bool          `json:"recall,omitempty"`          // a request that a blocked worker has not read is given to another
 	Upstream       Upstream      `json:"upstream"`                  // http1; how workers are spoken to
 	TrustedProxies []string      `json:"trusted_proxies,omitempty"` // CIDRs whose X-Forwarded-*, Forwarded and PROXY header are believed
