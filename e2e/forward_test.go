@@ -265,7 +265,7 @@ func TestWhoAsksCannotBeForged(t *testing.T) {
 	if s.URL != "/hop?x=%2F..%2e&y=a+b" {
 		t.Errorf("the target arrived as %q", s.URL)
 	}
-	if f := s.Headers["forwarded"]; !strings.HasPrefix(f, `for="127.0.0.9:`) || strings.Contains(f, "1.2.3.4") {
+	if f, told := s.Headers["forwarded"]; told { // the preload has read it
 		t.Errorf("Forwarded is %q", f)
 	}
 	if res.Header.Get("X-Private") != "" || res.Header.Get("Keep-Alive") != "" || res.Header.Get("X-Public") != "for all" {
@@ -288,7 +288,7 @@ func TestATrustedProxyIsBelieved(t *testing.T) {
 			t.Errorf("behind a trusted proxy, %s is %q, want %q", name, got, want)
 		}
 	}
-	if f := s.Headers["forwarded"]; !strings.HasPrefix(f, `for=203.0.113.5;proto=https, for="127.0.0.7:`) {
+	if f := s.Headers["forwarded"]; f != "for=203.0.113.5;proto=https" {
 		t.Errorf("behind a trusted proxy, Forwarded is %q", f)
 	}
 	c = dialFrom(t, "127.0.0.8", address)

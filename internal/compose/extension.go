@@ -87,6 +87,7 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"event_loop":      group(c.eventLoopKeys(s)),
 		"node":            nodeMode(s),
 		"relay":           relays(s),
+		"client_address":  clientAddress(s),
 		"hold":            duration(&s.Forward.Hold),
 		"recall":          boolean(&s.Forward.Recall),
 		"timeouts":        group(timeoutKeys(s)),

@@ -173,6 +173,9 @@ func renderExtension(s spec.Service) section {
 		"event_loop": renderEventLoop(s.EventLoop),
 		"restart":    renderRestart(s.Restart),
 	}
+	if s.ClientAddress != spec.ClientSocket {
+		out["client_address"] = string(s.ClientAddress)
+	}
 	if s.Balance.Weight != 1 {
 		out["weight"] = s.Balance.Weight
 	}

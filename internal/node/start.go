@@ -30,6 +30,7 @@ type PrepareOptions struct {
 	Gate     string   // path of the worker's Gate
 	Port     int      // what Node programs are told as PORT in place of what Env says; 0: that
 	Socket   string   // listen mode only: path of the worker's unix socket (further servers: path + ".2", ...; processes: path + ".PID")
+	Client   string   // header: the socket does not show the client, as it does otherwise
 	Loop     bool     // the preload answers questions about the event loop: Channel.Ask
 }
 
@@ -56,6 +57,9 @@ func Prepare(c Command, mode string, o PrepareOptions) (Start, *net.UnixConn, er
 	}
 	if o.Port != 0 {
 		s.Env = append(s.Env, "BULSA_PORT="+strconv.Itoa(o.Port))
+	}
+	if o.Client != "" {
+		s.Env = append(s.Env, "BULSA_CLIENT="+o.Client)
 	}
 	if mode == modeListen {
 		s.Env = append(s.Env, "BULSA_SOCK="+o.Socket)

@@ -81,6 +81,9 @@ type Service struct {
 	DependsOn []Dependency `json:"depends_on,omitempty"`
 	Servers   []Server     `json:"servers,omitempty"`   // EngineExternal only
 	Container *Container   `json:"container,omitempty"` // EngineDocker only
+
+	// ClientAddress is where a Node application finds who its client is.
+	ClientAddress ClientAddress `json:"client_address,omitempty"`
 }
 
 // Command is what a worker executes and in which surroundings.

@@ -44,6 +44,7 @@ func (r *run) prepareNode() (node.Start, *net.UnixConn, error) {
 	o := node.PrepareOptions{
 		ID: r.nodeID, Instance: r.launch.Number - 1, Env: r.env, Preload: preload,
 		Gate: r.gate.Path(), Port: r.told, Loop: r.plan.service.EventLoop.Monitor,
+		Client: string(r.plan.service.ClientAddress),
 	}
 	if mode == spec.NodeListen {
 		o.Socket = filepath.Join(r.engine.cfg.RuntimeDir, "w"+strconv.Itoa(r.nodeID)+"-"+strconv.Itoa(r.launch.Number)+".sock")

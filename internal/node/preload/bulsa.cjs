@@ -25,10 +25,10 @@ function main() {
 }
 
 // serve makes a member of the cluster one of bulsa's.
-function serve({ BULSA_SOCK: socket, BULSA_LOOP: loop }, place) {
+function serve({ BULSA_SOCK: socket, BULSA_LOOP: loop, BULSA_CLIENT: client }, place) {
   const own = place === 'worker' ? socket : `${socket}.${process.pid}`;
   const servers = socket ? require('./listen.cjs').rewrite(own) : new WeakSet();
-  require('./address.cjs').install(servers);
+  require('./address.cjs').install(servers, client === 'header');
   require('./inspect.cjs').install();
   if (!process.connected) return;
   require('./join.cjs').endWhenIdle();

@@ -3,7 +3,7 @@
 // application, and handed on to what this process starts until it listens: until
 // then it may be a launcher of the application, whose name nobody knows.
 
-const NAMES = ['BULSA_ID', 'BULSA_JOIN', 'BULSA_SOCK', 'BULSA_LOOP', 'BULSA_PORT', 'BULSA_BELOW', 'BULSA_FIRST'];
+const NAMES = ['BULSA_ID', 'BULSA_JOIN', 'BULSA_SOCK', 'BULSA_LOOP', 'BULSA_PORT', 'BULSA_CLIENT', 'BULSA_BELOW', 'BULSA_FIRST'];
 
 let handing = true;
 
