@@ -98,6 +98,9 @@ func TestAPortOfHTTPTakesNothingElse(t *testing.T) {
 	odd := dialLines(t, address)
 	odd.say("BREW pot\r\n")
 	odd.hears("400 Bad Request\r\n")
+	record := dialLines(t, address) // the first byte of a record of TLS is none
+	record.say("\x16GET / HTTP/1.1\r\n\r\n")
+	record.hears("400 Bad Request\r\n")
 	silent.say("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	silent.hears("200 OK\r\n")
 }
