@@ -22,6 +22,9 @@ func (c *converter) volumes(path string, from types.ServiceConfig, s *spec.Servi
 			if v.Volume != nil {
 				m.NoCopy, m.Subpath, m.Marks = v.Volume.NoCopy, v.Volume.Subpath, v.Volume.Labels
 			}
+			if v.Bind != nil {
+				m.SELinux = v.Bind.SELinux // as in NAME:/PATH:z
+			}
 			if def, known := c.model.Volumes[v.Source]; known {
 				m.Key, m.Source, m.External = v.Source, def.Name, bool(def.External)
 				m.Driver, m.Options, m.Labels = def.Driver, def.DriverOpts, def.Labels
@@ -133,6 +136,9 @@ func renderMounts(c *spec.Container, out section, d shared) {
 			put(options, "subpath", escape(m.Subpath))
 			put(options, "labels", escapeMap(m.Marks))
 			put(mount, "volume", options)
+			if m.SELinux != "" {
+				mount["bind"] = section{"selinux": m.SELinux}
+			}
 			if m.Key == "" {
 				break
 			}

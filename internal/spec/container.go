@@ -175,7 +175,7 @@ type Mount struct {
 	Create   bool              `json:"create,omitempty"`  // bind: make the folder when it is missing
 	Spread   string            `json:"spread,omitempty"`  // bind.propagation
 	Nested   string            `json:"nested,omitempty"`  // bind.recursive: enabled | disabled | writable | readonly
-	SELinux  string            `json:"selinux,omitempty"` // bind: z | Z
+	SELinux  string            `json:"selinux,omitempty"` // bind, volume: z | Z
 	Usage    string            `json:"usage,omitempty"`   // consistency, which Docker Desktop knows
 	NoCopy   bool              `json:"no_copy,omitempty"`
 	Subpath  string            `json:"subpath,omitempty"`  // volume, image: only this part of it

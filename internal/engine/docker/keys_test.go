@@ -96,6 +96,7 @@ func rareService(t *testing.T) spec.Service {
 	n.Subnets = []spec.Subnet{{Subnet: "10.9.0.0/24", Aux: map[string]string{"router": "10.9.0.2"}}}
 	c.Mounts = []spec.Mount{
 		{Type: "bind", Source: "/a", Target: "/a", Create: true, SELinux: "z"},
+		{Type: "volume", Source: "named", Target: "/n", SELinux: "Z", NoCopy: true, ReadOnly: true},
 		{Type: "bind", Source: "/b", Target: "/b", Nested: "readonly", ReadOnly: true},
 		{Type: "volume", Source: "data", Target: "/c", ReadOnly: true, Subpath: "part", Marks: map[string]string{"x": "1"}},
 		{Type: "image", Source: "alpine", Target: "/d", Subpath: "etc"},
@@ -124,7 +125,7 @@ func TestEveryKeyReachesTheContainer(t *testing.T) {
 			`"Tty":true`, `"OpenStdin":true`, `"StopTimeout":2`, `"Annotations":{"note":"5"}`, `"3000/tcp":{}`, `"53/udp":{}`, `"81/udp":{}`, `"9000/tcp":{}`,
 			`"81/udp":[{"HostIp":"","HostPort":"8100-8110"}]`, `"VolumesFrom":["first:ro","other"]`, `"PidMode":"container:first"`, `"IpcMode":"container:other"`,
 			`"MacAddress":"02:42:ac:11:65:43"`, `"LinkLocalIPs":["169.254.8.1"]`, `"GwPriority":3`, `"DriverOpts":{"com.docker.network.endpoint.ifname":"eth9","o":"a"}`,
-			`"Binds":["/a:/a:rw,z"]`, `"ReadOnlyForceRecursive":true`, `"Labels":{"x":"1"},"Subpath":"part"`, `"ImageOptions":{"Subpath":"etc"}`,
+			`"Binds":["/a:/a:rw,z","named:/n:ro,Z,nocopy"]`, `"ReadOnlyForceRecursive":true`, `"Labels":{"x":"1"},"Subpath":"part"`, `"ImageOptions":{"Subpath":"etc"}`,
 			`"MemorySwappiness":10`, `"OomKillDisable":true`, `"CpuPeriod":1`, `"CpuQuota":2`, `"CpuRealtimePeriod":3`, `"CpuRealtimeRuntime":4`, `"CgroupParent":"parent"`,
 			`"BlkioWeight":300`, `"BlkioDeviceReadBps":[{"Path":"/dev/sda","Rate":12}]`, `"DeviceRequests":[{"Driver":"","Count":-1,"DeviceIDs":null,"Capabilities":[["gpu"]],"Options":null}]`,
 			`"UTSMode":"host"`, `"CgroupnsMode":"private"`, `"DeviceCgroupRules":["c 1:3 mr"]`, `"StorageOpt":{"size":"1G"}`, `"Umask":18`,

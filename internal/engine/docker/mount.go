@@ -12,7 +12,7 @@ import (
 // addMount adds a mount. Only the older form of a bind makes a missing folder and
 // labels it for SELinux; only the newer one says how mounts below it are taken.
 func addMount(h *container.HostConfig, m spec.Mount) {
-	if m.Type == "bind" && m.Nested == "" && (m.Create || m.SELinux != "") {
+	if m.Type == "bind" && m.Nested == "" && (m.Create || m.SELinux != "") || m.Type == "volume" && m.SELinux != "" {
 		h.Binds = append(h.Binds, bindText(m))
 		return
 	}
@@ -42,6 +42,9 @@ func bindText(m spec.Mount) string {
 		if option != "" {
 			options = append(options, option)
 		}
+	}
+	if m.NoCopy {
+		options = append(options, "nocopy")
 	}
 	return m.Source + ":" + m.Target + ":" + strings.Join(options, ",")
 }
