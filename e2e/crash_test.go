@@ -4,15 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 )
-
-// hasTime is $BULSA_E2E_LONG=1: somebody has time for what takes minutes.
-func hasTime() bool { return os.Getenv("BULSA_E2E_LONG") == "1" }
 
 // replies collects what clients were told.
 type replies struct {
@@ -80,7 +76,7 @@ func TestTheSiteStaysUpWhileRequestsKillWorkers(t *testing.T) {
 			pace := time.NewTicker(100 * time.Millisecond)
 			defer pace.Stop()
 			lasts := 5 * time.Second
-			if hasTime() {
+			if long() {
 				lasts = 2 * time.Minute
 			}
 			began := time.Now()
@@ -103,7 +99,7 @@ func TestTheSiteStaysUpWhileRequestsKillWorkers(t *testing.T) {
 				t.Errorf("others were told %v, want 200: %q", others.codes, others.wrong)
 			}
 			// Until it is known what kills, at the beginning, all workers may be down at once.
-			if p99 := others.quantile(0.99); hasTime() && p99 > 500*time.Millisecond {
+			if p99 := others.quantile(0.99); long() && p99 > 500*time.Millisecond {
 				t.Errorf("the others' p99 is %v", p99)
 			}
 		})

@@ -11,10 +11,10 @@ import (
 // descriptors are closed (kernel/exit.c, do_exit).
 const flagExiting = 0x4
 
-// exiting reports whether the process is on its way out or gone. Its
+// Exiting reports whether the process is on its way out or gone. Its
 // descriptors may be closed in any order, so that one of them is closed first
 // says nothing; this does.
-func exiting(pid int) bool {
+func Exiting(pid int) bool {
 	if pid == 0 {
 		return false
 	}

@@ -47,7 +47,7 @@ func (u *upstream) Greeting() string { return greeting }
 
 // CutOff says, after the end of the stream, whether the worker died with the
 // connection open: then what came is not all.
-func (u *upstream) CutOff() bool { return exiting(u.channel.PID()) || u.channel.Gone() }
+func (u *upstream) CutOff() bool { return Exiting(u.channel.PID()) || u.channel.Gone() }
 
 // Died says, after the end of the stream, whether the worker has ended.
 func (u *upstream) Died() bool { return u.CutOff() }

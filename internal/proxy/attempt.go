@@ -42,6 +42,7 @@ type attempt struct {
 	answerSpelled spelling
 
 	inOnePiece bool          // the whole request was one write
+	bodyOut    int64         // bytes of the body that have left; valid after sender
 	begun      bool          // the worker gave an interim answer, be it balance.Begun
 	outcome    retry.Outcome // why there is no answer
 
@@ -102,7 +103,7 @@ func (a *attempt) failed(e retry.Ending, reason string) (result, bool) {
 // worker is without blame.
 func (a *attempt) run() (r result, ok bool) {
 	a.use(a.up)
-	a.sent, a.begun = make(chan struct{}), false
+	a.sent, a.begun, a.bodyOut = make(chan struct{}), false, int64(len(a.exchange.whole))
 	reusable := false
 	if a.body != nil {
 		a.body.withhold(a.willTell())
@@ -149,8 +150,10 @@ func (a *attempt) judge(err error) (r result, ok bool) {
 			Some: a.up.wrote.Load(), Whole: a.inOnePiece, Unread: a.up.leftUnread(err),
 			Told: a.up.tells(), WillTell: a.willTell(), Due: a.wordDue(), Begun: a.begun, Died: a.up.died(),
 		}
-		r, ok = a.failed(s.Ending(), ended(a.begun))
-		a.outcome.Seen, a.outcome.Dead = s.Seen(), s.Died
+		if !a.try.Request.Idempotent && s.Ending() != retry.Unbegun {
+			s.NoHead = a.up.unread(err) > a.bodyOut
+		}
+		a.outcome, r, ok = s.Outcome(ended(a.begun)), unanswered, false
 	}
 	a.outcome.Reused = a.up.reused
 	if a.up.reused && !a.up.knows() {
@@ -239,7 +242,8 @@ func (a *attempt) sendBody() error {
 		}
 		switch {
 		case err == io.EOF && a.chunked():
-			_, err := a.up.Write(appendTrailer(nil, a.trailer))
+			n, err := a.up.Write(appendTrailer(nil, a.trailer))
+			a.bodyOut += int64(n)
 			return err
 		case err == io.EOF:
 			return nil
@@ -253,7 +257,8 @@ func (a *attempt) writePart(p []byte) error {
 	if a.chunked() {
 		p = appendChunk(make([]byte, 0, len(p)+16), p)
 	}
-	_, err := a.up.Write(p)
+	n, err := a.up.Write(p)
+	a.bodyOut += int64(n)
 	return err
 }
 

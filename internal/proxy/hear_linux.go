@@ -260,7 +260,7 @@ func (l *loop) upstreamEnded(k *upstream, err syscall.Errno) {
 	case t == nil:
 		l.dropIdle(k)
 	case t.state == transactionAsking:
-		l.fail(t, t.judge(end, ended(t.begun)))
+		l.unanswered(t, end)
 	case t.from != h1.UntilClose || err != 0 || k.cutOff():
 		l.breakOff(t, end)
 	case t.to == h1.ByChunks && !l.tell(t.downstream, lastChunk()):

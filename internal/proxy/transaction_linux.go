@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
 	"bulsa/internal/proxy/retry"
@@ -25,6 +27,7 @@ type transaction struct {
 	keep    bool // the client's connection may carry another request
 
 	request   []byte // for the worker: head and body from the first byte on, unless forgotten
+	headSize  int    // of request, bytes of the head
 	sent      int    // of request, over the upstream at hand
 	forgotten bool   // request's beginning is gone, so it cannot be sent again
 	complete  bool   // all of the request has come
@@ -73,6 +76,7 @@ type transactionState uint8
 const (
 	transactionWaiting   transactionState = iota // for an endpoint
 	transactionDialing                           // for a connection to it
+	transactionUnclear                           // for what the kernel knows of the connection's end
 	transactionAsking                            // the request is on its way, or the answer is awaited
 	transactionAnswering                         // the answer's body is on its way
 )
@@ -124,6 +128,7 @@ func (l *loop) newTransaction(g *downstream, route *target) *transaction {
 		l.forward.Target, l.forward.Prefix = withoutPrefix(nil, string(r.Target), n), route.Path
 	}
 	t.request = r.AppendTo(t.request[:0], &l.forward)
+	t.headSize = len(t.request)
 	if route.Settings.AccessLog != nil {
 		t.noted.keep(r)
 	}
@@ -297,6 +302,11 @@ func (l *loop) fail(t *transaction, o retry.Outcome) {
 		}
 	}
 	l.dropUpstream(t)
+	l.failed(t, o)
+}
+
+// failed is fail, where the connection is gone.
+func (l *loop) failed(t *transaction, o retry.Outcome) {
 	ep := t.try.Endpoint()
 	d := t.try.Failed(l.now, o)
 	if d.Kind != retry.AskAgain {
@@ -331,12 +341,44 @@ func (l *loop) dropUpstream(t *transaction) {
 
 // judge says what the end of an upstream means that has given no answer.
 func (t *transaction) judge(end error, reason string) retry.Outcome {
+	return t.known(end).Outcome(reason)
+}
+
+// known is what is known when the upstream has ended without an answer.
+func (t *transaction) known(end error) retry.Sent {
 	k := t.upstream
-	s := retry.Sent{
+	return retry.Sent{
 		Some: t.wrote, Whole: t.onePiece, Unread: k.leftUnread(end),
 		Told: k.tells, WillTell: k.willTell(), Due: t.wordDue, Begun: t.begun, Died: k.died(),
 	}
-	return retry.Outcome{Ending: s.Ending(), Seen: s.Seen(), Dead: s.Died, Reason: reason}
+}
+
+// unanswered is for an upstream that has ended in place of an answer. Where a request
+// that must not happen twice may have been begun, and the kernel will say how much of it
+// was read, it is waited for that.
+func (l *loop) unanswered(t *transaction, end error) {
+	k, sent, reason := t.upstream, t.known(end), ended(t.begun)
+	a, can := k.conn.(accountant)
+	if !can || end != unix.ECONNRESET || t.try.Request.Idempotent || t.forgotten || sent.Ending() == retry.Unbegun {
+		l.fail(t, sent.Outcome(reason))
+		return
+	}
+	reused, body, number := k.reused, t.sent-t.headSize, t.number
+	l.dropUpstream(t)
+	t.state, t.answerBy, t.recallBy = transactionUnclear, 0, 0
+	l.work(func() {
+		sent.NoHead = a.Unread(end) > body
+		l.post(func() {
+			if t.number != number || t.state != transactionUnclear || t.downstream == nil {
+				return // the client has left
+			}
+			o := sent.Outcome(reason)
+			if o.Reused = reused; reused {
+				o.Reuse = &t.idlePool.worker.reuse
+			}
+			l.failed(t, o)
+		})
+	})
 }
 
 func (t *transaction) worker() string { return t.try.Endpoint().Config().Worker }

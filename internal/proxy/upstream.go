@@ -41,6 +41,10 @@ func died(c net.Conn) bool {
 	return ok && m.Died()
 }
 
+// accountant is a connection that knows, after err has ended it, how many bytes of what
+// was sent the worker had not read; it may take a moment. 0: unknown, or none.
+type accountant interface{ Unread(err error) int }
+
 // upstreamConn is one connection to a worker. One request at a time uses it.
 type upstreamConn struct {
 	net.Conn
@@ -80,6 +84,14 @@ func (u *upstreamConn) knows() bool {
 
 // died says whether the worker has ended, as far as the connection knows.
 func (u *upstreamConn) died() bool { return died(u.Conn) }
+
+// unread is accountant's figure.
+func (u *upstreamConn) unread(err error) int64 {
+	if a, ok := u.Conn.(accountant); ok {
+		return int64(a.Unread(err))
+	}
+	return 0
+}
 
 func (u *upstreamConn) tells() bool {
 	c, ok := u.Conn.(teller)

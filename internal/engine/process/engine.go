@@ -27,6 +27,7 @@ import (
 	"bulsa/internal/relay"
 	"bulsa/internal/shim"
 	"bulsa/internal/spec"
+	"bulsa/internal/tcpdiag"
 )
 
 // closeGrace is how long Close waits for killed workers and for the reader of facts.
@@ -59,6 +60,8 @@ type Engine struct {
 	ports    portPicker
 	oom      oomCounter
 	catalog  *libuv.Catalog
+	unread   tcpdiag.Closed // of the workers' TCP connections
+	watching sync.Once      // for unread
 
 	ctx     context.Context // ends when Close begins
 	cancel  context.CancelFunc

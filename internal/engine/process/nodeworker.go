@@ -141,7 +141,7 @@ func (l *line) passWhole(key string) {
 func (l *line) listensOn(path string, a node.Ask) {
 	s := &server{
 		asked: a.Port, address: "unix:" + path,
-		connector: dialConnector{network: "unix", address: path, speaks: a.Speaks},
+		connector: dialConnector{network: "unix", address: path, speaks: a.Speaks, run: l.r},
 	}
 	if _, err := l.claim(path, a, s); err != nil {
 		l.r.emit(engine.Fact{Kind: engine.Notice, Message: "cannot open port " + strconv.Itoa(a.Port) + " for it: " + err.Error()})

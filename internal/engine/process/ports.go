@@ -1,7 +1,6 @@
 package process
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -97,18 +96,4 @@ func (l *privateListener) close() {
 	if l != nil {
 		l.file.Close()
 	}
-}
-
-// dialConnector opens connections to an address of the worker's own.
-type dialConnector struct {
-	network, address string
-	speaks           string // see Speaks
-}
-
-// Speaks is "http" or "tcp" where the worker has said so, else "".
-func (d dialConnector) Speaks() string { return d.speaks }
-
-func (d dialConnector) Connect(ctx context.Context) (net.Conn, error) {
-	dialer := net.Dialer{KeepAlive: -1} // both ends are on this machine
-	return dialer.DialContext(ctx, d.network, d.address)
 }

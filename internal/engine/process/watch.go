@@ -280,7 +280,7 @@ func (r *run) ownPort(a address) {
 func (r *run) listensAt(address string, fixed bool) {
 	r.emit(engine.Fact{
 		Kind: engine.Listening, Port: engine.Main, Address: address, FixedPort: fixed,
-		Connector: dialConnector{network: "tcp", address: address},
+		Connector: dialConnector{network: "tcp", address: address, run: r},
 	})
 }
 

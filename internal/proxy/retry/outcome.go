@@ -62,6 +62,7 @@ type Sent struct {
 	Some     bool // of it has left
 	Whole    bool // it has left in one piece
 	Unread   bool // the worker left a piece unread
+	NoHead   bool // it left a part of the head unread: no application begins before its end
 	Told     bool // the worker has said that it tells what it begins
 	WillTell bool // it has promised to say so
 	Due      bool // it tells of this request: WordDue
@@ -73,7 +74,7 @@ type Sent struct {
 func (s Sent) Ending() Ending {
 	told := s.Told || s.WillTell && s.Unread // it ended before it could say so
 	switch {
-	case !s.Some, s.Whole && s.Unread, told && s.Due && !s.Begun:
+	case !s.Some, s.Whole && s.Unread, s.NoHead, told && s.Due && !s.Begun:
 		return Unbegun
 	case s.Died:
 		return Died
@@ -82,7 +83,12 @@ func (s Sent) Ending() Ending {
 }
 
 // Seen says whether the worker has seen something of the request.
-func (s Sent) Seen() bool { return s.Some && !(s.Whole && s.Unread) }
+func (s Sent) Seen() bool { return s.Some && !s.NoHead && !(s.Whole && s.Unread) }
+
+// Outcome is that of the attempt.
+func (s Sent) Outcome(reason string) Outcome {
+	return Outcome{Ending: s.Ending(), Seen: s.Seen(), Dead: s.Died, Reason: reason}
+}
 
 // Outcome is an attempt that got no answer.
 type Outcome struct {

@@ -331,3 +331,26 @@ func TestWhatKillsByAParameterIsKnownByIt(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTheEndOfAConnectionMeans(t *testing.T) {
+	for name, c := range map[string]struct {
+		sent Sent
+		want Ending
+	}{
+		"nothing has left":                          {Sent{}, Unbegun},
+		"all of it was left unread":                 {Sent{Some: true, Whole: true, Unread: true, Died: true}, Unbegun},
+		"a piece of several was left unread":        {Sent{Some: true, Unread: true}, Closed},
+		"its head was left unread":                  {Sent{Some: true, NoHead: true, Died: true}, Unbegun},
+		"it was read":                               {Sent{Some: true, Whole: true}, Closed},
+		"it was read by a worker that died":         {Sent{Some: true, Whole: true, Died: true}, Died},
+		"a worker that tells has not told":          {Sent{Some: true, Told: true, Due: true, Died: true}, Unbegun},
+		"it has told":                               {Sent{Some: true, Told: true, Due: true, Begun: true}, Closed},
+		"it tells, but not of this one":             {Sent{Some: true, Told: true}, Closed},
+		"it died before it could say that it tells": {Sent{Some: true, WillTell: true, Due: true, Unread: true}, Unbegun},
+		"it could have said that it tells":          {Sent{Some: true, WillTell: true, Due: true}, Closed},
+	} {
+		if got := c.sent.Ending(); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
