@@ -23,8 +23,8 @@ func TestAWaitWithoutAnEndEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.write("app.js", stuck)
-	port := freePort(t)
-	w.ready("-p", "shop", "run", "-w", "2", "-p", "127.0.0.1:"+port+":3000", "--admin", "off", "app.js")
+	port, admin := freePort(t), freePort(t)
+	w.ready("-p", "shop", "run", "-w", "2", "-p", "127.0.0.1:"+port+":3000", "--admin", admin, "app.js")
 	w.write("stuck", "")
 	r := w.do("restart", "-p", "shop", "--wait-timeout", "7")
 	if r.status != 1 || r.stdout != "" {
@@ -43,6 +43,14 @@ func TestAWaitWithoutAnEndEnds(t *testing.T) {
 	}
 	if status, body := get(t, "http://127.0.0.1:"+port); status != 200 || body != "ok\n" {
 		t.Errorf("the earlier workers answer %d %q", status, body)
+	}
+
+	// Two workers of one name are one series.
+	families := scrape(t, "http://127.0.0.1:"+admin+"/metrics")
+	for _, name := range []string{"bulsa_worker_up", "bulsa_worker_cpu_seconds_total", "bulsa_worker_in_flight_requests", "bulsa_eventloop_blocks_total"} {
+		if n := len(families[name].GetMetric()); n != 2 {
+			t.Errorf("%s has %d series for two workers, of which one is replaced", name, n)
+		}
 	}
 
 	left := w.start("restart", "-p", "shop")

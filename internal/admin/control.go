@@ -64,6 +64,14 @@ type Metrics struct {
 	Inner         []api.Worker // workers inside of containers
 	Services      []ServiceMetrics
 	AccessLogLost map[string]uint64 // by file
+	Certificates  []Certificate
+}
+
+// Certificate is one that clients of a service may be shown.
+type Certificate struct {
+	Service string
+	Name    string // its first name
+	Expires time.Time
 }
 
 // WorkerMetrics is one worker of a Metrics. Counters count since the project's start.
@@ -81,6 +89,11 @@ type WorkerMetrics struct {
 	CheckCPU     time.Duration     // user and system time of all checks so far
 	ChecksPassed uint64
 	ChecksFailed uint64
+	InFlight     int
+	CPU          *time.Duration // user and system time of its processes; nil: nobody knows
+	Memory       *int64         // resident bytes of its processes
+	Blocks       uint64         // how often its event loop did not turn for 250 ms or longer
+	Blocked      time.Duration  // and how long that was
 	EventLoop    *api.EventLoop // nil: nothing is known of one
 }
 

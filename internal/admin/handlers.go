@@ -83,6 +83,13 @@ func (s *Server) unknown(_ http.ResponseWriter, r *http.Request) error {
 	return NotFound(fmt.Sprintf("nothing is at %s %s", r.Method, r.URL.Path))
 }
 
+// livez tells that bulsa itself answers, whatever its workers do: who restarts it by
+// /healthz would do so because an application is ill.
+func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
+	return nil
+}
+
 // healthz tells a load balancer or an orchestrator whether the project stands.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 	r := s.cfg.Control.Project().Readiness(time.Now())

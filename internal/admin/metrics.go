@@ -47,6 +47,8 @@ type collector struct {
 	queueFull     *prometheus.Desc
 	cut           *prometheus.Desc
 	logLost       *prometheus.Desc
+	load          loadCollector
+	expiry        *prometheus.Desc
 	innerUp       *prometheus.Desc
 	innerRestarts *prometheus.Desc
 }
@@ -95,6 +97,9 @@ func newCollector(control Control, version string) *collector {
 			"Upgraded connections, such as WebSockets, that a drain or a dying worker ended.", []string{"service"}, nil),
 		logLost: prometheus.NewDesc("bulsa_proxy_access_log_dropped_total",
 			"Lines that the access log could not take in time.", []string{"file"}, nil),
+		load: newLoadCollector(),
+		expiry: prometheus.NewDesc("bulsa_certificate_expiry_timestamp_seconds",
+			"When a certificate of the service ends, in seconds since 1970; the label tells its first name.", []string{"service", "name"}, nil),
 		innerUp: prometheus.NewDesc("bulsa_inner_worker_up",
 			"Whether a worker inside of a container is ready (1) or not (0), as the bulsa there reports it.", worker, nil),
 		innerRestarts: prometheus.NewDesc("bulsa_inner_worker_restarts_total",
@@ -107,10 +112,11 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.buildInfo, c.workerInfo, c.workerUp, c.restarts, c.healthStatus, c.checkDuration,
 		c.checkCPU, c.checks, c.requests, c.duration, c.retries, c.inFlight,
-		c.delayed, c.connections, c.turnedAway, c.queued, c.queueFull, c.cut, c.logLost, c.innerUp, c.innerRestarts,
+		c.delayed, c.connections, c.turnedAway, c.queued, c.queueFull, c.cut, c.logLost, c.expiry, c.innerUp, c.innerRestarts,
 	} {
 		out <- d
 	}
+	c.load.describe(out)
 	c.eventLoop.describe(out)
 }
 
@@ -127,6 +133,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, s := range m.Services {
 		c.collectService(out, s)
 	}
+	for _, cert := range m.Certificates {
+		out <- gauge(c.expiry, float64(cert.Expires.Unix()), cert.Service, cert.Name)
+	}
 	for file, n := range m.AccessLogLost {
 		out <- counter(c.logLost, float64(n), file)
 	}
@@ -141,6 +150,7 @@ func (c *collector) collectWorker(out chan<- prometheus.Metric, w WorkerMetrics)
 	for _, status := range []string{"none", "starting", "healthy", "unhealthy"} {
 		out <- gauge(c.healthStatus, one(w.Health == status), w.Service, w.Worker, status)
 	}
+	c.load.collect(out, w)
 	c.eventLoop.collect(out, w.Service, w.Worker, w.EventLoop)
 	if w.Health == "none" {
 		return

@@ -30,6 +30,8 @@ func newEventLoopCollector() eventLoopCollector {
 				func(l *api.EventLoop) (float64, bool) { return figure(l.TickFrequency) }),
 			gauge("tick_duration_seconds", "Mean time of an iteration in the last second, without its wait for events.",
 				func(l *api.EventLoop) (float64, bool) { return figure(l.TickDuration) }),
+			gauge("tick_period_seconds", "Mean time from the beginning of an iteration to that of the next in the last second, with its wait for events: 1/frequency. Some call this the tick duration.",
+				func(l *api.EventLoop) (float64, bool) { return figure(l.TickPeriod) }),
 			gauge("tick_duration_max_seconds", "Longest iteration that was seen in the last second; one between two looks may have been longer.",
 				func(l *api.EventLoop) (float64, bool) { return figure(l.TickDurationMax) }),
 			gauge("work_latency_seconds", "Mean time that a task waited for a thread of the pool in the last five to ten seconds.",

@@ -18,6 +18,8 @@ func TestMetricsSayWhatTheContractNames(t *testing.T) {
 			Service: "app", Worker: "app.1", Engine: "process", State: "ready", Health: "healthy", PID: 77, Release: 2, Up: true,
 			Restarts:  map[string]uint64{"exit": 2, "unhealthy": 1},
 			CheckLast: 250 * time.Millisecond, CheckCPU: 1500 * time.Millisecond, ChecksPassed: 9, ChecksFailed: 1,
+			InFlight: 3, CPU: new(2500 * time.Millisecond), Memory: new(int64(4096)), Blocks: 2, Blocked: 750 * time.Millisecond,
+			EventLoop: &api.EventLoop{TickPeriod: new(0.5)},
 		}, {
 			Service: "db", Worker: "db.1", Engine: "external", State: "backoff", Health: "none",
 		}},
@@ -26,6 +28,7 @@ func TestMetricsSayWhatTheContractNames(t *testing.T) {
 			RetriesDelayed: 6, Connections: 7, TurnedAway: 8, Queued: 9, QueueFull: 10, Cut: 11,
 			Duration: Histogram{Bounds: []float64{0.01, 0.1}, Counts: []uint64{30, 40}, Count: 42, Sum: 1.25},
 		}},
+		Certificates:  []Certificate{{Service: "app", Name: "a.example", Expires: time.Unix(1800000000, 0)}},
 		AccessLogLost: map[string]uint64{"/var/log/access.log": 12},
 	}
 	w := httptest.NewRecorder()
@@ -42,6 +45,13 @@ bulsa_worker_restarts_total{cause="unhealthy",service="app",worker="app.1"} 1
 bulsa_worker_health_status{service="app",status="healthy",worker="app.1"} 1
 bulsa_worker_health_status{service="app",status="unhealthy",worker="app.1"} 0
 bulsa_worker_health_status{service="db",status="none",worker="db.1"} 1
+bulsa_worker_in_flight_requests{service="app",worker="app.1"} 3
+bulsa_worker_cpu_seconds_total{service="app",worker="app.1"} 2.5
+bulsa_worker_resident_memory_bytes{service="app",worker="app.1"} 4096
+bulsa_eventloop_blocks_total{service="app",worker="app.1"} 2
+bulsa_eventloop_blocked_seconds_total{service="app",worker="app.1"} 0.75
+bulsa_eventloop_tick_period_seconds{service="app",worker="app.1"} 0.5
+bulsa_certificate_expiry_timestamp_seconds{name="a.example",service="app"} 1.8e+09
 bulsa_health_check_duration_seconds{service="app",worker="app.1"} 0.25
 bulsa_health_check_cpu_seconds_total{service="app",worker="app.1"} 1.5
 bulsa_health_checks_total{result="failed",service="app",worker="app.1"} 1

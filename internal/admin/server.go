@@ -68,6 +68,7 @@ func (s *Server) routes() []route {
 		{"GET", "/page.js", read, s.page},
 		{"GET", "/page.css", read, s.page},
 		{"GET", "/metrics", read, s.serveMetrics},
+		{"GET", "/livez", read, s.livez},
 		{"GET", "/healthz", read, s.healthz},
 		{"GET", "/api/v1/project", read, s.project},
 		{"GET", "/api/v1/workers", read, s.workers},

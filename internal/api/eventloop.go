@@ -7,6 +7,7 @@ type EventLoop struct {
 	PID                int      `json:"pid"`                                 // the process that runs the loop
 	TickFrequency      *float64 `json:"tick_frequency_hertz,omitempty"`      // iterations in a second
 	TickDuration       *float64 `json:"tick_duration_seconds,omitempty"`     // mean time of an iteration, without its wait for events
+	TickPeriod         *float64 `json:"tick_period_seconds,omitempty"`       // mean time from one iteration's beginning to the next one's, the wait included
 	TickDurationMax    *float64 `json:"tick_duration_max_seconds,omitempty"` // the longest that was seen
 	WorkLatency        *float64 `json:"work_latency_seconds,omitempty"`      // how long a task waits for a thread of the pool
 	LoopLatency        *float64 `json:"loop_latency_seconds,omitempty"`      // how late a callback that is due runs: 99 of 100 are not later

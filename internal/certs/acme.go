@@ -94,6 +94,17 @@ func (a *acme) certificate(hello *tls.ClientHelloInfo) *tls.Certificate {
 	return c
 }
 
+// certificates are those that are there by now.
+func (a *acme) certificates() []*tls.Certificate {
+	var all []*tls.Certificate
+	for _, domain := range a.domains {
+		for _, c := range a.cache.AllMatchingCertificates(domain) {
+			all = append(all, &c.Certificate)
+		}
+	}
+	return all
+}
+
 func (a *acme) answer(host, path string) (text string, ok bool) {
 	w := answerWriter{header: make(http.Header)}
 	r := &http.Request{Method: http.MethodGet, Host: host, URL: &url.URL{Path: path}, Header: make(http.Header)}

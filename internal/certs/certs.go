@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -81,6 +82,25 @@ func (s *Store) certificate(hello *tls.ClientHelloInfo) *tls.Certificate {
 		return s.acme.certificate(hello)
 	}
 	return nil
+}
+
+// Expiries tell when the certificates end that are there, by their first name.
+func (s *Store) Expiries() map[string]time.Time {
+	all := *s.files.certs.Load()
+	if s.acme != nil {
+		all = append(slices.Clone(all), s.acme.certificates()...)
+	}
+	ends := map[string]time.Time{}
+	for _, c := range all {
+		name := c.Leaf.Subject.CommonName
+		if len(c.Leaf.DNSNames) > 0 {
+			name = c.Leaf.DNSNames[0]
+		}
+		if known, there := ends[name]; !there || c.Leaf.NotAfter.Before(known) {
+			ends[name] = c.Leaf.NotAfter
+		}
+	}
+	return ends
 }
 
 // ErrNoCertificate ends the handshake of a client for which there is none.

@@ -35,6 +35,10 @@ func eventLoop(f *eventloop.Figures) *api.EventLoop {
 		Threads: known(f.Threads), Busy: known(f.Busy), Queued: known(f.Queued),
 		Handles: known(f.Handles), Requests: known(f.Requests),
 	}
+	if f.Frequency > 0 {
+		period := 1 / f.Frequency
+		out.TickPeriod = &period
+	}
 	if a := f.Inside; a != nil {
 		out.InFlight, out.HeapUsed, out.HeapLimit, out.External = &a.InFlight, &a.HeapUsed, &a.HeapLimit, &a.External
 		for _, p := range a.Pauses {

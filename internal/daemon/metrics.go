@@ -1,11 +1,16 @@
 package daemon
 
 import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
 	"bulsa/internal/admin"
+	"bulsa/internal/api"
 	"bulsa/internal/proxy"
 	"bulsa/internal/supervisor"
 	"bulsa/internal/worker"
-	"time"
 )
 
 // durationBounds are the buckets of request durations, in seconds.
@@ -16,9 +21,21 @@ func (d *Daemon) Metrics() admin.Metrics {
 	var m admin.Metrics
 	stats := d.server.Stats()
 	for _, sv := range d.supervisor.Status().Services {
+		inner := map[string][]api.Worker{}
+		var rows []admin.WorkerMetrics
 		for _, w := range sv.Workers {
-			m.Workers = append(m.Workers, workerMetrics(sv, w))
-			m.Inner = append(m.Inner, w.Inner.Named(sv.Name, w.Name)...)
+			row := workerMetrics(sv, w)
+			if u, known := d.sampler.usage(w.PID); known {
+				row.CPU, row.Memory = &u.cpu, &u.memory
+			}
+			rows = append(rows, row)
+			if inside := w.Inner.Named(sv.Name, w.Name); len(inside) > 0 {
+				inner[w.Name] = inside // of the newest
+			}
+		}
+		m.Workers = append(m.Workers, oneEach(rows)...)
+		for _, name := range slices.Sorted(maps.Keys(inner)) {
+			m.Inner = append(m.Inner, inner[name]...)
 		}
 		s := stats.Services[sv.Name]
 		m.Services = append(m.Services, admin.ServiceMetrics{
@@ -28,6 +45,11 @@ func (d *Daemon) Metrics() admin.Metrics {
 		})
 	}
 	m.AccessLogLost = d.ports.LostLines()
+	for service, names := range d.ports.Certificates() {
+		for name, expires := range names {
+			m.Certificates = append(m.Certificates, admin.Certificate{Service: service, Name: name, Expires: expires})
+		}
+	}
 	return m
 }
 
@@ -37,8 +59,63 @@ func workerMetrics(sv supervisor.ServiceStatus, w supervisor.WorkerStatus) admin
 		Service: sv.Name, Worker: w.Name, Engine: string(sv.Engine), State: w.State.String(), Health: w.Health,
 		PID: w.PID, Release: w.Release, Up: up, Restarts: w.Deaths,
 		CheckLast: w.CheckLast, CheckCPU: w.CheckCPU, ChecksPassed: w.ChecksPassed, ChecksFailed: w.ChecksFailed,
-		EventLoop: eventLoop(w.Loop),
+		EventLoop: eventLoop(w.Loop), InFlight: w.InFlight, Blocks: w.Blocked.Times, Blocked: w.Blocked.For,
 	}
+}
+
+// oneEach is one row for each worker: while one is replaced, two of its name run. What is
+// said is said of the one that serves, sums are of both, and counters, which both go on
+// from where their predecessors ended, are those of the one that has counted more.
+func oneEach(rows []admin.WorkerMetrics) []admin.WorkerMetrics {
+	var out []admin.WorkerMetrics
+	for _, row := range rows {
+		i := slices.IndexFunc(out, func(o admin.WorkerMetrics) bool { return o.Worker == row.Worker })
+		if i < 0 {
+			out = append(out, row)
+			continue
+		}
+		out[i] = together(out[i], row)
+	}
+	return out
+}
+
+func together(a, b admin.WorkerMetrics) admin.WorkerMetrics {
+	if serves(b) > serves(a) {
+		a, b = b, a
+	}
+	restarts := maps.Clone(a.Restarts)
+	for cause, n := range b.Restarts {
+		if restarts == nil {
+			restarts = map[string]uint64{}
+		}
+		restarts[cause] = max(restarts[cause], n)
+	}
+	a.Restarts = restarts
+	a.CheckCPU = max(a.CheckCPU, b.CheckCPU)
+	a.ChecksPassed, a.ChecksFailed = max(a.ChecksPassed, b.ChecksPassed), max(a.ChecksFailed, b.ChecksFailed)
+	a.Blocks, a.Blocked = max(a.Blocks, b.Blocks), max(a.Blocked, b.Blocked)
+	a.InFlight += b.InFlight
+	a.CPU, a.Memory = plus(a.CPU, b.CPU), plus(a.Memory, b.Memory)
+	return a
+}
+
+// serves orders what is said of two workers of one name by how much it says.
+func serves(w admin.WorkerMetrics) int {
+	switch {
+	case w.State == worker.Ready.String():
+		return 2
+	case w.Up:
+		return 1
+	}
+	return 0
+}
+
+func plus[T int64 | time.Duration](a, b *T) *T {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	sum := *a + *b
+	return &sum
 }
 
 // histogram brings the proxy's fine buckets to those of the metrics.

@@ -132,6 +132,17 @@ func (s *sampler) of(service, worker string, pid int) (r rates, ok bool) {
 	return r, true
 }
 
+// usage is what the processes of a worker use, by the last sample.
+func (s *sampler) usage(pid int) (usage, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) == 0 || pid == 0 {
+		return usage{}, false
+	}
+	u, ok := s.kept[len(s.kept)-1].usage[pid]
+	return u, ok
+}
+
 // cpu is the share of one core that the worker used since the oldest sample
 // that knows its process. s.mu is held.
 func (s *sampler) cpu(pid int) float64 {

@@ -6,6 +6,7 @@ import (
 	_ "embed" // the application
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -39,6 +40,7 @@ type bench struct {
 	dir     string
 	project string // a name that no other project has
 	node    string
+	tasks   string // what the app gives its pool, as it says
 	backend *http.Server
 	address string // of the back end
 }
@@ -87,7 +89,25 @@ func (b *bench) once(ctx context.Context, workers, threads int, w work) (Row, er
 		return Row{}, err
 	}
 	defer s.stop()
+	if b.tasks, err = s.tasks(ctx); err != nil {
+		return Row{}, err
+	}
 	return s.measure(ctx, w)
+}
+
+// tasks is what the app gives its pool to do.
+func (s *service) tasks(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/kind", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	kind, err := io.ReadAll(io.LimitReader(resp.Body, 100))
+	return string(kind), err
 }
 
 // service is the app under a bulsa of its own.

@@ -37,6 +37,7 @@ type Report struct {
 type Table struct {
 	Name, Title string
 	Claim       string // what it shall show
+	Note        string // what it was made with, where that is not the same everywhere
 	Loops       []Row  // rows about event loops
 	Tasks       []TaskRow
 	Findings    []Finding
@@ -164,6 +165,10 @@ func pool(ctx context.Context, b *bench, t *Table) error {
 			return err
 		}
 		t.Loops = append(t.Loops, row)
+	}
+	t.Note = "The tasks are images that are made smaller by the npm package sharp."
+	if b.tasks != "sharp" {
+		t.Note = fmt.Sprintf("The tasks are %s: the npm package sharp, whose images are more like a real service's, is not installed in %s.", b.tasks, b.Folder)
 	}
 	few, many, wide := t.Loops[0], t.Loops[1], t.Loops[2]
 	t.expect(many.Work > 4*few.Work && many.Work > 10*time.Millisecond, "more tasks than threads: tasks wait")

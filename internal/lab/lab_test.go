@@ -12,7 +12,7 @@ func someReport() Report {
 		At: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), Machine: "2 x a core, linux", Node: "v20.20.2",
 		Tables: []Table{
 			{
-				Name: "ticks", Title: "How often <the loop> turns", Claim: "It depends.",
+				Name: "ticks", Title: "How often <the loop> turns", Claim: "It depends.", Note: "The tasks are <images>.",
 				Loops: []Row{
 					{Name: "idle", Frequency: 3, Tick: 40 * time.Microsecond},
 					{Name: "10 connections", Requests: 1234.56, P99: 12 * time.Millisecond, Frequency: 1900, Tick: 500 * time.Microsecond, Loop: 1700 * time.Microsecond, Utilization: 0.97, Failed: 2},
@@ -30,8 +30,8 @@ func TestTheReportAsText(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"10 connections (2 failed)   1234.6   12 ms   1900      500 us   1.7 ms             0              97 %",
-		"yes: it turns", "NO:  it <stops>", "goroutine   100000   600 ns", "2.6 KiB", "2026-11-25 12:00", "Node v20.20.2",
+		"10 connections (2 failed)   1234.6   12 ms   1900      526 us   500 us   1.7 ms             0              97 %",
+		"It depends.\nThe tasks are <images>.\n", "yes: it turns", "NO:  it <stops>", "goroutine   100000   600 ns", "2.6 KiB", "2026-11-25 12:00", "Node v20.20.2",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, b.String())
@@ -47,7 +47,7 @@ func TestTheReportAsAPage(t *testing.T) {
 	if err := someReport().WritePage(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"How often &lt;the loop&gt; turns", "<svg", `class="unmet"`, "it &lt;stops&gt;", "1900"} {
+	for _, want := range []string{"How often &lt;the loop&gt; turns", "The tasks are &lt;images&gt;.", "<svg", `class="unmet"`, "it &lt;stops&gt;", "1900"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in the page", want)
 		}

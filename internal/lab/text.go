@@ -10,7 +10,11 @@ import (
 // WriteText prints the report for a terminal.
 func (r Report) WriteText(w io.Writer) error {
 	for _, t := range r.Tables {
-		fmt.Fprintf(w, "\n%s (%s)\n%s\n\n", t.Title, t.Name, t.Claim)
+		fmt.Fprintf(w, "\n%s (%s)\n%s\n", t.Title, t.Name, t.Claim)
+		if t.Note != "" {
+			fmt.Fprintln(w, t.Note)
+		}
+		fmt.Fprintln(w)
 		if err := t.writeRows(w); err != nil {
 			return err
 		}
@@ -40,14 +44,14 @@ func (t Table) writeRows(w io.Writer) error {
 func (t Table) lines() [][]string {
 	var lines [][]string
 	if len(t.Loops) > 0 {
-		lines = append(lines, []string{"", "req/s", "p99", "ticks/s", "tick", "loop latency p50", "work latency", "utilization"})
+		lines = append(lines, []string{"", "req/s", "p99", "ticks/s", "period", "tick", "loop latency p50", "work latency", "utilization"})
 	}
 	for _, r := range t.Loops {
 		p99 := "-"
 		if r.P99 > 0 {
 			p99 = short(r.P99)
 		}
-		lines = append(lines, []string{r.Name, fmt.Sprintf("%.1f", r.Requests), p99, fmt.Sprintf("%.0f", r.Frequency), short(r.Tick), short(r.Loop), short(r.Work), fmt.Sprintf("%.0f %%", 100*r.Utilization)})
+		lines = append(lines, []string{r.Name, fmt.Sprintf("%.1f", r.Requests), p99, fmt.Sprintf("%.0f", r.Frequency), period(r.Frequency), short(r.Tick), short(r.Loop), short(r.Work), fmt.Sprintf("%.0f %%", 100*r.Utilization)})
 		if r.Failed > 0 {
 			lines[len(lines)-1][0] += fmt.Sprintf(" (%d failed)", r.Failed)
 		}
@@ -59,6 +63,14 @@ func (t Table) lines() [][]string {
 		lines = append(lines, []string{r.Name, fmt.Sprint(r.Count), short(r.Create), bytesText(r.Memory), bytesText(r.Stack), short(r.Switch)})
 	}
 	return lines
+}
+
+// period is the time from the beginning of an iteration to that of the next.
+func period(frequency float64) string {
+	if frequency <= 0 {
+		return "-"
+	}
+	return short(time.Duration(float64(time.Second) / frequency))
 }
 
 func (r Report) footer() string {

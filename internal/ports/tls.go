@@ -103,6 +103,17 @@ func (b *Book) certsConfig(sv spec.Service) certs.Config {
 	return c
 }
 
+// Certificates tell when those of each service end, by their first name.
+func (b *Book) Certificates() map[string]map[string]time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := map[string]map[string]time.Time{}
+	for service, id := range b.identities {
+		all[service] = id.store.Expiries()
+	}
+	return all
+}
+
 // preferred is the number of one of the service's ports that speak no TLS, or of
 // those that do: the usual one if it is among them; 0: there is none.
 func (b *Book) preferred(sv spec.Service, usual int, plain bool) int {

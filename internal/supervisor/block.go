@@ -79,6 +79,12 @@ func (w *loopWatch) watchBlock(x *watched, now time.Time) {
 			w.announce(x, "")
 		}
 	}
+	if counts := x.worker.blocks; counts != nil {
+		if x.block.lasted == 0 {
+			counts.number.Add(1)
+		}
+		counts.time.Add(int64(max(0, running-x.block.lasted)))
+	}
 	x.block.lasted = running
 	if limit := w.seen.Service.LoopLimit(); limit > 0 && !x.sick && !x.debugged() {
 		w.lose(x, limit)

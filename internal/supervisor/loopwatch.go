@@ -74,6 +74,12 @@ type loopFigures struct {
 	silent atomic.Int64 // ns for which the loop had not turned at the last look, and 1; 0: it is not watched
 }
 
+// blocks counts what kept the loops of a worker from turning, over its instances.
+type blocks struct {
+	number atomic.Uint64
+	time   atomic.Int64 // ns, of those under way as far as they were seen
+}
+
 // now is the last figures, with how long the loop was blocked at the last look.
 func (f *loopFigures) now() *eventloop.Figures {
 	last := f.last.Load()

@@ -59,7 +59,7 @@ func (w *workerLoop) picture() *picture {
 		CheckCPU: w.checks.cpu, CheckLast: w.checks.last, ChecksPassed: w.checks.passed, ChecksFailed: w.checks.failed,
 		Deaths: w.deaths, History: w.history[:len(w.history):len(w.history)],
 		Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Halted: w.halted, Finished: m.Finished(), Inner: w.inner.report,
-		instance: w.instance.ID, inbox: w.inbox, figures: w.figures, endpoints: all,
+		instance: w.instance.ID, inbox: w.inbox, figures: w.figures, blocks: w.blocks, endpoints: all,
 	}
 	s.Vain, s.SickAt = m.Vain()
 	if s.State == worker.Backoff || s.State == worker.Failed {

@@ -66,6 +66,7 @@ type service struct {
 	sequence      int
 	restarts      map[int]int // of loops that are gone, by slot
 	deaths        map[int]map[string]uint64
+	blocks        map[int]Blocked
 	listed        map[poolKey][]*balance.Endpoint // what each pool was last given
 	nextBatch     time.Time                       // update_config.delay: no replacement before it
 	missed        chan struct{}                   // a request has found nobody
@@ -76,7 +77,7 @@ func newService(s *Supervisor, e engine.Engine, first spec.Service) *service {
 	sv := &service{
 		name: first.Name, serial: s.serials.Add(1), supervisor: s, engine: e, inbox: newMailbox[serviceMessage](), done: make(chan struct{}),
 		generation: map[int]int{}, members: map[string]*member{},
-		restarts: map[int]int{}, deaths: map[int]map[string]uint64{}, listed: map[poolKey][]*balance.Endpoint{},
+		restarts: map[int]int{}, blocks: map[int]Blocked{}, deaths: map[int]map[string]uint64{}, listed: map[poolKey][]*balance.Endpoint{},
 		release: &spec.Release{}, missed: make(chan struct{}, 1),
 	}
 	sv.adopt(first)
@@ -273,7 +274,7 @@ func (s *service) startMember(a rollout.Action) {
 		number: a.Number, name: fmt.Sprintf("%s.%d", s.name, a.Number),
 		release: s.release, generation: a.Generation,
 		service: s, engine: s.engine, inbox: newMailbox[message](), done: make(chan struct{}),
-		deaths: map[string]uint64{}, ports: map[engine.Port]port{}, figures: &loopFigures{}, balance: s.release.Service.Balance,
+		deaths: map[string]uint64{}, ports: map[engine.Port]port{}, figures: &loopFigures{}, blocks: &blocks{}, balance: s.release.Service.Balance,
 	}
 	w.machine = worker.New(w.key, s.machineConfig(a), rand.Uint64())
 	m := &member{loop: w}
@@ -337,6 +338,7 @@ func (s *service) dismiss(key string) {
 	for cause, count := range m.loop.lastDeaths() {
 		s.deaths[n][cause] += count
 	}
+	s.blocks[n] = s.blocks[n].and(m.loop.blocks)
 	delete(s.members, key)
 	close(m.loop.done)
 }
@@ -394,7 +396,7 @@ func (s *service) publishStatus() {
 		p := s.members[key].picture
 		w := p.status
 		st.Workers = append(st.Workers, w)
-		st.live = append(st.live, liveWorker{current: &s.members[key].loop.current, restarts: s.restarts[w.Number], deaths: maps.Clone(s.deaths[w.Number])})
+		st.live = append(st.live, liveWorker{current: &s.members[key].loop.current, restarts: s.restarts[w.Number], deaths: maps.Clone(s.deaths[w.Number]), blocked: s.blocks[w.Number]})
 		if w.State == worker.Ready {
 			st.Ready++
 		}

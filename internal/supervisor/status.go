@@ -47,6 +47,21 @@ type liveWorker struct {
 	current  *atomic.Pointer[WorkerStatus]
 	restarts int
 	deaths   map[string]uint64
+	blocked  Blocked
+}
+
+// Blocked is how often event loops did not turn for 250 ms or longer, and how long that was.
+type Blocked struct {
+	Times uint64
+	For   time.Duration
+}
+
+// and adds what a worker counts now.
+func (b Blocked) and(counts *blocks) Blocked {
+	if counts == nil {
+		return b
+	}
+	return Blocked{b.Times + counts.number.Load(), b.For + time.Duration(counts.time.Load())}
 }
 
 // now is the worker as it is, seen being what its service last saw of it.
@@ -67,7 +82,7 @@ func (l liveWorker) now(seen WorkerStatus) WorkerStatus {
 	for _, e := range w.endpoints {
 		w.InFlight += e.InFlight()
 	}
-	w.Loop = w.figures.now()
+	w.Loop, w.Blocked = w.figures.now(), l.blocked.and(w.blocks)
 	return w
 }
 
@@ -104,11 +119,13 @@ type WorkerStatus struct {
 	Halted       string             // it runs, but somebody has made it stand still
 	Warnings     []string           // a check that costs too much, or is slower than its interval
 	Loop         *eventloop.Figures // of its event loop; nil: nothing is known of one
+	Blocked      Blocked            // of its event loops, since the project's start
 	Inner        *inner.Report      // of a bulsa inside; nil: there is none, or it has not reported
 
 	instance  engine.InstanceID
 	inbox     *mailbox[message]
 	figures   *loopFigures // of instance
+	blocks    *blocks
 	endpoints []*balance.Endpoint
 }
 

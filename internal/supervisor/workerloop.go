@@ -72,6 +72,7 @@ type workerLoop struct {
 	current   atomic.Pointer[WorkerStatus] // the last picture, for readers
 	inner     innerState
 	figures   *loopFigures // of the instance's event loop; new ones for each instance
+	blocks    *blocks
 }
 
 // checkTotals sums up all health checks of a worker.
