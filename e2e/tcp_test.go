@@ -237,3 +237,30 @@ func TestNoNewTCPConnectionIsRefusedWhenRandomServersAreKilled(t *testing.T) {
 		t.Errorf("%d new connections were refused or not served", refused.Load())
 	}
 }
+
+// Each of two ports reaches its own target, in whatever order and whoever listens there.
+func TestTwoPortsReachTheirOwnTargets(t *testing.T) {
+	w := newWorld(t)
+	first, second, target, debug, inspector, app, asked := freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)
+	w.write("web.js", "require('http').createServer((q, r) => r.end('the app')).listen(process.env.PORT || "+asked+")")
+	w.write("compose.yaml", fmt.Sprintf(`services:
+  lines:
+    command: %[1]s %[2]s
+    ports: ["127.0.0.1:%[3]s:4000", "127.0.0.1:%[4]s:%[2]s"]
+  web:
+    command: node --inspect=127.0.0.1:%[5]s web.js
+    ports: ["127.0.0.1:%[6]s:%[7]s", "127.0.0.1:%[8]s:%[5]s"]
+`, build(t, filepath.Join("testdata", "lineserver")), target, first, second, inspector, app, asked, debug))
+	w.ready("up", "--admin", "off")
+	for _, port := range []string{first, second} {
+		client := dialLines(t, "127.0.0.1:"+port)
+		client.say("hello\r\n")
+		client.hears("1 hello\r\n")
+	}
+	if _, text := get(t, "http://127.0.0.1:"+app+"/"); text != "the app" {
+		t.Errorf("the app's port answers %q", text)
+	}
+	if _, text := get(t, "http://127.0.0.1:"+debug+"/json/version"); !strings.Contains(text, "node.js") {
+		t.Errorf("the inspector's port answers %q", text)
+	}
+}

@@ -1,5 +1,6 @@
 // Lineserver speaks no HTTP: it answers each line with its worker's number and the
-// line, on $PORT. With the argument "first" it speaks first, as mail servers do.
+// line, on $PORT. With the argument "first" it speaks first, as mail servers do; with a
+// number it listens on that port, too.
 package main
 
 import (
@@ -11,7 +12,16 @@ import (
 )
 
 func main() {
-	ln, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	for _, arg := range os.Args[1:] {
+		if arg != "first" {
+			go listen(arg)
+		}
+	}
+	listen(os.Getenv("PORT"))
+}
+
+func listen(port string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		log.Fatal(err)
 	}

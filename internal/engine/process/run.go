@@ -1,7 +1,6 @@
 package process
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -162,7 +161,7 @@ func (r *run) choosePort() error {
 			return err
 		}
 		if r.joins() {
-			r.told = cmp.Or(ports[0].Target, ports[0].Published)
+			r.told = toldPort(ports)
 		}
 	}
 	if watchable && r.plan.command.Kind == node.KindOther {

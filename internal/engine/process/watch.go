@@ -53,10 +53,11 @@ type verdict struct {
 
 // watcher decides what a worker that does not ask bulsa listens on.
 type watcher struct {
-	private  int  // PORT that only this run has; 0: none
-	fixed    int  // PORT as the service's environment sets it; 0: none
-	expected int  // the port the application is published from; 0: unknown
-	publish  bool // the service has published ports
+	private  int   // PORT that only this run has; 0: none
+	fixed    int   // PORT as the service's environment sets it; 0: none
+	expected int   // the port the application is published from; 0: unknown
+	further  []int // other targets, which lead elsewhere
+	publish  bool  // the service has published ports
 	alone    bool
 	joins    bool // may join the cluster
 	nodeRuns bool // some process of a wrapper's is Node
@@ -106,7 +107,7 @@ func (w *watcher) settled(now time.Time, online bool) bool {
 
 // elsewhere: it listens, but nowhere where it was expected.
 func (w *watcher) elsewhere(now time.Time, s sighting, online bool) verdict {
-	open := slices.DeleteFunc(slices.Clone(s.open), func(a address) bool { return w.joins && a.port == inspectorPort })
+	open := slices.DeleteFunc(slices.Clone(s.open), func(a address) bool { return w.joins && a.port == inspectorPort || slices.Contains(w.further, a.port) })
 	if len(open) == 0 {
 		return verdict{}
 	}
@@ -144,12 +145,15 @@ func (r *run) watch(before map[uint64]address) {
 	}
 	w := r.newWatcher(publish)
 	r.helpers.Go(func() { r.keepWatching(w, before) })
+	if watchable && len(w.further) > 0 {
+		r.helpers.Go(func() { r.watchFurther(before, w.further) })
+	}
 }
 
 func (r *run) newWatcher(publish bool) *watcher {
 	w := &watcher{publish: publish, alone: r.launch.Alone, joins: r.joins(), began: time.Now()}
 	if publish {
-		w.expected = r.plan.service.Ports[0].Target
+		w.expected, w.further = r.plan.service.Ports[0].Target, further(r.plan.service.Ports)
 	}
 	w.private = r.port
 	if value, ok := variable(r.plan.env, "PORT"); ok && !r.plan.clustered() {
