@@ -93,18 +93,27 @@ func upward(dir, file string) string {
 }
 
 func (r resolver) nodeVersion(node string) (major, minor int, err error) {
+	out, err := Version(node, r.dir, r.env)
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err := fmt.Sscanf(out, "v%d.%d.", &major, &minor); err != nil {
+		return 0, 0, fmt.Errorf("node --version printed %q", out)
+	}
+	return major, minor, nil
+}
+
+// Version is what a Node binary says of itself: "v20.20.2".
+func Version(node, dir string, env []string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, node, "--version")
-	cmd.Dir, cmd.Env = r.dir, r.env
+	cmd.Dir, cmd.Env = dir, env
 	out, err := cmd.Output()
 	if err != nil {
-		return 0, 0, fmt.Errorf("node --version failed: %w", err)
+		return "", fmt.Errorf("node --version failed: %w", err)
 	}
-	if _, err := fmt.Sscanf(string(out), "v%d.%d.", &major, &minor); err != nil {
-		return 0, 0, fmt.Errorf("node --version printed %q", strings.TrimSpace(string(out)))
-	}
-	return major, minor, nil
+	return strings.TrimSpace(string(out)), nil
 }
 
 // nodeKind reads the arguments of node as far as the script.

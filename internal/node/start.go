@@ -91,11 +91,14 @@ func unset(env []string, names ...string) []string {
 }
 
 // options puts the preload before the user's own NODE_OPTIONS. Node takes
-// quotes and backslashes in them as a string of C (node(1), NODE_OPTIONS);
+// quotes and backslashes in them as a string of C (node(1), NODE_OPTIONS), but
+// versions before 12 take them as they are, so they are used only where they must;
 // the preload finds itself there again, so the form must not change.
 func options(preload, own string) string {
-	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(preload)
-	return strings.TrimSpace(`--require "` + quoted + `" ` + own)
+	if strings.ContainsAny(preload, " \t\n\r\v\f\"\\") {
+		preload = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(preload) + `"`
+	}
+	return strings.TrimSpace("--require " + preload + " " + own)
 }
 
 // channelPair returns bulsa's end of a channel and the worker's.

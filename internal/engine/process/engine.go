@@ -299,6 +299,7 @@ type cluster struct {
 	primary *node.Primary
 	relay   *relay.Hub
 	lastID  int         // cluster.worker.id given last; never used twice
+	old     atomic.Bool // it was said that its Node is too old for the preload
 	asks    atomic.Bool // a worker has asked for a port: the others will, however slowly they boot
 }
 

@@ -386,6 +386,29 @@ func TestTheScriptIsReadAnewAtEachStart(t *testing.T) {
 	}
 }
 
+// An old Node is served as it is, and named. The one here only says that it is old.
+func TestANodeThatIsTooOldIsNamed(t *testing.T) {
+	b := newNodeBench(t, &doorman{})
+	l := b.launched(t, 1, map[string]string{"app.js": portApp})
+	real, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := l.Release.Service.Command.Dir
+	script := "#!/bin/sh\n[ \"$1\" = --version ] && echo v16.20.2 && exit\nunset BULSA_ID\nexec " + real + ` "$@"` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "node"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.Release.Service.Command.Args = []string{"./node", "app.js"}
+	i := b.StartLaunch(l)
+	if f := b.Await(i.ID, engine.Notice); !strings.Contains(f.Message, "runs on Node v16.20.2") || !strings.Contains(f.Message, "18 and newer") {
+		t.Errorf("notice %q", f.Message)
+	}
+	if got := ask(t, b.Await(i.ID, engine.Listening).Connector); !strings.HasPrefix(got, "told ") {
+		t.Errorf("answer = %q", got)
+	}
+}
+
 func TestNPMStartJoinsLate(t *testing.T) {
 	if _, err := exec.LookPath("npm"); err != nil {
 		t.Skip("no npm")

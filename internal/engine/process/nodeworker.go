@@ -101,7 +101,24 @@ func (l *line) Listening(key string, a node.Ask) {
 	r.mu.Unlock()
 	if ok {
 		r.opened(s)
+		l.meetOld()
 	}
+}
+
+// meetOld names a Node in which the preload does nothing: it had said hello before.
+func (l *line) meetOld() {
+	r := l.r
+	if l.channel.PID() != 0 || r.plan.command.Kind != node.KindNode || r.cluster.old.Swap(true) {
+		return
+	}
+	r.engine.beside(func() {
+		version, err := node.Version(r.plan.path, r.plan.command.Dir, r.env)
+		if err != nil {
+			version = "version (" + err.Error() + ")"
+		}
+		r.emit(engine.Fact{Kind: engine.Notice, Message: fmt.Sprintf(
+			"runs on Node %s, and bulsa supports 18 and newer: it is served, but sees no addresses of clients, and its event loop is not seen (%s is the node that was found)", version, r.plan.path)})
+	})
 }
 
 // reach says how connections come to a server. r.mu is held.

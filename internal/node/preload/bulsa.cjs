@@ -4,10 +4,12 @@
 // listens, find no BULSA_ID. It never throws, never prints and never keeps the
 // process alive.
 
-const PRELOAD = `--require "${__filename.replace(/[\\"]/g, '\\$&')}"`;
+// As bulsa writes it into NODE_OPTIONS (start.go, options).
+const PRELOAD = `--require ${/[\s"\\]/.test(__filename) ? `"${__filename.replace(/[\\"]/g, '\\$&')}"` : __filename}`;
 
 function main() {
   const env = process.env;
+  if (parseInt(process.versions.node, 10) < 18) return; // bulsa says so
   if (!env.BULSA_ID || !require('worker_threads').isMainThread) return;
   const join = require('./join.cjs');
   const place = join.place(env);
@@ -40,6 +42,6 @@ function serve({ BULSA_SOCK: socket, BULSA_LOOP: loop, BULSA_CLIENT: client }, p
 
 try {
   main();
-} catch {
+} catch (error) { // with a name: Node 8 reads this file, too
   // The application runs as it would without bulsa.
 }
