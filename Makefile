@@ -3,7 +3,7 @@ GO      ?= go
 EXAMPLE := examples/zombie-server
 PORT    ?= 3333
 
-.PHONY: build run run-docker run-docker-bulsa test e2e fuzz bench bench-mixed conformance lab check lint clean
+.PHONY: build run run-docker run-docker-bulsa test e2e apps fuzz bench bench-mixed conformance lab check lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bulsa ./cmd/bulsa
@@ -28,6 +28,10 @@ test:
 e2e:
 	CGO_ENABLED=0 $(GO) test -count=1 -parallel 6 -timeout 20m ./e2e
 
+# Real frameworks, servers and launchers from npm; writes the matrix of docs/apps.md.
+apps: build e2e/testdata/matrix/node_modules
+	BULSA_TEST_DENO=$$(scripts/test-nodes.sh deno) BULSA_TEST_BUN=$$(scripts/test-nodes.sh bun) BULSA_E2E_APPS=$(CURDIR)/docs/apps.md \
+		BULSA_E2E_BINARY=$(CURDIR)/bulsa CGO_ENABLED=0 $(GO) test -count=1 -parallel 3 -timeout 20m -run TestTheMatrixOfApps ./e2e
 fuzz:
 	scripts/fuzz.sh
 

@@ -62,6 +62,7 @@ func Main(m *testing.M, after ...func() error) {
 //	http              answers on $PORT
 //	fixed PORT        answers on PORT, whatever $PORT says
 //	socket            answers on the socket of LISTEN_FDS
+//	escaped-http      leaves a child in a session of its own that answers on $PORT
 //	holder FILE       holds the socket of LISTEN_FDS without accepting from it, and answers on $PORT when FILE exists
 //	say FILE          copies FILE to its output
 func Command(t testing.TB, program string) spec.Command {
@@ -91,7 +92,16 @@ func programs() map[string]func(string) {
 		"fixed":    func(port string) { answer(net.Listen("tcp", "127.0.0.1:"+port)) },
 		"socket":   func(string) { answer(givenSocket()) },
 		"holder":   hold,
-		"say":      say,
+
+		"escaped-http": func(string) {
+			child := again("http")
+			child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			if err := child.Start(); err != nil {
+				fail(err)
+			}
+			awaitTerm()
+		},
+		"say": say,
 	}
 }
 

@@ -136,7 +136,7 @@ func (l *eventLoop) confirm(now eventloop.Reading) {
 
 // owns reports whether the process is one of the worker's.
 func (r *run) owns(pid int) bool {
-	return slices.ContainsFunc(members(r.engine.table.read(tableAge), r.child.pid), func(p processInfo) bool { return p.pid == pid })
+	return slices.ContainsFunc(r.engine.processes(r, tableAge), func(p processInfo) bool { return p.pid == pid })
 }
 
 // beside runs f in a goroutine that Close waits for, and not at all once it has begun.

@@ -114,6 +114,16 @@ func TestAProgramThatTakesTheSocketIsReachedThroughIt(t *testing.T) {
 	}
 }
 
+// A launcher may start the application detached, as pm2 does.
+func TestAProgramInASessionOfItsOwnIsFoundListening(t *testing.T) {
+	linuxOnly(t)
+	b := newBench(t)
+	f := b.Await(b.StartLaunch(b.published("escaped-http", 1, 3000)).ID, engine.Listening)
+	if got := ask(t, f.Connector); got != "worker 1 at "+f.Address {
+		t.Errorf("answer = %q; want it from %s", got, f.Address)
+	}
+}
+
 // Whoever holds the socket does not therefore use it: Node has it close-on-exec
 // from its first moment, and listens on PORT long after.
 func TestASocketThatIsHeldAndNotAcceptedFromIsNotTaken(t *testing.T) {

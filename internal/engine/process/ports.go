@@ -13,7 +13,8 @@ import (
 // late packets and slow restarts of an application do not meet.
 const portRest = time.Minute
 
-// portPicker finds free TCP ports on the loopback address.
+// portPicker finds TCP ports that are free on every address: a program may listen
+// on more than loopback.
 type portPicker struct {
 	mu    sync.Mutex
 	given map[int]time.Time
@@ -31,9 +32,9 @@ func (p *portPicker) pick(now time.Time) (int, error) {
 		}
 	}
 	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", ":0")
 		if err != nil {
-			return 0, fmt.Errorf("no free port on 127.0.0.1: %w", err)
+			return 0, fmt.Errorf("no free port: %w", err)
 		}
 		port := l.Addr().(*net.TCPAddr).Port
 		l.Close()
@@ -42,7 +43,7 @@ func (p *portPicker) pick(now time.Time) (int, error) {
 			return port, nil
 		}
 	}
-	return 0, errors.New("no free port on 127.0.0.1 that was not in use a moment ago")
+	return 0, errors.New("no free port that was not in use a moment ago")
 }
 
 // privateListener is a listening socket that a program may take as its own by

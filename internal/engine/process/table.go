@@ -73,8 +73,11 @@ func (e *Engine) descendants(rows []processInfo) []processInfo {
 
 // left returns all that lives of a run: its session, its group, and what
 // escaped from both.
-func (e *Engine) left(r *run) []processInfo {
-	rows := e.table.read(0)
+func (e *Engine) left(r *run) []processInfo { return e.processes(r, 0) }
+
+// processes is the same as it was at most maxAge ago.
+func (e *Engine) processes(r *run, maxAge time.Duration) []processInfo {
+	rows := e.table.read(maxAge)
 	list := members(rows, r.child.pid)
 	mark := instanceMark + string(r.launch.ID)
 	for _, p := range e.descendants(rows) {

@@ -233,7 +233,7 @@ func (r *run) listensOn(before map[uint64]address) (open []address) {
 	if len(all) == 0 {
 		return nil
 	}
-	for _, p := range members(r.engine.table.read(tableAge), r.child.pid) {
+	for _, p := range r.engine.processes(r, tableAge) {
 		for inode := range heldSockets(p.pid) {
 			if a, ok := all[inode]; ok {
 				open = append(open, a)
@@ -245,7 +245,7 @@ func (r *run) listensOn(before map[uint64]address) (open []address) {
 
 // runsNode reports whether any of the worker's processes is Node.
 func (r *run) runsNode() bool {
-	return slices.ContainsFunc(members(r.engine.table.read(tableAge), r.child.pid), func(p processInfo) bool {
+	return slices.ContainsFunc(r.engine.processes(r, tableAge), func(p processInfo) bool {
 		program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
 		return err == nil && filepath.Base(program) == "node"
 	})

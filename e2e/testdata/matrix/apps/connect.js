@@ -1,0 +1,1 @@
+require('http').createServer(require('connect')().use((q, a) => a.end(`worker ${process.env.BULSA_WORKER}\n`))).listen(process.env.PORT || 3000);

@@ -1,0 +1,1 @@
+require('polka')().get('/', (q, a) => a.end(`worker ${process.env.BULSA_WORKER}\n`)).listen(process.env.PORT || 3000);

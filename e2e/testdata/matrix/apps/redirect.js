@@ -1,0 +1,1 @@
+require('http').createServer((q, a) => { a.writeHead(302, { location: 'http://localhost:' + process.env.PORT + '/there', 'x-worker': process.env.BULSA_WORKER }).end(`worker ${process.env.BULSA_WORKER}\n`); }).listen(process.env.PORT || 3000);

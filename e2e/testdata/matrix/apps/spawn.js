@@ -1,0 +1,1 @@
+require('cross-spawn').sync('node', ['apps/plain.js'], { stdio: 'inherit' });

@@ -1,0 +1,3 @@
+import 'zx/globals';
+$.verbose = true;
+await $`node apps/plain.js`;
