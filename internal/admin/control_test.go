@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -270,6 +271,41 @@ func TestTheTokenIsMadeOnceAndKeptPrivate(t *testing.T) {
 	info, err := os.Stat(filepath.Join(api.RuntimeDir("shop"), "token"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestWhatIsNoTokenIsRefused(t *testing.T) {
+	runtimeDir(t)
+	if err := os.Mkdir(api.RuntimeDir("shop"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(api.RuntimeDir("shop"), "token")
+	for content, good := range map[string]bool{
+		"a-token-of-my-own-choice=\n": true,
+		"short":                       false,
+		"\x00\x9f\x8c\xff random bytes of some length": false,
+		"two words that are long enough":               false,
+		strings.Repeat("x", 600):                       false,
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		token, err := Token("shop")
+		if good != (err == nil) || good && token != strings.TrimSpace(content) {
+			t.Errorf("%q: %q, %v", content, token, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), path+" holds no token") {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Token("shop"); err == nil || !strings.Contains(err.Error(), "no ordinary file") {
+		t.Errorf("a FIFO: %v", err)
 	}
 }
 

@@ -40,6 +40,9 @@ func ListenControl(project string) (*ControlListener, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the folder of the control socket: %w; set BULSA_RUNTIME_DIR to a folder that can be written", err)
 	}
+	if err := api.CheckRuntime(project); err != nil {
+		return nil, err // it was put there meanwhile
+	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot protect the folder of the control socket: %w", err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,14 +78,64 @@ func CheckRuntime(project string) error {
 	return nil
 }
 
+// checkOwner refuses a folder of somebody else. Where nobody has chosen the place it lies
+// in a folder that is open to all, and neither a link that somebody else has made nor a
+// folder that others may write is taken for ours.
 func checkOwner(dir string) error {
-	info, err := os.Stat(dir)
+	link, err := os.Lstat(dir)
 	if err != nil {
 		return nil // missing: made on the way; unreadable: the next step says so
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if ok && stat.Uid != 0 && int(stat.Uid) != os.Getuid() && os.Getuid() != 0 {
-		return fmt.Errorf("%s belongs to another user (uid %d): set BULSA_RUNTIME_DIR to a folder of your own", dir, stat.Uid)
+	if owner := ownerOf(link); !chosen() && !trusted(owner) {
+		return notOurs(dir, owner)
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return nil
+	case !trusted(ownerOf(info)) && (!chosen() || os.Getuid() != 0):
+		return notOurs(dir, ownerOf(info))
+	case !info.IsDir():
+		return fmt.Errorf("%s is no folder: remove it, or set BULSA_RUNTIME_DIR to a folder of your own", dir)
+	case !chosen() && info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("%s can be written by others (mode %04o): chmod 700 it, or set BULSA_RUNTIME_DIR to a folder of your own", dir, info.Mode().Perm())
 	}
 	return nil
 }
+
+func notOurs(dir string, owner int) error {
+	return fmt.Errorf("%s belongs to another user (uid %d): set BULSA_RUNTIME_DIR to a folder of your own", dir, owner)
+}
+
+// chosen reports whether the user, or who logged the user in, says where the folder is.
+func chosen() bool { return os.Getenv("BULSA_RUNTIME_DIR") != "" || os.Getenv("XDG_RUNTIME_DIR") != "" }
+
+// trusted reports whether what a user has made may be used: it is this one, or root.
+func trusted(owner int) bool { return owner == 0 || owner == os.Getuid() }
+
+// ownerOf is the user that a file belongs to; this one where the system does not tell.
+func ownerOf(info os.FileInfo) int {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(stat.Uid)
+	}
+	return os.Getuid()
+}
+
+// PlainFile opens a file for use by its owner alone, and refuses what is none: a FIFO
+// would keep its opener waiting, a device would take what is written.
+func PlainFile(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|syscall.O_NONBLOCK, 0o600)
+	if errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.EISDIR) { // open(2): a FIFO that nobody reads
+		return nil, notPlain(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, notPlain(path)
+	}
+	return f, nil
+}
+
+func notPlain(path string) error { return fmt.Errorf("%s is no ordinary file: remove it", path) }

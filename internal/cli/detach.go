@@ -135,7 +135,10 @@ func spawn(l launch) (<-chan outcome, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	output, err := os.OpenFile(api.DaemonLog(l.Project.Name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err := api.CheckRuntime(l.Project.Name); err != nil {
+		return nil, err // it was put there meanwhile
+	}
+	output, err := api.PlainFile(api.DaemonLog(l.Project.Name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
