@@ -111,6 +111,9 @@ type ServiceMetrics struct {
 	Queued         int    // requests in line, now
 	QueueFull      uint64 // requests refused because the line was full
 	Cut            uint64 // upgraded connections that were ended before either side ended them
+	Passed         uint64 // connections given to workers as they are
+	Tunnels        int    // those that bulsa carries, and upgraded ones, now
+	LostSessions   uint64 // requests of sessions of socket.io that their worker did not know
 }
 
 // Histogram counts durations. Bounds and Counts have the same length.

@@ -46,6 +46,9 @@ type collector struct {
 	queued        *prometheus.Desc
 	queueFull     *prometheus.Desc
 	cut           *prometheus.Desc
+	passed        *prometheus.Desc
+	tunnels       *prometheus.Desc
+	lostSessions  *prometheus.Desc
 	logLost       *prometheus.Desc
 	load          loadCollector
 	expiry        *prometheus.Desc
@@ -88,11 +91,17 @@ func newCollector(control Control, version string) *collector {
 		connections: prometheus.NewDesc("bulsa_proxy_client_connections",
 			"Connections of clients that are open; on a shared port they count for its default service.", []string{"service"}, nil),
 		turnedAway: prometheus.NewDesc("bulsa_proxy_connections_rejected_total",
-			"Connections of clients beyond limits.connections or limits.connections_per_address.", []string{"service"}, nil),
+			"Connections of clients beyond limits.connections or limits.connections_per_address, and of those whose floods were cut off.", []string{"service"}, nil),
 		queued: prometheus.NewDesc("bulsa_proxy_queued_requests",
 			"Requests that wait because every worker has max_conns.", []string{"service"}, nil),
 		queueFull: prometheus.NewDesc("bulsa_proxy_queue_full_total",
 			"Requests that were refused because limits.queue were waiting.", []string{"service"}, nil),
+		passed: prometheus.NewDesc("bulsa_proxy_passed_connections_total",
+			"Connections that were given to workers as they are: TCP, and TLS and HTTP/2 that workers speak themselves.", []string{"service"}, nil),
+		tunnels: prometheus.NewDesc("bulsa_proxy_tunnels",
+			"Connections that bulsa carries both ways now: TCP that is passed on, and upgraded ones such as WebSockets.", []string{"service"}, nil),
+		lostSessions: prometheus.NewDesc("bulsa_proxy_lost_sessions_total",
+			"Requests with a session of socket.io in the query that were answered 400: their worker did not know it.", []string{"service"}, nil),
 		cut: prometheus.NewDesc("bulsa_proxy_cut_total",
 			"Upgraded connections, such as WebSockets, that a drain or a dying worker ended.", []string{"service"}, nil),
 		logLost: prometheus.NewDesc("bulsa_proxy_access_log_dropped_total",
@@ -112,7 +121,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.buildInfo, c.workerInfo, c.workerUp, c.restarts, c.healthStatus, c.checkDuration,
 		c.checkCPU, c.checks, c.requests, c.duration, c.retries, c.inFlight,
-		c.delayed, c.connections, c.turnedAway, c.queued, c.queueFull, c.cut, c.logLost, c.expiry, c.innerUp, c.innerRestarts,
+		c.delayed, c.connections, c.turnedAway, c.queued, c.queueFull, c.cut, c.passed, c.tunnels, c.lostSessions, c.logLost, c.expiry, c.innerUp, c.innerRestarts,
 	} {
 		out <- d
 	}
@@ -186,6 +195,9 @@ func (c *collector) collectService(out chan<- prometheus.Metric, s ServiceMetric
 	out <- gauge(c.queued, float64(s.Queued), s.Service)
 	out <- counter(c.queueFull, float64(s.QueueFull), s.Service)
 	out <- counter(c.cut, float64(s.Cut), s.Service)
+	out <- counter(c.passed, float64(s.Passed), s.Service)
+	out <- gauge(c.tunnels, float64(s.Tunnels), s.Service)
+	out <- counter(c.lostSessions, float64(s.LostSessions), s.Service)
 }
 
 func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {

@@ -25,7 +25,7 @@ func TestMetricsSayWhatTheContractNames(t *testing.T) {
 		}},
 		Services: []ServiceMetrics{{
 			Service: "app", Requests: map[int]uint64{200: 41, 502: 1}, Retries: 3, InFlight: 5,
-			RetriesDelayed: 6, Connections: 7, TurnedAway: 8, Queued: 9, QueueFull: 10, Cut: 11,
+			RetriesDelayed: 6, Connections: 7, TurnedAway: 8, Queued: 9, QueueFull: 10, Cut: 11, Passed: 12, Tunnels: 13, LostSessions: 14,
 			Duration: Histogram{Bounds: []float64{0.01, 0.1}, Counts: []uint64{30, 40}, Count: 42, Sum: 1.25},
 		}},
 		Certificates:  []Certificate{{Service: "app", Name: "a.example", Expires: time.Unix(1800000000, 0)}},
@@ -70,6 +70,9 @@ bulsa_proxy_connections_rejected_total{service="app"} 8
 bulsa_proxy_queued_requests{service="app"} 9
 bulsa_proxy_queue_full_total{service="app"} 10
 bulsa_proxy_cut_total{service="app"} 11
+bulsa_proxy_passed_connections_total{service="app"} 12
+bulsa_proxy_tunnels{service="app"} 13
+bulsa_proxy_lost_sessions_total{service="app"} 14
 bulsa_proxy_access_log_dropped_total{file="/var/log/access.log"} 12
 # TYPE bulsa_worker_restarts_total counter
 # TYPE bulsa_proxy_request_duration_seconds histogram

@@ -42,6 +42,7 @@ func (d *Daemon) Metrics() admin.Metrics {
 			Service: sv.Name, Requests: s.Requests, Retries: s.Retries, InFlight: int(s.InFlight), Duration: histogram(s.Duration),
 			RetriesDelayed: s.RetriesDelayed, Connections: int(s.OpenClients), TurnedAway: s.TurnedAway,
 			Queued: int(s.Queued), QueueFull: s.QueueFull, Cut: s.Cut,
+			Passed: s.RawPassed, Tunnels: int(s.Tunnels), LostSessions: s.LostSessions,
 		})
 	}
 	m.AccessLogLost = d.ports.LostLines()
