@@ -12,13 +12,19 @@ import (
 // log4js is the receiver of log4js (lib/clustering.js, 6): a worker's loggers hand
 // their events to the primary, which has the appenders. Here each becomes a line of
 // the worker's output, in log4js's basic layout.
-type log4js struct{}
+type log4js struct {
+	told bool
+}
 
-func (log4js) takes(h head) bool { return h.Topic == "log4js:message" }
+func (*log4js) takes(h head) bool { return h.Topic == "log4js:message" }
 
-func (log4js) leave(*Member) {}
+func (*log4js) leave(*Member) {}
 
-func (log4js) hear(_ time.Time, from *Member, raw json.RawMessage, _ *Hub) {
+func (l *log4js) hear(_ time.Time, from *Member, raw json.RawMessage, _ *Hub) {
+	if !l.told {
+		l.told = true
+		from.Notice("logs through the primary that log4js expects: bulsa writes its events to the worker's output, and appenders of its configuration (files, syslog) do not run; with disableClustering: true in it each worker runs them itself")
+	}
 	var m struct {
 		Data string `json:"data"`
 	}

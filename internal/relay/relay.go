@@ -46,7 +46,7 @@ func Modules() []string { return slices.Sorted(maps.Keys(modules())) }
 
 func modules() map[string]module {
 	return map[string]module{
-		"log4js":                log4js{},
+		"log4js":                &log4js{},
 		"prom-client":           newPromClient(),
 		"rate-limiter-flexible": newLimiters(),
 		"socket.io-cluster":     newSocketIO(),

@@ -145,6 +145,10 @@ func TestLog4jsEventsBecomeLines(t *testing.T) {
 			}
 			d.says(h, string(raw))
 			at := time.Date(2026, 11, 30, 10, 0, 0, 123e6, time.UTC).Local().Format("2006-01-02T15:04:05.000")
+			if d.says(h, string(raw)); len(d.notices) != 1 || !strings.Contains(d.notices[0], "disableClustering") {
+				t.Errorf("notices %q", d.notices)
+			}
+			d.lines = d.lines[1:]
 			if want := "[" + at + "] [INFO] shop - " + c.want; len(d.lines) != 1 || d.lines[0] != want {
 				t.Errorf("lines %q, want %q", d.lines, want)
 			}
