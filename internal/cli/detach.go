@@ -44,15 +44,19 @@ func (p *program) detach(ctx context.Context, l launch, limit time.Duration) err
 	defer tick.Stop()
 	now := time.Now()
 	w := wait{what: "the start of " + name, limit: limit, asked: now, moved: now}
+	shown := p.newProgress(now, false)
 	for {
 		select {
 		case o := <-decided:
+			if o.Ready {
+				p.showStart(ctx, name, shown)
+			}
 			return p.report(ctx, name, o)
 		case <-ctx.Done():
 			return fmt.Errorf("not waiting any longer; project %s goes on starting: see bulsa ps -p %s, end it with bulsa down -p %s", name, name, name)
 		case <-tick.C:
 		}
-		why, err := p.lookAtStart(ctx, name, &w)
+		why, err := p.lookAtStart(ctx, name, &w, shown)
 		if err != nil && time.Since(w.moved) >= max(waitLimit, limit) && limit >= 0 {
 			why = err
 		}
@@ -69,7 +73,7 @@ func (p *program) detach(ctx context.Context, l launch, limit time.Duration) err
 }
 
 // lookAtStart looks at a project that starts: why is the reason not to wait for it any longer.
-func (p *program) lookAtStart(ctx context.Context, name string, w *wait) (why, err error) {
+func (p *program) lookAtStart(ctx context.Context, name string, w *wait, shown *progress) (why, err error) {
 	c, err := api.Dial(name)
 	if err != nil {
 		return nil, err
@@ -79,6 +83,7 @@ func (p *program) lookAtStart(ctx context.Context, name string, w *wait) (why, e
 	if err != nil {
 		return nil, err
 	}
+	shown.draw(time.Now(), project)
 	if r := project.Readiness(time.Now()); r.Failing && !r.Ready {
 		return errors.New(strings.Join(r.Waiting, "; ")), nil
 	}
@@ -87,10 +92,25 @@ func (p *program) lookAtStart(ctx context.Context, name string, w *wait) (why, e
 		p.lastWords(ctx, c, project)
 		return over, nil
 	}
-	if line != "" {
+	if line != "" && shown.drawn == 0 {
 		fmt.Fprintf(p.stderr, "bulsa: still waiting: %s\n", oneLine(line))
 	}
 	return nil, nil
+}
+
+// showStart draws once more how a start has ended, where it was shown.
+func (p *program) showStart(ctx context.Context, name string, shown *progress) {
+	if shown.drawn == 0 {
+		return
+	}
+	c, err := api.Dial(name)
+	if err != nil {
+		return // it has done its work and ended
+	}
+	defer c.Close()
+	if project, err := c.Project(ctx); err == nil {
+		shown.draw(time.Now(), project)
+	}
 }
 
 // report tells how a start ended.

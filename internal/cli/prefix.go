@@ -64,3 +64,17 @@ func terminalWidth(w io.Writer) int {
 	}
 	return width
 }
+
+// terminalSize is the number of columns and lines of the terminal behind w; 0: w is none,
+// or one that cannot move its cursor.
+func terminalSize(w io.Writer) (width, height int) {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return 0, 0
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0, 0
+	}
+	return width, height
+}

@@ -118,6 +118,7 @@ func (p *program) await(ctx context.Context, c *api.Client, w wait, do func(cont
 	go func() { done <- do(asking) }()
 	w.asked = time.Now()
 	w.moved = w.asked
+	shown := p.newProgress(w.asked, w.stops)
 	tick := time.NewTicker(waitLook)
 	defer tick.Stop()
 	for {
@@ -125,6 +126,9 @@ func (p *program) await(ctx context.Context, c *api.Client, w wait, do func(cont
 		case err := <-done:
 			if err != nil && ctx.Err() != nil {
 				return w.left(c.Name())
+			}
+			if project, gone := c.Project(ctx); gone == nil && shown.drawn > 0 {
+				shown.draw(time.Now(), project.Named(w.names))
 			}
 			return err
 		case <-ctx.Done():
@@ -138,11 +142,12 @@ func (p *program) await(ctx context.Context, c *api.Client, w wait, do func(cont
 		if err != nil {
 			continue // do will tell, or it answers later
 		}
+		shown.draw(time.Now(), project.Named(w.names))
 		line, over := w.look(time.Now(), project)
 		if over != nil {
 			return p.gaveUp(ctx, c, w, project, over)
 		}
-		if line != "" {
+		if line != "" && shown.drawn == 0 {
 			fmt.Fprintf(p.stderr, "bulsa: still waiting: %s\n", oneLine(line))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -46,29 +47,107 @@ func Prepare(ctx context.Context, p spec.Project, o Images) (spec.Project, error
 		return p, &spec.Problem{Where: p.Place("services." + p.Services[first].Name + ".image"), What: err.Error()}
 	}
 	defer conn.Close()
+	images, err := provideAll(ctx, jobsOf(conn, p, o))
+	if err != nil {
+		return p, err
+	}
 	p.Services = slices.Clone(p.Services)
-	done := map[string]found{} // by reference and platform
 	for i, s := range p.Services {
 		if s.Engine != spec.EngineDocker {
 			continue
 		}
 		c := *s.Container
-		key := c.Image + " " + c.Platform
-		if done[key].id == "" || c.Build != nil {
-			j := job{conn: conn, images: o, service: s.Name, container: c, project: p}
-			if done[key], err = j.provide(ctx); err != nil {
-				what := "image"
-				if c.Build != nil {
-					what = "build"
-				}
-				return p, &spec.Problem{Where: p.Place("services." + s.Name + "." + what), What: fmt.Sprintf("service %s: %v", s.Name, err)}
-			}
-		}
-		c.ImageID = done[key].id
-		c.ImageVolumes = done[key].volumes
+		image := images[imageKey(c)]
+		c.ImageID, c.ImageVolumes = image.id, image.volumes
 		p.Services[i].Container = &c
 	}
 	return p, nil
+}
+
+// imageKey is what two services must have in common to run the same image.
+func imageKey(c spec.Container) string { return c.Image + " " + c.Platform }
+
+// jobsOf is a job for each image of p: first those that are built, which others may run,
+// too, or be built from.
+func jobsOf(conn *connection, p spec.Project, o Images) []job {
+	var jobs []job
+	seen := map[string]bool{}
+	for _, built := range []bool{true, false} {
+		for _, s := range p.Services {
+			if s.Engine != spec.EngineDocker || (s.Container.Build != nil) != built || !built && seen[imageKey(*s.Container)] {
+				continue
+			}
+			seen[imageKey(*s.Container)] = true
+			jobs = append(jobs, job{conn: conn, images: o, service: s.Name, container: *s.Container, project: p})
+		}
+	}
+	return jobs
+}
+
+// provideAll does the jobs: builds one after another, then the others together, so that
+// ten images take no longer than the network. It returns the images by imageKey.
+func provideAll(ctx context.Context, jobs []job) (map[string]found, error) {
+	images := map[string]found{}
+	var rest []job
+	for _, j := range jobs {
+		if j.container.Build == nil {
+			rest = append(rest, j)
+			continue
+		}
+		image, err := j.provide(ctx)
+		if err != nil {
+			return nil, j.problem(err)
+		}
+		images[imageKey(j.container)] = image
+	}
+	given := make([]found, len(rest))
+	errs := make([]error, len(rest))
+	var pulls sync.WaitGroup
+	var writing sync.Mutex
+	slots := make(chan struct{}, pullsAtATime)
+	for i, j := range rest {
+		if len(rest) > 1 {
+			j.images.Out = &lines{mu: &writing, out: j.images.Out}
+		}
+		pulls.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			given[i], errs[i] = j.provide(ctx)
+		})
+	}
+	pulls.Wait()
+	for i, j := range rest {
+		if errs[i] != nil {
+			return nil, j.problem(errs[i])
+		}
+		images[imageKey(j.container)] = given[i]
+	}
+	return images, nil
+}
+
+// pullsAtATime bounds what is asked of registries and of the disk at once.
+const pullsAtATime = 4
+
+// lines is the output of one of several jobs: whole lines, one at a time, and no bars,
+// since those of two jobs would write over each other.
+type lines struct {
+	mu  *sync.Mutex
+	out io.Writer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.Write(b)
+}
+
+// problem is an error with the place of the service in the file.
+func (j job) problem(err error) error {
+	what := "image"
+	if j.container.Build != nil {
+		what = "build"
+	}
+	return &spec.Problem{Where: j.project.Place("services." + j.service + "." + what), What: fmt.Sprintf("service %s: %v", j.service, err)}
 }
 
 // job provides the image of one service.
@@ -141,6 +220,7 @@ func (j job) pull(ctx context.Context) error {
 		return fmt.Errorf("%q is not an image: %w", j.container.Image, err)
 	}
 	fmt.Fprintf(j.images.Out, "%s: pulling %s\n", j.service, j.container.Image)
+	began := time.Now()
 	auth, err := credentials(reference.Domain(name))
 	if err != nil {
 		return err
@@ -154,8 +234,16 @@ func (j job) pull(ctx context.Context) error {
 		return fmt.Errorf("cannot pull %s: %w", j.container.Image, plain(err))
 	}
 	defer answer.Close()
-	if err := jsonmessage.DisplayStream(answer, j.images.Out); err != nil {
+	out := j.images.Out
+	_, several := out.(*lines)
+	if several {
+		out = io.Discard
+	}
+	if err := jsonmessage.DisplayStream(answer, out); err != nil {
 		return fmt.Errorf("cannot pull %s: %w", j.container.Image, plain(err))
+	}
+	if several {
+		fmt.Fprintf(j.images.Out, "%s: pulled %s in %.1f s\n", j.service, j.container.Image, time.Since(began).Seconds())
 	}
 	return nil
 }

@@ -295,3 +295,33 @@ func TestANetworkIsShared(t *testing.T) {
 	b.StartLaunch(again)
 	b.Await(again.ID, engine.Listening)
 }
+
+// A service may run the image that another one is built into, wherever it stands; what is
+// pulled is pulled together, and the first that fails is named.
+func TestImagesAreMadeBeforeTheyAreUsed(t *testing.T) {
+	d := appDaemon(t)
+	user, maker := appService(t), appService(t)
+	user.Name, maker.Name = "a-user", "maker"
+	image := "bulsa-test/made-here"
+	user.Container.Image, maker.Container.Image = image, image
+	maker.Container.Build = &spec.Build{Context: folder(t, map[string]string{"Dockerfile": "FROM bulsa-test/base\nENV MADE=1\n"})}
+	got, err := docker.Prepare(t.Context(), spec.Project{Name: "p", Services: []spec.Service{user, maker}}, docker.Images{Host: d.Host, Out: &bytes.Buffer{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := got.Services[0].Container.ImageID, got.Services[1].Container.ImageID; a == "" || a != b {
+		t.Errorf("images %q and %q", a, b)
+	}
+
+	one, two := appService(t), appService(t)
+	one.Name, two.Name = "one", "two"
+	one.Container.Image, two.Container.Image = "localhost:1/first", "localhost:1/second"
+	var out bytes.Buffer
+	_, err = docker.Prepare(t.Context(), spec.Project{Name: "p", Services: []spec.Service{one, two}}, docker.Images{Host: d.Host, Out: &out})
+	if err == nil || !strings.Contains(err.Error(), "service one: cannot pull localhost:1/first") {
+		t.Errorf("error %v", err)
+	}
+	if said := out.String(); !strings.Contains(said, "one: pulling localhost:1/first\n") || !strings.Contains(said, "two: pulling localhost:1/second\n") {
+		t.Errorf("said %q", said)
+	}
+}
