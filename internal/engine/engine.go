@@ -20,10 +20,10 @@ type InstanceID string
 // Launch is everything an engine needs to start one worker.
 type Launch struct {
 	ID      InstanceID
-	Worker  string // SERVICE.N
-	Number  int    // N, from 1
-	Release spec.Release
-	Alone   bool // the service runs with this one worker only: a fixed port is no conflict
+	Worker  string        // SERVICE.N
+	Number  int           // N, from 1
+	Release *spec.Release // of the service as it is to run; nobody changes it
+	Alone   bool          // the service runs with this one worker only: a fixed port is no conflict
 }
 
 // Instance is one run of a worker.

@@ -11,7 +11,7 @@ import (
 )
 
 // exited turns the end of the run into a fact that says whose doing it may be.
-func (w *workerLoop) exited(f engine.Fact) {
+func (w *workerLoop) exited(f *engine.Fact) {
 	exit := worker.Exit{
 		Code: f.Exit.Code, Signal: f.Exit.Signal, OOM: f.Exit.OOM, Cause: f.Exit.Cause,
 		Voluntary: f.Exit.Voluntary || w.asked != "",
@@ -24,7 +24,7 @@ func (w *workerLoop) exited(f engine.Fact) {
 	w.ended = f.At
 	w.deaths = maps.Clone(w.deaths) // pictures hold the one before
 	w.deaths[deathCause(exit)]++
-	w.step(worker.Fact{Kind: worker.Exited, Instance: string(f.Instance), Exit: exit})
+	w.step(&worker.Fact{Kind: worker.Exited, Instance: string(f.Instance), Exit: exit})
 }
 
 // deathCause is the word for a death in the metrics.

@@ -50,17 +50,21 @@ func (w *workerLoop) picture() *picture {
 	for _, e := range w.published {
 		all = append(all, e)
 	}
-	s := WorkerStatus{
-		Name: w.name, Number: w.number, Release: w.release.Number,
-		PID: w.instance.PID, Ref: w.instance.Ref,
-		State: m.State(), Health: m.Health(), Restarts: m.Restarts(), Cause: m.Cause(), Since: m.Since(),
-		Started: w.instance.Started, Ended: w.ended, Exit: m.LastExit(),
-		Address: w.address(), Streak: m.Streak(), Checks: m.Log(),
-		CheckCPU: w.checks.cpu, CheckLast: w.checks.last, ChecksPassed: w.checks.passed, ChecksFailed: w.checks.failed,
-		Deaths: w.deaths, History: w.history[:len(w.history):len(w.history)],
-		Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Halted: w.halted, Finished: m.Finished(), Inner: w.inner.report,
-		instance: w.instance.ID, inbox: w.inbox, figures: w.figures, blocks: w.blocks, endpoints: all,
+	p := &picture{
+		key: w.key, generation: w.generation, replace: w.replace, finished: m.Finished(), silent: m.Silent(), callable: m.Callable(),
+		past: m.Past(), published: w.published, status: WorkerStatus{
+			Name: w.name, Number: w.number, Release: w.release.Number,
+			PID: w.instance.PID, Ref: w.instance.Ref,
+			State: m.State(), Health: m.Health(), Restarts: m.Restarts(), Cause: m.Cause(), Since: m.Since(),
+			Started: w.instance.Started, Ended: w.ended, Exit: m.LastExit(),
+			Address: w.address(), Streak: m.Streak(), Checks: m.Log(),
+			CheckCPU: w.checks.cpu, CheckLast: w.checks.last, ChecksPassed: w.checks.passed, ChecksFailed: w.checks.failed,
+			Deaths: w.deaths, History: w.history[:len(w.history):len(w.history)],
+			Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Halted: w.halted, Finished: m.Finished(), Inner: w.inner.report,
+			instance: w.instance.ID, inbox: w.inbox, figures: w.figures, blocks: w.blocks, endpoints: all,
+		},
 	}
+	s := &p.status
 	s.Vain, s.SickAt = m.Vain()
 	if s.State == worker.Backoff || s.State == worker.Failed {
 		s.Next = m.Wake()
@@ -71,8 +75,7 @@ func (w *workerLoop) picture() *picture {
 	} else if s.Ref == "" && s.PID > 0 {
 		s.Ref = strconv.Itoa(s.PID)
 	}
-	return &picture{key: w.key, generation: w.generation, replace: w.replace, finished: m.Finished(), silent: m.Silent(), callable: m.Callable(), past: m.Past(), status: s,
-		published: w.published}
+	return p
 }
 
 // lastDeaths are the deaths that this loop has reported.

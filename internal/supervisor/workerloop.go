@@ -104,10 +104,10 @@ func (w *workerLoop) run() {
 			w.forget()
 			return
 		case <-timer.C:
-			w.step(worker.Fact{Kind: worker.Wake})
+			w.step(&worker.Fact{Kind: worker.Wake})
 		case <-w.inbox.ready:
-			for _, m := range w.inbox.take() {
-				w.receive(m)
+			for items := w.inbox.take(); len(items) > 0; items = items[1:] {
+				w.receive(&items[0])
 			}
 		}
 	}
@@ -123,10 +123,10 @@ func (w *workerLoop) arm(timer *time.Timer) {
 	timer.Reset(max(0, time.Until(wake)))
 }
 
-func (w *workerLoop) receive(m message) {
+func (w *workerLoop) receive(m *message) {
 	switch {
 	case m.engine != nil:
-		w.observe(*m.engine)
+		w.observe(m.engine)
 	case m.signal != "":
 		m.reply <- w.send(m.signal)
 	case m.generation != 0:
@@ -137,7 +137,7 @@ func (w *workerLoop) receive(m message) {
 		if m.fact.Kind == worker.Checked {
 			w.checks.add(m.fact.Result)
 		}
-		w.step(m.fact)
+		w.step(&m.fact)
 	}
 }
 
@@ -151,7 +151,7 @@ func (w *workerLoop) send(signal string) error {
 }
 
 // observe turns a fact of the engine into one for the machine.
-func (w *workerLoop) observe(f engine.Fact) {
+func (w *workerLoop) observe(f *engine.Fact) {
 	if f.Instance != w.instance.ID {
 		return // about an earlier run
 	}
@@ -159,9 +159,9 @@ func (w *workerLoop) observe(f engine.Fact) {
 	switch f.Kind {
 	case engine.Listening:
 		w.opened(f)
-		w.step(worker.Fact{Kind: worker.Listening, Instance: instance, Serves: true, Cause: f.Message})
+		w.step(&worker.Fact{Kind: worker.Listening, Instance: instance, Serves: true, Cause: f.Message})
 	case engine.Settled:
-		w.step(worker.Fact{Kind: worker.Listening, Instance: instance, Cause: "it runs"})
+		w.step(&worker.Fact{Kind: worker.Listening, Instance: instance, Cause: "it runs"})
 	case engine.Checked:
 		w.checked(f)
 	case engine.Reported:
@@ -179,7 +179,7 @@ func (w *workerLoop) observe(f engine.Fact) {
 	case engine.Unusable:
 		w.unusable = f.Message
 		w.service.emit(w.name, "unusable", f.Message, "")
-		w.step(worker.Fact{Kind: worker.Unusable, Instance: instance, Cause: f.Message})
+		w.step(&worker.Fact{Kind: worker.Unusable, Instance: instance, Cause: f.Message})
 	case engine.Exited:
 		w.exited(f)
 	}
@@ -187,7 +187,7 @@ func (w *workerLoop) observe(f engine.Fact) {
 
 // opened notes one more address, or another way to one; a worker that is in
 // rotation already joins with it at once.
-func (w *workerLoop) opened(f engine.Fact) {
+func (w *workerLoop) opened(f *engine.Fact) {
 	if w.published[f.Port] != nil {
 		w.closed(f.Port)
 	}
@@ -205,7 +205,7 @@ func (w *workerLoop) opened(f engine.Fact) {
 }
 
 // checked takes over what the engine's own checks say; those that are new count.
-func (w *workerLoop) checked(f engine.Fact) {
+func (w *workerLoop) checked(f *engine.Fact) {
 	report := worker.Report{Status: f.Health.Status, Streak: f.Health.Streak}
 	for _, c := range f.Health.Log {
 		r := worker.CheckResult{Start: c.Start, End: c.End, ExitCode: c.ExitCode, Output: c.Output}
@@ -215,7 +215,7 @@ func (w *workerLoop) checked(f engine.Fact) {
 		}
 		report.Log = append(report.Log, r)
 	}
-	w.step(worker.Fact{Kind: worker.Reported, Instance: string(f.Instance), Report: report})
+	w.step(&worker.Fact{Kind: worker.Reported, Instance: string(f.Instance), Report: report})
 }
 
 func (w *workerLoop) closed(p engine.Port) {
@@ -231,10 +231,10 @@ func (w *workerLoop) closed(p engine.Port) {
 
 // step lets the machine think about one fact, carries out what it wants and
 // reports the new picture to the service.
-func (w *workerLoop) step(f worker.Fact) {
+func (w *workerLoop) step(f *worker.Fact) {
 	now := time.Now()
 	before, cause := w.machine.State(), w.machine.Cause()
-	effects := w.machine.Step(now, f)
+	effects := w.machine.Step(now, *f)
 	w.note(now, before)
 	for _, e := range effects {
 		w.carryOut(e)
@@ -321,7 +321,7 @@ func (w *workerLoop) launch(ctx context.Context, e worker.Effect) {
 	w.instance = engine.Instance{ID: id, Worker: w.name}
 	w.service.supervisor.route(id, w.inbox)
 	started, err := w.engine.Start(ctx, engine.Launch{
-		ID: id, Worker: w.name, Number: w.number, Release: *w.release,
+		ID: id, Worker: w.name, Number: w.number, Release: w.release,
 		Alone: w.service.replicas.Load() <= 1,
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ func byRequest(random *rand.Rand) Exit {
 // TestRequestsThatKillNeverStopAWorker: whatever they do, however fast they come,
 // and though somebody kills starts in between.
 func TestRequestsThatKillNeverStopAWorker(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(30) {
 		random := rand.New(rand.NewPCG(seed, 5))
 		l := newLife(defaults())
 		for range 300 {
@@ -91,7 +91,7 @@ func TestKillsDuringTheStartAreNobodysCrash(t *testing.T) {
 // TestWhoIsNeededIsStartedSoon: from any rest but a final one, after any end of a run
 // that was ready, within the first delay.
 func TestWhoIsNeededIsStartedSoon(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 6))
 		c := defaults()
 		c.Restart.Budget = 1 + random.IntN(5)
@@ -117,7 +117,7 @@ func TestWhoIsNeededIsStartedSoon(t *testing.T) {
 // TestNobodyNeedsAProgramThatCannotStart: a crash loop at the start keeps to its
 // budget, however many requests wait.
 func TestNobodyNeedsAProgramThatCannotStart(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		l := newLife(defaults())
 		for l.now.Sub(epoch) < time.Hour {

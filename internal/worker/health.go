@@ -180,10 +180,8 @@ func (m *monitor) keep(r CheckResult) {
 	if len(r.Output) > maxOutput {
 		r.Output = r.Output[:maxOutput]
 	}
-	if len(m.log) == maxLog {
-		m.log = m.log[1:]
-	}
-	m.log = append(m.log[:len(m.log):len(m.log)], r)
+	kept := make([]CheckResult, 0, maxLog)
+	m.log = append(append(kept, m.log[max(0, len(m.log)-maxLog+1):]...), r)
 }
 
 // passed reports whether the checks, if any, let the worker be ready.

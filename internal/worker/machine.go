@@ -165,13 +165,13 @@ func (m *Machine) Step(now time.Time, f Fact) []Effect {
 	}
 	switch m.state {
 	case Pending, Backoff, Failed:
-		return m.stepResting(now, f)
+		return m.stepResting(now, &f)
 	case Starting, Ready, Unhealthy:
-		return m.stepRunning(now, f)
+		return m.stepRunning(now, &f)
 	case Draining:
-		return m.stepDraining(now, f)
+		return m.stepDraining(now, &f)
 	case Stopping:
-		return m.stepStopping(now, f)
+		return m.stepStopping(now, &f)
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func (m *Machine) stale(f Fact) bool {
 	return false
 }
 
-func (m *Machine) stepResting(now time.Time, f Fact) []Effect {
+func (m *Machine) stepResting(now time.Time, f *Fact) []Effect {
 	switch f.Kind {
 	case Start:
 		if !m.replaced { // somebody asks: what went wrong before is no longer held against it
@@ -205,7 +205,7 @@ func (m *Machine) stepResting(now time.Time, f Fact) []Effect {
 	return nil
 }
 
-func (m *Machine) stepRunning(now time.Time, f Fact) []Effect {
+func (m *Machine) stepRunning(now time.Time, f *Fact) []Effect {
 	switch f.Kind {
 	case Listening:
 		m.serves = m.serves || f.Serves
@@ -237,7 +237,7 @@ func (m *Machine) stepRunning(now time.Time, f Fact) []Effect {
 	return nil
 }
 
-func (m *Machine) stepDraining(now time.Time, f Fact) []Effect {
+func (m *Machine) stepDraining(now time.Time, f *Fact) []Effect {
 	switch f.Kind {
 	case Idle:
 		return m.terminate(now, m.cause)
@@ -255,7 +255,7 @@ func (m *Machine) stepDraining(now time.Time, f Fact) []Effect {
 	return nil
 }
 
-func (m *Machine) stepStopping(now time.Time, f Fact) []Effect {
+func (m *Machine) stepStopping(now time.Time, f *Fact) []Effect {
 	switch f.Kind {
 	case Wake:
 		if m.due(now) {

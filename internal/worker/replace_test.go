@@ -85,7 +85,7 @@ func TestAProgramThatNeedsLongerThanItsChecksAllowGetsReady(t *testing.T) {
 func TestWhatIsNeverHealthyIsReplacedLessAndLess(t *testing.T) {
 	for _, beside := range []bool{false, true} {
 		s := newSick()
-		s.run(epoch.Add(24*time.Hour), 48*time.Hour, beside)
+		s.run(epoch.Add(2*time.Hour), 48*time.Hour, beside)
 		if first := mostWithin(s.starts, 10*time.Minute); first > 6 {
 			t.Errorf("beside %v: %d starts within 10 minutes", beside, first)
 		}

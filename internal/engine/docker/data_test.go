@@ -40,7 +40,7 @@ func killed(t *testing.T, services ...spec.Service) []engine.Instance {
 	var out []engine.Instance
 	for _, s := range services {
 		i, err := dead.Start(t.Context(), engine.Launch{
-			ID: engine.InstanceID(s.Name + ".1#1"), Worker: s.Name + ".1", Number: 1, Release: spec.Release{Digest: s.Digest(), Service: s},
+			ID: engine.InstanceID(s.Name + ".1#1"), Worker: s.Name + ".1", Number: 1, Release: &spec.Release{Digest: s.Digest(), Service: s},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -476,12 +476,12 @@ func TestAnotherBulsaTakesOverWhatRuns(t *testing.T) {
 	}()
 	s, other := appService(t), appService(t)
 	other.Command.Env = []string{"VERSION=old"}
-	l := engine.Launch{ID: "app.1#1", Worker: "app.1", Number: 1, Release: spec.Release{Digest: s.Digest(), Service: s}}
+	l := engine.Launch{ID: "app.1#1", Worker: "app.1", Number: 1, Release: &spec.Release{Digest: s.Digest(), Service: s}}
 	i, err := dead.Start(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l2 := engine.Launch{ID: "app.2#1", Worker: "app.2", Number: 2, Release: spec.Release{Digest: other.Digest(), Service: other}}
+	l2 := engine.Launch{ID: "app.2#1", Worker: "app.2", Number: 2, Release: &spec.Release{Digest: other.Digest(), Service: other}}
 	stale, err := dead.Start(t.Context(), l2)
 	if err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ func (o *Operator) createOneOff(ctx context.Context, s spec.Service, r RunOption
 	if err != nil {
 		return "", "", err
 	}
-	b := blueprint{project: o.project, launch: engine.Launch{Worker: s.Name + ".run", Release: spec.Release{Service: s}}, lenders: lenders, api: o.conn.ClientVersion()}
+	b := blueprint{project: o.project, launch: engine.Launch{Worker: s.Name + ".run", Release: &spec.Release{Service: s}}, lenders: lenders, api: o.conn.ClientVersion()}
 	options, err := b.options()
 	if err != nil {
 		return "", "", err

@@ -108,7 +108,7 @@ func (b *Bench) Launch(program string, number int) engine.Launch {
 	return engine.Launch{
 		ID:     engine.InstanceID(fmt.Sprintf("%s.%d#%d", s.Name, number, b.runs)),
 		Worker: fmt.Sprintf("%s.%d", s.Name, number), Number: number,
-		Release: spec.Release{Number: b.runs, Digest: s.Digest(), Service: s},
+		Release: &spec.Release{Number: b.runs, Digest: s.Digest(), Service: s},
 	}
 }
 

@@ -44,7 +44,7 @@ func (p *plan) joins() bool {
 // moment, so that bulsa listens for it.
 func (p *plan) clustered() bool { return p.joins() && p.command.Kind == node.KindNode }
 
-func planKey(r spec.Release) string {
+func planKey(r *spec.Release) string {
 	return r.Service.Name + "@" + strconv.Itoa(r.Number) + "@" + r.Digest
 }
 
@@ -73,7 +73,7 @@ func (p *plan) stale() bool {
 }
 
 // plan returns the release's plan, from memory while it is what it was made of.
-func (e *Engine) plan(r spec.Release) (*plan, error) {
+func (e *Engine) plan(r *spec.Release) (*plan, error) {
 	e.mu.Lock()
 	p := e.plans[planKey(r)]
 	e.mu.Unlock()
@@ -90,7 +90,7 @@ func (e *Engine) plan(r spec.Release) (*plan, error) {
 	return p, nil
 }
 
-func (e *Engine) dropPlan(r spec.Release) {
+func (e *Engine) dropPlan(r *spec.Release) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.plans, planKey(r))
