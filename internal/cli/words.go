@@ -12,7 +12,7 @@ import (
 // ones for, with what to type or to do in place of them.
 func foreign(word string) string {
 	for _, row := range []struct{ words, answer string }{
-		{"status monit dash dashboard plus prettylist jlist", "bulsa ps shows workers with their requests, loops, CPU and memory; --format json for programs"},
+		{"status monit dash dashboard plus prettylist jlist", "bulsa ps shows workers with their requests, loops, CPU and memory, bulsa stats again and again"},
 		{"reload gracefulReload", "bulsa restart is graceful: a successor is ready before its predecessor goes"},
 		{"delete del rm remove", "bulsa stop SERVICE ends a service, bulsa down the project, bulsa down -v its volumes, too; what is not in the file any more goes with bulsa up -d"},
 		{"describe desc show info", "bulsa inspect NAME tells all about a service or worker"},
@@ -45,7 +45,7 @@ func foreign(word string) string {
 }
 
 // nearest is the command that was probably meant. It begins with the same letter: a slip
-// of the finger in the first one is rare, and top must not become stop, nor cp up.
+// of the finger in the first one is rare, and top must not become stop, nor cp up, where these are no commands.
 func nearest(word string, names []string) string {
 	return spec.Nearest(word, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name[:1] != word[:1] }))
 }
