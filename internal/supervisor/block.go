@@ -62,7 +62,7 @@ type finding struct {
 }
 
 // watchBlock follows the iteration at hand of a worker that has requests.
-func (w *loopWatch) watchBlock(x *watched, now time.Time) {
+func (lw *loopWatch) watchBlock(x *watched, now time.Time) {
 	switch x.worker.State {
 	case worker.Ready, worker.Unhealthy, worker.Draining:
 	default:
@@ -70,13 +70,13 @@ func (w *loopWatch) watchBlock(x *watched, now time.Time) {
 	}
 	running := min(x.running, now.Sub(x.boots))
 	if running < blockedAfter {
-		w.unblock(x)
+		lw.unblock(x)
 		return
 	}
 	if x.block.lasted == 0 && x.alarm.sound(now) {
 		x.block.announced = true
-		if x.block.awaited = w.diagnose(x, false); !x.block.awaited {
-			w.announce(x, "")
+		if x.block.awaited = lw.diagnose(x, false); !x.block.awaited {
+			lw.announce(x, "")
 		}
 	}
 	if counts := x.worker.blocks; counts != nil {
@@ -86,17 +86,17 @@ func (w *loopWatch) watchBlock(x *watched, now time.Time) {
 		counts.time.Add(int64(max(0, running-x.block.lasted)))
 	}
 	x.block.lasted = running
-	if limit := w.seen.Service.LoopLimit(); limit > 0 && !x.sick && !x.debugged() {
-		w.lose(x, limit)
+	if limit := lw.seen.Service.LoopLimit(); limit > 0 && !x.sick && !x.debugged() {
+		lw.lose(x, limit)
 	}
 }
 
 // lose gives the worker up when its loop has been silent for the limit, not later:
 // somebody waits inside. What blocks it is looked for before that.
-func (w *loopWatch) lose(x *watched, limit time.Duration) {
+func (lw *loopWatch) lose(x *watched, limit time.Duration) {
 	if !x.block.examined && x.block.lasted >= limit-min(lastLook, limit/2) && !x.diagnosing {
 		x.block.examined = true
-		w.diagnose(x, true)
+		lw.diagnose(x, true)
 	}
 	if x.block.lasted >= limit {
 		x.sick = true
@@ -106,12 +106,12 @@ func (w *loopWatch) lose(x *watched, limit time.Duration) {
 
 // unblock notes that the loop turns again. A diagnosis that is under way still
 // announces the block that it is about.
-func (w *loopWatch) unblock(x *watched) {
+func (lw *loopWatch) unblock(x *watched) {
 	switch b := x.block; {
 	case b.awaited:
 		x.over = b.lasted
 	case b.announced && b.lasted >= worthAnEnd:
-		w.emit(x, "unblocked", fmt.Sprintf("its event loop was blocked for %s%s", seconds(b.lasted), in(b.where)))
+		lw.emit(x, "unblocked", fmt.Sprintf("its event loop was blocked for %s%s", seconds(b.lasted), in(b.where)))
 	}
 	x.block = block{}
 	if x.sick {
@@ -120,42 +120,42 @@ func (w *loopWatch) unblock(x *watched) {
 	}
 }
 
-func (w *loopWatch) announce(x *watched, where string) {
+func (lw *loopWatch) announce(x *watched, where string) {
 	if x.over > 0 {
-		w.emit(x, "blocked", fmt.Sprintf("its event loop was blocked for %s%s", seconds(x.over), in(where)))
+		lw.emit(x, "blocked", fmt.Sprintf("its event loop was blocked for %s%s", seconds(x.over), in(where)))
 		x.over = 0
 		return
 	}
 	x.block.where, x.block.awaited = where, false
-	w.emit(x, "blocked", fmt.Sprintf("its event loop is blocked, for %s so far%s", seconds(max(x.running, x.block.lasted)), in(where)))
+	lw.emit(x, "blocked", fmt.Sprintf("its event loop is blocked, for %s so far%s", seconds(max(x.running, x.block.lasted)), in(where)))
 }
 
 // diagnose begins to find out what blocks the loop, unless nobody can: false.
-func (w *loopWatch) diagnose(x *watched, last bool) bool {
-	doctor := w.service.supervisor.doctor
+func (lw *loopWatch) diagnose(x *watched, last bool) bool {
+	doctor := lw.service.supervisor.doctor
 	answer, _, ok := x.loop.Heard()
 	if doctor == nil || !ok || answer.Asked.IsZero() || answer.Inspected || x.diagnosing {
 		return false
 	}
 	x.diagnosing = true
 	s := eventloop.Subject{
-		Service: w.service.name, Worker: x.worker.Name, Instance: string(x.worker.instance),
+		Service: lw.service.name, Worker: x.worker.Name, Instance: string(x.worker.instance),
 		PID: x.loop.PID(), For: x.running, Last: last,
 	}
-	w.working.Go(func() {
+	lw.working.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), diagnosisTime)
 		defer cancel()
 		what, err := doctor.Diagnose(ctx, s)
 		select {
-		case w.findings <- finding{about: x, last: last, what: what, err: err}:
-		case <-w.service.done:
+		case lw.findings <- finding{about: x, last: last, what: what, err: err}:
+		case <-lw.service.done:
 		}
 	})
 	return true
 }
 
 // learn takes what a diagnosis found. The block may be over meanwhile.
-func (w *loopWatch) learn(f finding) {
+func (lw *loopWatch) learn(f finding) {
 	x, where := f.about, ""
 	x.diagnosing = false
 	if f.err == nil {
@@ -163,7 +163,7 @@ func (w *loopWatch) learn(f finding) {
 	}
 	switch {
 	case !f.last:
-		w.announce(x, where)
+		lw.announce(x, where)
 	case x.block.examined && where != "":
 		x.block.where = where
 	}
@@ -180,8 +180,8 @@ func (x *watched) put(kind worker.FactKind, cause string) {
 	x.worker.inbox.put(message{fact: worker.Fact{Kind: kind, Instance: string(x.worker.instance), Cause: cause}})
 }
 
-func (w *loopWatch) emit(x *watched, kind, message string) {
-	w.service.emit(x.worker.Name, kind, message, "")
+func (lw *loopWatch) emit(x *watched, kind, message string) {
+	lw.service.emit(x.worker.Name, kind, message, "")
 }
 
 func in(where string) string {

@@ -11,20 +11,20 @@ import (
 )
 
 // exited turns the end of the run into a fact that says whose doing it may be.
-func (w *workerLoop) exited(f *engine.Fact) {
+func (wl *workerLoop) exited(f *engine.Fact) {
 	exit := worker.Exit{
 		Code: f.Exit.Code, Signal: f.Exit.Signal, OOM: f.Exit.OOM, Cause: f.Exit.Cause,
-		Voluntary: f.Exit.Voluntary || w.asked != "",
-		Served:    w.any(touched),
-		Busy:      w.any(func(e *balance.Endpoint) bool { return e.Busy(f.At, moment) }),
+		Voluntary: f.Exit.Voluntary || wl.asked != "",
+		Served:    wl.any(touched),
+		Busy:      wl.any(func(e *balance.Endpoint) bool { return e.Busy(f.At, moment) }),
 	}
-	if w.asked != "" && exit.Cause == "" {
-		exit.Cause = "asked by bulsa kill -s " + w.asked
+	if wl.asked != "" && exit.Cause == "" {
+		exit.Cause = "asked by bulsa kill -s " + wl.asked
 	}
-	w.ended = f.At
-	w.deaths = maps.Clone(w.deaths) // pictures hold the one before
-	w.deaths[deathCause(exit)]++
-	w.step(&worker.Fact{Kind: worker.Exited, Instance: string(f.Instance), Exit: exit})
+	wl.ended = f.At
+	wl.deaths = maps.Clone(wl.deaths) // pictures hold the one before
+	wl.deaths[deathCause(exit)]++
+	wl.step(&worker.Fact{Kind: worker.Exited, Instance: string(f.Instance), Exit: exit})
 }
 
 // deathCause is the word for a death in the metrics.
@@ -45,13 +45,13 @@ func deathCause(e worker.Exit) string {
 const moment = time.Second
 
 // any reports whether an endpoint of this run is one of those.
-func (w *workerLoop) any(is func(*balance.Endpoint) bool) bool {
-	for _, e := range w.published {
+func (wl *workerLoop) any(is func(*balance.Endpoint) bool) bool {
+	for _, e := range wl.published {
 		if is(e) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(w.retired, is)
+	return slices.ContainsFunc(wl.retired, is)
 }
 
 // touched reports whether any request reached the endpoint.

@@ -26,27 +26,27 @@ type innerState struct {
 }
 
 // told takes a report of the bulsa inside.
-func (w *workerLoop) told(r *inner.Report) {
-	w.inner.report, w.inner.at = r, time.Now()
+func (wl *workerLoop) told(r *inner.Report) {
+	wl.inner.report, wl.inner.at = r, time.Now()
 	if r != nil {
-		w.passEvents(r)
+		wl.passEvents(r)
 	}
-	w.steer()
-	w.report()
+	wl.steer()
+	wl.report()
 }
 
 // passEvents tells what has happened inside.
-func (w *workerLoop) passEvents(r *inner.Report) {
+func (wl *workerLoop) passEvents(r *inner.Report) {
 	for _, e := range r.Events {
-		if !w.inner.admit(w.inner.at) {
-			w.inner.dropped++
+		if !wl.inner.admit(wl.inner.at) {
+			wl.inner.dropped++
 			continue
 		}
-		if n := w.inner.dropped; n > 0 {
-			w.inner.dropped = 0
-			w.service.emit(w.name, "notice", fmt.Sprintf("%d events of its workers inside were too many to be told", n), "")
+		if n := wl.inner.dropped; n > 0 {
+			wl.inner.dropped = 0
+			wl.service.emit(wl.name, "notice", fmt.Sprintf("%d events of its workers inside were too many to be told", n), "")
 		}
-		w.service.emit(inner.Name(w.name, e.Worker), e.Kind, e.Message, e.Cause)
+		wl.service.emit(inner.Name(wl.name, e.Worker), e.Kind, e.Message, e.Cause)
 	}
 }
 
@@ -68,18 +68,18 @@ func (s *innerState) admit(now time.Time) bool {
 
 // steer tells the balancer how the loops inside are. Without reports the
 // container is one like any other.
-func (w *workerLoop) steer() {
-	if w.inner.at.IsZero() {
+func (wl *workerLoop) steer() {
+	if wl.inner.at.IsZero() {
 		return
 	}
 	var l balance.Loop
-	if r := w.inner.report; r != nil {
+	if r := wl.inner.report; r != nil {
 		var blocked time.Duration
 		if l.Latency, blocked, l.Silent = r.Loop(); l.Silent {
-			l.Since = w.inner.at.Add(-blocked)
+			l.Since = wl.inner.at.Add(-blocked)
 		}
 	}
-	for _, e := range w.published {
+	for _, e := range wl.published {
 		e.SetLoop(l)
 	}
 }

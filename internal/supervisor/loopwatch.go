@@ -101,43 +101,43 @@ func newLoopWatch(s *service, o engine.Observer) *loopWatch {
 	return &loopWatch{service: s, observer: o, bell: make(chan struct{}, 1), findings: make(chan finding, 16)}
 }
 
-func (w *loopWatch) run() {
-	defer w.working.Wait()
+func (lw *loopWatch) run() {
+	defer lw.working.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
-		case <-w.service.done:
+		case <-lw.service.done:
 			return
-		case f := <-w.findings:
-			w.learn(f)
+		case f := <-lw.findings:
+			lw.learn(f)
 			continue
-		case <-w.bell:
-			w.arrival = time.Now()
+		case <-lw.bell:
+			lw.arrival = time.Now()
 		case <-timer.C:
 		}
 		began := time.Now()
-		w.refresh()
-		w.look(began)
-		w.judge(began)
-		w.tell(began)
-		w.ask(began)
-		timer.Reset(w.pause(began))
+		lw.refresh()
+		lw.look(began)
+		lw.judge(began)
+		lw.tell(began)
+		lw.ask(began)
+		timer.Reset(lw.pause(began))
 	}
 }
 
 // refresh follows the service's instances.
-func (w *loopWatch) refresh() {
-	st := w.service.status.Load()
-	if st == w.seen {
+func (lw *loopWatch) refresh() {
+	st := lw.service.status.Load()
+	if st == lw.seen {
 		return
 	}
-	w.seen = st
+	lw.seen = st
 	known := map[engine.InstanceID]*watched{}
-	for _, x := range w.loops {
+	for _, x := range lw.loops {
 		known[x.worker.instance] = x
 	}
-	w.loops = w.loops[:0:0]
+	lw.loops = lw.loops[:0:0]
 	for i, one := range st.Workers {
 		if fresh := st.live[i].current.Load(); fresh != nil {
 			one = *fresh
@@ -147,24 +147,24 @@ func (w *loopWatch) refresh() {
 		}
 		x := known[one.instance]
 		if x == nil {
-			loop := w.observer.Loop(one.instance)
+			loop := lw.observer.Loop(one.instance)
 			if loop == nil {
 				continue
 			}
 			x = &watched{loop: loop, boots: one.Since}
 		}
 		x.worker = one
-		w.loops = append(w.loops, x)
+		lw.loops = append(lw.loops, x)
 	}
 }
 
 // look reads every loop, from outside where that is possible.
-func (w *loopWatch) look(now time.Time) {
-	if now.Sub(w.looked) > asleep {
-		w.excused = now
+func (lw *loopWatch) look(now time.Time) {
+	if now.Sub(lw.looked) > asleep {
+		lw.excused = now
 	}
-	w.looked = now
-	for _, x := range w.loops {
+	lw.looked = now
+	for _, x := range lw.loops {
 		if r, ok := x.loop.Look(); ok {
 			x.meter.Look(now, r)
 		} else {
@@ -176,12 +176,12 @@ func (w *loopWatch) look(now time.Time) {
 		if x.worker.State == worker.Starting {
 			x.boots = now
 		}
-		x.running = min(x.meter.Running(now), now.Sub(w.excused))
+		x.running = min(x.meter.Running(now), now.Sub(lw.excused))
 		if x.meter.Source() != eventloop.Unknown {
 			x.worker.figures.silent.Store(int64(x.running) + 1)
 		}
 		if ended := x.ended(); ended != x.requests {
-			x.requests, w.arrival = ended, now
+			x.requests, lw.arrival = ended, now
 		}
 	}
 }
@@ -203,22 +203,22 @@ func (x *watched) inFlight() (n int) {
 
 // judge tells the endpoints how their loops are. While no request arrives, that
 // a loop is in the middle of something is old before anybody asks.
-func (w *loopWatch) judge(now time.Time) {
+func (lw *loopWatch) judge(now time.Time) {
 	var pool []eventloop.State
-	for _, x := range w.loops {
+	for _, x := range lw.loops {
 		x.state.Running, x.state.Latency = x.running, x.meter.Latency()
 		if x.worker.State == worker.Ready {
 			pool = append(pool, x.state)
 		}
 	}
 	eventloop.Judge(pool)
-	for _, x := range w.loops {
+	for _, x := range lw.loops {
 		if x.worker.State != worker.Ready {
 			continue
 		}
 		x.state.Silent, pool = pool[0].Silent, pool[1:]
 		l := balance.Loop{At: now, Latency: x.state.Latency, Silent: x.state.Silent}
-		if x.running > 0 && (x.state.Silent || w.arriving(now)) {
+		if x.running > 0 && (x.state.Silent || lw.arriving(now)) {
 			l.Since = now.Add(-x.running)
 		}
 		if x.meter.Source() == eventloop.Unknown {
@@ -230,18 +230,18 @@ func (w *loopWatch) judge(now time.Time) {
 	}
 }
 
-func (w *loopWatch) arriving(now time.Time) bool { return now.Sub(w.arrival) < arrivalsLast }
+func (lw *loopWatch) arriving(now time.Time) bool { return now.Sub(lw.arrival) < arrivalsLast }
 
 // tell announces what is blocked, and publishes the figures once a second.
-func (w *loopWatch) tell(now time.Time) {
-	for _, x := range w.loops {
-		w.watchBlock(x, now)
+func (lw *loopWatch) tell(now time.Time) {
+	for _, x := range lw.loops {
+		lw.watchBlock(x, now)
 	}
-	if now.Sub(w.second) < time.Second {
+	if now.Sub(lw.second) < time.Second {
 		return
 	}
-	w.second = now
-	for _, x := range w.loops {
+	lw.second = now
+	for _, x := range lw.loops {
 		f := x.meter.Second(now)
 		if f.Source == eventloop.Unknown {
 			continue
@@ -254,44 +254,44 @@ func (w *loopWatch) tell(now time.Time) {
 // ask asks each worker once a second for what only it knows. One that has had
 // nothing to do is left alone: an idle application stays idle. A worker that
 // cannot be looked at is asked for a sign of life all the same.
-func (w *loopWatch) ask(now time.Time) {
-	if w.second != now && (!w.arriving(now) || now.Sub(w.pinged) < pingOften) {
+func (lw *loopWatch) ask(now time.Time) {
+	if lw.second != now && (!lw.arriving(now) || now.Sub(lw.pinged) < pingOften) {
 		return
 	}
-	w.pinged = now
-	for _, x := range w.loops {
+	lw.pinged = now
+	for _, x := range lw.loops {
 		outside := x.meter.Source() == eventloop.Outside
 		switch {
-		case w.second != now:
+		case lw.second != now:
 			if !outside {
 				x.loop.Ask(false)
 			}
 		case outside && x.meter.Idled() && x.inFlight() == 0:
 		default:
-			x.loop.Ask(outside || w.arriving(now) || !x.meter.Told())
+			x.loop.Ask(outside || lw.arriving(now) || !x.meter.Told())
 		}
 	}
 }
 
 // pause is how long nothing has to be looked at. Unless that is short anyway, the
 // next request ends it.
-func (w *loopWatch) pause(now time.Time) time.Duration {
+func (lw *loopWatch) pause(now time.Time) time.Duration {
 	pause := lookSeldom
-	if w.arriving(now) {
+	if lw.arriving(now) {
 		pause = lookOften
 	} else {
-		for _, x := range w.loops {
+		for _, x := range lw.loops {
 			if x.running > late || x.inFlight() > 0 {
 				pause = lookAtBusy
 			}
 		}
-		w.await()
+		lw.await()
 	}
-	return max(pause, lookPause*time.Duration(len(w.loops)))
+	return max(pause, lookPause*time.Duration(len(lw.loops)))
 }
 
-func (w *loopWatch) await() {
-	for _, pool := range w.service.supervisor.pools.of(w.service) {
-		pool.Await(w.bell)
+func (lw *loopWatch) await() {
+	for _, pool := range lw.service.supervisor.pools.of(lw.service) {
+		pool.Await(lw.bell)
 	}
 }

@@ -28,12 +28,12 @@ type picture struct {
 // report publishes the worker's picture, and sends it to the service when there
 // is something in it to act on. A health check that confirms what is known
 // costs the service nothing, however many workers it has.
-func (w *workerLoop) report() {
-	p := w.picture()
-	w.current.Store(&p.status)
-	if w.sent == nil || p.differs(w.sent) {
-		w.sent = p
-		w.service.inbox.put(serviceMessage{picture: p})
+func (wl *workerLoop) report() {
+	p := wl.picture()
+	wl.current.Store(&p.status)
+	if wl.sent == nil || p.differs(wl.sent) {
+		wl.sent = p
+		wl.service.inbox.put(serviceMessage{picture: p})
 	}
 }
 
@@ -44,24 +44,24 @@ func (p *picture) differs(old *picture) bool {
 		a.Unusable != b.Unusable || a.Halted != b.Halted || p.replace != old.replace || p.finished != old.finished || p.silent != old.silent || !maps.Equal(p.published, old.published)
 }
 
-func (w *workerLoop) picture() *picture {
-	m := &w.machine
-	all := append([]*balance.Endpoint(nil), w.retired...)
-	for _, e := range w.published {
+func (wl *workerLoop) picture() *picture {
+	m := &wl.machine
+	all := append([]*balance.Endpoint(nil), wl.retired...)
+	for _, e := range wl.published {
 		all = append(all, e)
 	}
 	p := &picture{
-		key: w.key, generation: w.generation, replace: w.replace, finished: m.Finished(), silent: m.Silent(), callable: m.Callable(),
-		past: m.Past(), published: w.published, status: WorkerStatus{
-			Name: w.name, Number: w.number, Release: w.release.Number,
-			PID: w.instance.PID, Ref: w.instance.Ref,
+		key: wl.key, generation: wl.generation, replace: wl.replace, finished: m.Finished(), silent: m.Silent(), callable: m.Callable(),
+		past: m.Past(), published: wl.published, status: WorkerStatus{
+			Name: wl.name, Number: wl.number, Release: wl.release.Number,
+			PID: wl.instance.PID, Ref: wl.instance.Ref,
 			State: m.State(), Health: m.Health(), Restarts: m.Restarts(), Cause: m.Cause(), Since: m.Since(),
-			Started: w.instance.Started, Ended: w.ended, Exit: m.LastExit(),
-			Address: w.address(), Streak: m.Streak(), Checks: m.Log(),
-			CheckCPU: w.checks.cpu, CheckLast: w.checks.last, ChecksPassed: w.checks.passed, ChecksFailed: w.checks.failed,
-			Deaths: w.deaths, History: w.history[:len(w.history):len(w.history)],
-			Warnings: probe.Warnings(w.release.Service.Health, m.Log()), Unusable: w.unusable, Halted: w.halted, Finished: m.Finished(), Inner: w.inner.report,
-			instance: w.instance.ID, inbox: w.inbox, figures: w.figures, blocks: w.blocks, endpoints: all,
+			Started: wl.instance.Started, Ended: wl.ended, Exit: m.LastExit(),
+			Address: wl.address(), Streak: m.Streak(), Checks: m.Log(),
+			CheckCPU: wl.checks.cpu, CheckLast: wl.checks.last, ChecksPassed: wl.checks.passed, ChecksFailed: wl.checks.failed,
+			Deaths: wl.deaths, History: wl.history[:len(wl.history):len(wl.history)],
+			Warnings: probe.Warnings(wl.release.Service.Health, m.Log()), Unusable: wl.unusable, Halted: wl.halted, Finished: m.Finished(), Inner: wl.inner.report,
+			instance: wl.instance.ID, inbox: wl.inbox, figures: wl.figures, blocks: wl.blocks, endpoints: all,
 		},
 	}
 	s := &p.status
@@ -79,19 +79,19 @@ func (w *workerLoop) picture() *picture {
 }
 
 // lastDeaths are the deaths that this loop has reported.
-func (w *workerLoop) lastDeaths() map[string]uint64 {
-	if st := w.current.Load(); st != nil {
+func (wl *workerLoop) lastDeaths() map[string]uint64 {
+	if st := wl.current.Load(); st != nil {
 		return st.Deaths
 	}
 	return nil
 }
 
 // address is where the worker's requests go, for people.
-func (w *workerLoop) address() string {
-	if p, ok := w.ports[engine.Main]; ok {
+func (wl *workerLoop) address() string {
+	if p, ok := wl.ports[engine.Main]; ok {
 		return p.address
 	}
-	for _, p := range w.ports {
+	for _, p := range wl.ports {
 		return p.address
 	}
 	return ""

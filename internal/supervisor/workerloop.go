@@ -93,29 +93,29 @@ func (c *checkTotals) add(r worker.CheckResult) {
 
 // run is the loop. It ends when done is closed; whatever the worker still runs
 // is left to the engine.
-func (w *workerLoop) run() {
-	defer w.working.Wait()
+func (wl *workerLoop) run() {
+	defer wl.working.Wait()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		w.arm(timer)
+		wl.arm(timer)
 		select {
-		case <-w.done:
-			w.forget()
+		case <-wl.done:
+			wl.forget()
 			return
 		case <-timer.C:
-			w.step(&worker.Fact{Kind: worker.Wake})
-		case <-w.inbox.ready:
-			for items := w.inbox.take(); len(items) > 0; items = items[1:] {
-				w.receive(&items[0])
+			wl.step(&worker.Fact{Kind: worker.Wake})
+		case <-wl.inbox.ready:
+			for items := wl.inbox.take(); len(items) > 0; items = items[1:] {
+				wl.receive(&items[0])
 			}
 		}
 	}
 }
 
 // arm sets the loop's only timer to the machine's next wake-up.
-func (w *workerLoop) arm(timer *time.Timer) {
-	wake := w.machine.Wake()
+func (wl *workerLoop) arm(timer *time.Timer) {
+	wake := wl.machine.Wake()
 	if wake.IsZero() {
 		timer.Stop()
 		return
@@ -123,143 +123,143 @@ func (w *workerLoop) arm(timer *time.Timer) {
 	timer.Reset(max(0, time.Until(wake)))
 }
 
-func (w *workerLoop) receive(m *message) {
+func (wl *workerLoop) receive(m *message) {
 	switch {
 	case m.engine != nil:
-		w.observe(m.engine)
+		wl.observe(m.engine)
 	case m.signal != "":
-		m.reply <- w.send(m.signal)
+		m.reply <- wl.send(m.signal)
 	case m.generation != 0:
-		w.generation = m.generation
+		wl.generation = m.generation
 	case m.balance != nil:
-		w.rebalance(*m.balance)
+		wl.rebalance(*m.balance)
 	default:
 		if m.fact.Kind == worker.Checked {
-			w.checks.add(m.fact.Result)
+			wl.checks.add(m.fact.Result)
 		}
-		w.step(&m.fact)
+		wl.step(&m.fact)
 	}
 }
 
 // send delivers a user's signal. A death that follows it is not a crash.
-func (w *workerLoop) send(signal string) error {
-	if w.instance.ID == "" {
-		return fmt.Errorf("%s does not run: it is %s", w.name, w.machine.State())
+func (wl *workerLoop) send(signal string) error {
+	if wl.instance.ID == "" {
+		return fmt.Errorf("%s does not run: it is %s", wl.name, wl.machine.State())
 	}
-	w.asked = signal
-	return w.service.engine.Signal(context.Background(), w.instance.ID, signal)
+	wl.asked = signal
+	return wl.service.engine.Signal(context.Background(), wl.instance.ID, signal)
 }
 
 // observe turns a fact of the engine into one for the machine.
-func (w *workerLoop) observe(f *engine.Fact) {
-	if f.Instance != w.instance.ID {
+func (wl *workerLoop) observe(f *engine.Fact) {
+	if f.Instance != wl.instance.ID {
 		return // about an earlier run
 	}
 	instance := string(f.Instance)
 	switch f.Kind {
 	case engine.Listening:
-		w.opened(f)
-		w.step(&worker.Fact{Kind: worker.Listening, Instance: instance, Serves: true, Cause: f.Message})
+		wl.opened(f)
+		wl.step(&worker.Fact{Kind: worker.Listening, Instance: instance, Serves: true, Cause: f.Message})
 	case engine.Settled:
-		w.step(&worker.Fact{Kind: worker.Listening, Instance: instance, Cause: "it runs"})
+		wl.step(&worker.Fact{Kind: worker.Listening, Instance: instance, Cause: "it runs"})
 	case engine.Checked:
-		w.checked(f)
+		wl.checked(f)
 	case engine.Reported:
-		w.told(f.Report)
+		wl.told(f.Report)
 	case engine.Renewed:
-		w.instance = f.Renewed
-		w.report()
+		wl.instance = f.Renewed
+		wl.report()
 	case engine.Closed:
-		w.closed(f.Port)
+		wl.closed(f.Port)
 	case engine.Notice:
-		w.service.emit(w.name, "notice", f.Message, "")
+		wl.service.emit(wl.name, "notice", f.Message, "")
 	case engine.Halted:
-		w.halted = f.Message
-		w.report()
+		wl.halted = f.Message
+		wl.report()
 	case engine.Unusable:
-		w.unusable = f.Message
-		w.service.emit(w.name, "unusable", f.Message, "")
-		w.step(&worker.Fact{Kind: worker.Unusable, Instance: instance, Cause: f.Message})
+		wl.unusable = f.Message
+		wl.service.emit(wl.name, "unusable", f.Message, "")
+		wl.step(&worker.Fact{Kind: worker.Unusable, Instance: instance, Cause: f.Message})
 	case engine.Exited:
-		w.exited(f)
+		wl.exited(f)
 	}
 }
 
 // opened notes one more address, or another way to one; a worker that is in
 // rotation already joins with it at once.
-func (w *workerLoop) opened(f *engine.Fact) {
-	if w.published[f.Port] != nil {
-		w.closed(f.Port)
+func (wl *workerLoop) opened(f *engine.Fact) {
+	if wl.published[f.Port] != nil {
+		wl.closed(f.Port)
 	}
 	connector, _ := f.Connector.(balance.Connector)
-	if known, ok := w.ports[f.Port]; ok && known.address != f.Address {
-		w.closed(f.Port) // it moved
+	if known, ok := wl.ports[f.Port]; ok && known.address != f.Address {
+		wl.closed(f.Port) // it moved
 	}
-	w.ports[f.Port] = port{address: f.Address, connector: connector}
+	wl.ports[f.Port] = port{address: f.Address, connector: connector}
 	if f.FixedPort {
-		w.service.inbox.put(serviceMessage{fixedPort: true})
+		wl.service.inbox.put(serviceMessage{fixedPort: true})
 	}
-	if w.published != nil {
-		w.publish()
+	if wl.published != nil {
+		wl.publish()
 	}
 }
 
 // checked takes over what the engine's own checks say; those that are new count.
-func (w *workerLoop) checked(f *engine.Fact) {
+func (wl *workerLoop) checked(f *engine.Fact) {
 	report := worker.Report{Status: f.Health.Status, Streak: f.Health.Streak}
 	for _, c := range f.Health.Log {
 		r := worker.CheckResult{Start: c.Start, End: c.End, ExitCode: c.ExitCode, Output: c.Output}
-		if r.End.After(w.reported) {
-			w.checks.add(r)
-			w.reported = r.End
+		if r.End.After(wl.reported) {
+			wl.checks.add(r)
+			wl.reported = r.End
 		}
 		report.Log = append(report.Log, r)
 	}
-	w.step(&worker.Fact{Kind: worker.Reported, Instance: string(f.Instance), Report: report})
+	wl.step(&worker.Fact{Kind: worker.Reported, Instance: string(f.Instance), Report: report})
 }
 
-func (w *workerLoop) closed(p engine.Port) {
-	delete(w.ports, p)
-	if e := w.published[p]; e != nil {
-		w.published = maps.Clone(w.published)
-		delete(w.published, p)
+func (wl *workerLoop) closed(p engine.Port) {
+	delete(wl.ports, p)
+	if e := wl.published[p]; e != nil {
+		wl.published = maps.Clone(wl.published)
+		delete(wl.published, p)
 		e.Drain()
-		w.retired = append(w.retired, e)
-		w.report()
+		wl.retired = append(wl.retired, e)
+		wl.report()
 	}
 }
 
 // step lets the machine think about one fact, carries out what it wants and
 // reports the new picture to the service.
-func (w *workerLoop) step(f *worker.Fact) {
+func (wl *workerLoop) step(f *worker.Fact) {
 	now := time.Now()
-	before, cause := w.machine.State(), w.machine.Cause()
-	effects := w.machine.Step(now, *f)
-	w.note(now, before)
+	before, cause := wl.machine.State(), wl.machine.Cause()
+	effects := wl.machine.Step(now, *f)
+	wl.note(now, before)
 	for _, e := range effects {
-		w.carryOut(e)
+		wl.carryOut(e)
 	}
-	if f.Kind == worker.Wake && w.machine.State() == before && w.machine.Cause() == cause {
+	if f.Kind == worker.Wake && wl.machine.State() == before && wl.machine.Cause() == cause {
 		return // a check has begun: nothing that anybody can see
 	}
-	w.report()
+	wl.report()
 }
 
 // note keeps a change of state for `bulsa inspect` and tells the world.
-func (w *workerLoop) note(now time.Time, before worker.State) {
-	after := w.machine.State()
+func (wl *workerLoop) note(now time.Time, before worker.State) {
+	after := wl.machine.State()
 	if after == before {
 		return
 	}
-	if len(w.history) == historyKept {
-		w.history = append(w.history[:0:0], w.history[1:]...)
+	if len(wl.history) == historyKept {
+		wl.history = append(wl.history[:0:0], wl.history[1:]...)
 	}
-	w.history = append(w.history, Change{At: now, From: before, To: after, Cause: w.machine.Cause()})
+	wl.history = append(wl.history, Change{At: now, From: before, To: after, Cause: wl.machine.Cause()})
 	text := eventText(before, after)
-	if after == worker.Stopping && w.machine.Silent() {
+	if after == worker.Stopping && wl.machine.Silent() {
 		text = "is killed"
 	}
-	w.service.emit(w.name, after.String(), text, w.machine.Cause())
+	wl.service.emit(wl.name, after.String(), text, wl.machine.Cause())
 }
 
 // eventText is a change of state in words.
@@ -290,81 +290,81 @@ func eventText(before, after worker.State) string {
 	}
 }
 
-func (w *workerLoop) carryOut(e worker.Effect) {
+func (wl *workerLoop) carryOut(e worker.Effect) {
 	ctx := context.Background()
 	switch e.Kind {
 	case worker.Launch:
-		w.launch(ctx, e)
+		wl.launch(ctx, e)
 	case worker.Check:
-		w.check(e.Instance)
+		wl.check(e.Instance)
 	case worker.Publish:
-		w.replace = ""
-		w.publish()
+		wl.replace = ""
+		wl.publish()
 	case worker.Unpublish:
-		w.unpublish(e.Instance)
+		wl.unpublish(e.Instance)
 	case worker.Terminate:
-		w.stopCheck()
-		w.complain("stop", w.engine.Stop(ctx, engine.InstanceID(e.Instance)))
+		wl.stopCheck()
+		wl.complain("stop", wl.engine.Stop(ctx, engine.InstanceID(e.Instance)))
 	case worker.Kill:
-		w.complain("kill", w.engine.Kill(ctx, engine.InstanceID(e.Instance)))
+		wl.complain("kill", wl.engine.Kill(ctx, engine.InstanceID(e.Instance)))
 	case worker.Replace:
-		w.replace = e.Cause
+		wl.replace = e.Cause
 	case worker.Done:
 		// The report that follows every step says that it is pending.
 	}
 }
 
 // launch starts a run. A launch that fails is a death like any other.
-func (w *workerLoop) launch(ctx context.Context, e worker.Effect) {
-	w.forget()
+func (wl *workerLoop) launch(ctx context.Context, e worker.Effect) {
+	wl.forget()
 	id := engine.InstanceID(e.Instance)
-	w.instance = engine.Instance{ID: id, Worker: w.name}
-	w.service.supervisor.route(id, w.inbox)
-	started, err := w.engine.Start(ctx, engine.Launch{
-		ID: id, Worker: w.name, Number: w.number, Release: w.release,
-		Alone: w.service.replicas.Load() <= 1,
+	wl.instance = engine.Instance{ID: id, Worker: wl.name}
+	wl.service.supervisor.route(id, wl.inbox)
+	started, err := wl.engine.Start(ctx, engine.Launch{
+		ID: id, Worker: wl.name, Number: wl.number, Release: wl.release,
+		Alone: wl.service.replicas.Load() <= 1,
 	})
 	if err != nil {
-		w.inbox.put(message{engine: &engine.Fact{Kind: engine.Exited, Instance: id, At: time.Now(),
+		wl.inbox.put(message{engine: &engine.Fact{Kind: engine.Exited, Instance: id, At: time.Now(),
 			Exit: engine.Exit{Code: -1, Cause: err.Error()}}})
 		return
 	}
-	w.instance = started
+	wl.instance = started
 }
 
 // forget drops everything that belongs to the previous run.
-func (w *workerLoop) forget() {
-	w.stopCheck()
-	if w.instance.ID != "" {
-		w.service.supervisor.unroute(w.instance.ID)
+func (wl *workerLoop) forget() {
+	wl.stopCheck()
+	if wl.instance.ID != "" {
+		wl.service.supervisor.unroute(wl.instance.ID)
 	}
-	w.ports = map[engine.Port]port{}
-	w.figures, w.inner = &loopFigures{}, innerState{}
-	w.published, w.retired = nil, nil
-	w.asked, w.replace, w.unusable, w.halted = "", "", "", ""
-	w.ended = time.Time{}
+	wl.ports = map[engine.Port]port{}
+	wl.figures, wl.inner = &loopFigures{}, innerState{}
+	wl.published, wl.retired = nil, nil
+	wl.asked, wl.replace, wl.unusable, wl.halted = "", "", "", ""
+	wl.ended = time.Time{}
 }
 
 // check runs one health check beside the loop; its result comes back as a fact.
-func (w *workerLoop) check(instance string) {
+func (wl *workerLoop) check(instance string) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w.checkStop = cancel
-	target := probe.Target{Engine: w.engine, Instance: engine.InstanceID(instance), Host: "localhost", Connect: w.connect(), Loop: w.figures.silence}
-	health := w.release.Service.Health
-	w.working.Add(1)
+	wl.checkStop = cancel
+	target := probe.Target{Engine: wl.engine, Instance: engine.InstanceID(instance), Host: "localhost", Connect: wl.connect(), Loop: wl.figures.silence}
+	health := wl.release.Service.Health
+	wl.working.Add(1)
 	go func() {
-		defer w.working.Done()
+		defer wl.working.Done()
 		defer cancel()
 		result := probe.Run(ctx, health, target)
-		w.inbox.put(message{fact: worker.Fact{Kind: worker.Checked, Instance: instance, Result: result}})
+		wl.inbox.put(message{fact: worker.Fact{Kind: worker.Checked, Instance: instance, Result: result}})
 	}()
 }
 
 // connect returns how a check reaches the worker's first address; nil while it has none.
-func (w *workerLoop) connect() func(context.Context) (net.Conn, error) {
-	p, ok := w.ports[engine.Main]
+func (wl *workerLoop) connect() func(context.Context) (net.Conn, error) {
+	p, ok := wl.ports[engine.Main]
 	if !ok {
-		for _, p = range w.ports {
+		for _, p = range wl.ports {
 			break
 		}
 	}
@@ -374,64 +374,64 @@ func (w *workerLoop) connect() func(context.Context) (net.Conn, error) {
 	return p.connector.Connect
 }
 
-func (w *workerLoop) stopCheck() {
-	if w.checkStop != nil {
-		w.checkStop()
-		w.checkStop = nil
+func (wl *workerLoop) stopCheck() {
+	if wl.checkStop != nil {
+		wl.checkStop()
+		wl.checkStop = nil
 	}
 }
 
 // publish puts every address of the instance into rotation. An endpoint that
 // was drained stays so; one that is new gets its own counters.
-func (w *workerLoop) publish() {
-	if w.published == nil {
-		w.published = map[engine.Port]*balance.Endpoint{}
+func (wl *workerLoop) publish() {
+	if wl.published == nil {
+		wl.published = map[engine.Port]*balance.Endpoint{}
 	}
-	if w.down() {
+	if wl.down() {
 		return
 	}
-	w.published = maps.Clone(w.published) // pictures hold the one before
-	for name, p := range w.ports {
-		if w.published[name] == nil && p.connector != nil {
-			w.published[name] = balance.NewEndpoint(w.endpointConfig(p))
+	wl.published = maps.Clone(wl.published) // pictures hold the one before
+	for name, p := range wl.ports {
+		if wl.published[name] == nil && p.connector != nil {
+			wl.published[name] = balance.NewEndpoint(wl.endpointConfig(p))
 		}
 	}
-	w.steer()
+	wl.steer()
 }
 
 // rebalance changes by what the worker gets requests: its addresses join the pool anew,
 // unless only that changes which is the pool's or the route's.
-func (w *workerLoop) rebalance(b spec.Balance) {
-	before := w.balance
-	w.balance = b
+func (wl *workerLoop) rebalance(b spec.Balance) {
+	before := wl.balance
+	wl.balance = b
 	before.Policy, before.Sticky = b.Policy, b.Sticky
-	if before == b || w.published == nil || len(w.release.Service.Servers) > 0 {
+	if before == b || wl.published == nil || len(wl.release.Service.Servers) > 0 {
 		return
 	}
-	old := w.published
-	w.published = map[engine.Port]*balance.Endpoint{}
-	w.publish()
+	old := wl.published
+	wl.published = map[engine.Port]*balance.Endpoint{}
+	wl.publish()
 	for _, e := range old {
 		e.Drain()
-		w.retired = append(w.retired, e)
+		wl.retired = append(wl.retired, e)
 	}
-	w.report()
+	wl.report()
 }
 
 // down reports whether the user marked this external server as out of use.
-func (w *workerLoop) down() bool {
-	servers := w.release.Service.Servers
-	return w.number <= len(servers) && servers[w.number-1].Down
+func (wl *workerLoop) down() bool {
+	servers := wl.release.Service.Servers
+	return wl.number <= len(servers) && servers[wl.number-1].Down
 }
 
-func (w *workerLoop) endpointConfig(p port) balance.Config {
-	b := w.balance
+func (wl *workerLoop) endpointConfig(p port) balance.Config {
+	b := wl.balance
 	c := balance.Config{
-		Worker: w.name, Instance: string(w.instance.ID), Address: p.address, Connector: p.connector,
+		Worker: wl.name, Instance: string(wl.instance.ID), Address: p.address, Connector: p.connector,
 		Weight: b.Weight, MaxConns: b.MaxConns, MaxFails: b.MaxFails, FailTimeout: b.FailTimeout, SlowStart: b.SlowStart, Ready: time.Now(),
 	}
-	if servers := w.release.Service.Servers; w.number <= len(servers) {
-		s := servers[w.number-1]
+	if servers := wl.release.Service.Servers; wl.number <= len(servers) {
+		s := servers[wl.number-1]
 		c.Weight, c.Backup, c.MaxConns = s.Weight, s.Backup, cmp.Or(s.MaxConns, b.MaxConns)
 		c.MaxFails, c.FailTimeout = s.MaxFails, s.FailTimeout
 	}
@@ -440,33 +440,33 @@ func (w *workerLoop) endpointConfig(p port) balance.Config {
 
 // unpublish takes the instance out of rotation and tells the machine when its
 // last request has ended.
-func (w *workerLoop) unpublish(instance string) {
-	for _, e := range w.published {
-		w.retired = append(w.retired, e)
+func (wl *workerLoop) unpublish(instance string) {
+	for _, e := range wl.published {
+		wl.retired = append(wl.retired, e)
 	}
-	w.published = nil
-	idle := make([]<-chan struct{}, 0, len(w.retired))
-	for _, e := range w.retired {
+	wl.published = nil
+	idle := make([]<-chan struct{}, 0, len(wl.retired))
+	for _, e := range wl.retired {
 		idle = append(idle, e.Drain())
 	}
-	w.report() // out of the service's pool before the wait begins
-	w.working.Add(1)
+	wl.report() // out of the service's pool before the wait begins
+	wl.working.Add(1)
 	go func() {
-		defer w.working.Done()
+		defer wl.working.Done()
 		for _, ch := range idle {
 			select {
 			case <-ch:
-			case <-w.done:
+			case <-wl.done:
 				return
 			}
 		}
-		w.inbox.put(message{fact: worker.Fact{Kind: worker.Idle, Instance: instance}})
+		wl.inbox.put(message{fact: worker.Fact{Kind: worker.Idle, Instance: instance}})
 	}()
 }
 
 // complain reports an engine's refusal; that a run ended already is none.
-func (w *workerLoop) complain(what string, err error) {
+func (wl *workerLoop) complain(what string, err error) {
 	if err != nil && !isGone(err) {
-		w.service.emit(w.name, "notice", fmt.Sprintf("cannot %s %s: %v", what, w.name, err), "")
+		wl.service.emit(wl.name, "notice", fmt.Sprintf("cannot %s %s: %v", what, wl.name, err), "")
 	}
 }

@@ -39,16 +39,27 @@ type monitor struct {
 	launched time.Time
 	at       time.Time // the next check is due; zero: not scheduled
 	why      string    // why it is due then
-	running  bool      // a check is in flight
-	early    bool      // ... which Docker would not have made yet
-	again    bool      // ... and it began before the worker listened: check again at once
-	graced   bool      // the first success has ended the start period
-	failures int       // counted ones, in a row
-	passes   int       // in a row
+	phase    phase
+	graced   bool // the first success has ended the start period
+	failures int  // counted ones, in a row
+	passes   int  // in a row
 	log      []CheckResult
 
 	report Report // of the engine's own checks, beside these; no Status: it makes none
 }
+
+// phase is how far the next result is.
+type phase int
+
+const (
+	resting   phase = iota // no check is in flight
+	earlyNext              // none is, and the next one is early
+	regular                // one is
+	early                  // one is, which Docker would not have made yet
+	outrun                 // one is that began before the worker listened: check again at once
+)
+
+func (p phase) running() bool { return p >= regular }
 
 func newMonitor(h spec.Health, stagger time.Duration) monitor {
 	m := monitor{health: h, enabled: h.Enabled(), stagger: stagger, status: healthNone}
@@ -94,7 +105,7 @@ func (m *monitor) schedule(from time.Time, later time.Duration) {
 // next returns when the monitor wants to be asked; zero: never, or not before
 // the check in flight has ended.
 func (m *monitor) next() time.Time {
-	if !m.enabled || m.running {
+	if !m.enabled || m.phase.running() {
 		return time.Time{}
 	}
 	return m.at
@@ -102,10 +113,14 @@ func (m *monitor) next() time.Time {
 
 // due begins a check if its time has come.
 func (m *monitor) due(now time.Time) (cause string, due bool) {
-	if !m.enabled || m.running || now.Before(m.at) {
+	if !m.enabled || m.phase.running() || now.Before(m.at) {
 		return "", false
 	}
-	m.running = true
+	if m.phase == earlyNext {
+		m.phase = early
+	} else {
+		m.phase = regular
+	}
 	return m.why, true
 }
 
@@ -115,18 +130,18 @@ func (m *monitor) hasten(now time.Time) bool {
 	if !m.enabled {
 		return false
 	}
-	if m.running {
-		m.again = true
+	if m.phase.running() {
+		m.phase = outrun
 		return false
 	}
-	m.at, m.running, m.early = now, true, true
+	m.at, m.phase = now, early
 	return true
 }
 
 // record takes a finished check into account. It reports false when no check
 // was in flight.
 func (m *monitor) record(now time.Time, r CheckResult) bool {
-	if !m.running {
+	if !m.phase.running() {
 		return false
 	}
 	m.keep(r)
@@ -136,15 +151,15 @@ func (m *monitor) record(now time.Time, r CheckResult) bool {
 		m.fail(r)
 	}
 	later := time.Duration(0)
-	if m.early {
+	if m.phase == early {
 		later = m.stagger
 	}
-	m.running, m.early = false, false
+	wasOutrun := m.phase == outrun
+	m.phase = resting
 	m.schedule(endOf(r, now), later)
-	if m.again && m.status != healthHealthy {
-		m.at, m.why, m.early = now, "it listens", true
+	if wasOutrun && m.status != healthHealthy {
+		m.at, m.why, m.phase = now, "it listens", earlyNext
 	}
-	m.again = false
 	return true
 }
 
@@ -161,7 +176,7 @@ func (m *monitor) pass() {
 
 func (m *monitor) fail(r CheckResult) {
 	m.passes = 0
-	if m.status == healthStarting && (m.early || m.inGrace(r)) {
+	if m.status == healthStarting && (m.phase == early || m.inGrace(r)) {
 		return
 	}
 	m.failures++

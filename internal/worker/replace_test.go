@@ -56,7 +56,7 @@ func (s *sick) carryOut(e Effect, healthyAfter time.Duration, beside bool) {
 		}
 		s.starts = append(s.starts, s.now)
 		s.m.Step(s.now, Fact{Kind: Listening, Instance: s.m.Instance()})
-		s.m.monitor.running = false // the early check, which does not count
+		s.m.monitor.phase = resting // the early check, which does not count
 	}
 }
 

@@ -93,7 +93,7 @@ func TestTheTableInTheDocumentationIsTheMachine(t *testing.T) {
 			m := machines[i]()
 			now := at(10 * time.Millisecond)
 			switch {
-			case in.fact.Kind == Checked && m.launched.Equal(epoch) && !m.monitor.running && m.State() <= Unhealthy:
+			case in.fact.Kind == Checked && m.launched.Equal(epoch) && !m.monitor.phase.running() && m.State() <= Unhealthy:
 				m.monitor.due(m.monitor.at)
 			case in.fact.Kind == Wake:
 				now = at(time.Hour)
