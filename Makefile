@@ -3,7 +3,7 @@ GO      ?= go
 EXAMPLE := examples/zombie-server
 PORT    ?= 3333
 
-.PHONY: build run run-docker run-docker-bulsa test e2e apps fuzz bench bench-mixed conformance lab check lint clean
+.PHONY: build run run-docker run-docker-bulsa test soak e2e apps fuzz bench bench-mixed conformance lab check lint clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bulsa ./cmd/bulsa
@@ -25,6 +25,9 @@ test:
 	scripts/test-deps.sh
 	$(MAKE) --no-print-directory check
 	scripts/test.sh
+soak:
+	scripts/test-deps.sh
+	scripts/soak.sh
 e2e:
 	CGO_ENABLED=0 $(GO) test -count=1 -parallel 6 -timeout 20m ./e2e
 

@@ -71,9 +71,14 @@ func floodOf(path string, cookie, streams int) []byte {
 
 // Clients that reset what they ask for, are cut off and come back, 23 times a second,
 // take no memory that would be missed, from one address or from many, and none for long.
-func TestFloodersThatComeBackFillNoMemory(t *testing.T) {
+func TestFloodersThatComeBackFillNoMemory(t *testing.T) { floodAndComeBack(t) }
+
+func TestSoakFloodersThatComeBackFillNoMemory(t *testing.T) { floodAndComeBack(t) }
+
+func floodAndComeBack(t *testing.T) {
+	t.Helper()
 	span := 5 * time.Second
-	if long() {
+	if soaks(t) {
 		span = 75 * time.Second
 	}
 	for name, from := range map[string]func(n int) string{

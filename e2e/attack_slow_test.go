@@ -19,7 +19,7 @@ const attackers = "1000"
 // TestSlowClientsDoNotHarmOthers: slowhttptest's three attacks, each with 1,000
 // connections. An ordinary client loses nothing meanwhile, and its p99 at most
 // doubles.
-func TestSlowClientsDoNotHarmOthers(t *testing.T) {
+func TestSoakSlowClientsDoNotHarmOthers(t *testing.T) {
 	if _, err := exec.LookPath("slowhttptest"); err != nil {
 		t.Skip("slowhttptest is not installed: run scripts/test-deps.sh")
 	}

@@ -164,23 +164,23 @@ func isSmall(id string) bool {
 }
 
 // TestBodiesUnderKills of Node workers, which tell what they begin.
-func TestBodiesUnderKills(t *testing.T) {
+func TestSoakBodiesUnderKills(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	l, address := bodies(w, "[node, "+strconv.Quote(app(t, "bodies.js"))+"]")
 	p := startPorter(address, l, 12)
-	killRandomWorkers(t, w, kills(40))
-	p.end(t, true, kills(40))
+	killRandomWorkers(t, w, kills(t, 40, 40))
+	p.end(t, true, kills(t, 40, 40))
 }
 
 // TestBodiesUnderKillsOverTCP: workers that know nothing of bulsa.
-func TestBodiesUnderKillsOverTCP(t *testing.T) {
+func TestSoakBodiesUnderKillsOverTCP(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	l, address := bodies(w, strconv.Quote(build(t, filepath.Join("testdata", "bodyserver"))))
 	p := startPorter(address, l, 12)
-	killRandomWorkers(t, w, kills(40))
-	p.end(t, false, kills(40))
+	killRandomWorkers(t, w, kills(t, 40, 40))
+	p.end(t, false, kills(t, 40, 40))
 }
 
 // bodies runs four workers of a command as service app.
@@ -195,7 +195,7 @@ func bodies(w *world, command string) (l ledger, address string) {
 
 // TestBodiesUnderKillsOfExternalServers on unix sockets, which the test kills and
 // starts again.
-func TestBodiesUnderKillsOfExternalServers(t *testing.T) {
+func TestSoakBodiesUnderKillsOfExternalServers(t *testing.T) {
 	t.Parallel()
 	l := ledger{t: t, path: filepath.Join(t.TempDir(), "ledger")}
 	program := build(t, filepath.Join("testdata", "bodyserver"))
@@ -210,13 +210,13 @@ func TestBodiesUnderKillsOfExternalServers(t *testing.T) {
 	}
 	_, address := before(t, "", servers...)
 	p := startPorter(address, l, 12)
-	for range kills(40) {
+	for range kills(t, 40, 40) {
 		s := all[rand.IntN(len(all))]
 		s.kill()
 		s.start()
 		time.Sleep(killPace)
 	}
-	p.end(t, false, kills(40))
+	p.end(t, false, kills(t, 40, 40))
 }
 
 // bodyServer is a server that somebody else runs.

@@ -49,7 +49,12 @@ func (a *replies) quantile(q float64) time.Duration {
 // TestTheSiteStaysUpWhileRequestsKillWorkers: ten times a second somebody asks for
 // what ends a worker: by an error that nobody catches, process.exit, SIGKILL, or
 // without memory. Who asks for something else must not notice.
-func TestTheSiteStaysUpWhileRequestsKillWorkers(t *testing.T) {
+func TestTheSiteStaysUpWhileRequestsKillWorkers(t *testing.T) { killByRequests(t) }
+
+func TestSoakTheSiteStaysUpWhileRequestsKillWorkers(t *testing.T) { killByRequests(t) }
+
+func killByRequests(t *testing.T) {
+	t.Helper()
 	for _, n := range []int{2, 4} {
 		t.Run(fmt.Sprint(n, " workers"), func(t *testing.T) {
 			w := newWorld(t)
@@ -76,7 +81,7 @@ func TestTheSiteStaysUpWhileRequestsKillWorkers(t *testing.T) {
 			pace := time.NewTicker(100 * time.Millisecond)
 			defer pace.Stop()
 			lasts := 5 * time.Second
-			if long() {
+			if soaks(t) {
 				lasts = 2 * time.Minute
 			}
 			began := time.Now()
@@ -99,7 +104,7 @@ func TestTheSiteStaysUpWhileRequestsKillWorkers(t *testing.T) {
 				t.Errorf("others were told %v, want 200: %q", others.codes, others.wrong)
 			}
 			// Until it is known what kills, at the beginning, all workers may be down at once.
-			if p99 := others.quantile(0.99); long() && p99 > 500*time.Millisecond {
+			if p99 := others.quantile(0.99); soaks(t) && p99 > 500*time.Millisecond {
 				t.Errorf("the others' p99 is %v", p99)
 			}
 		})

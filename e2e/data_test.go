@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -277,12 +276,17 @@ func (c *calamity) killBulsa() {
 
 // TestNoCommittedRowIsLost: PostgreSQL and Redis are written to, two hundred
 // commits a second, while all that bulsa does to containers is done to them.
-// BULSA_E2E_LONG=1 makes it 180 times.
-func TestNoCommittedRowIsLost(t *testing.T) {
+// The soak does it 180 times.
+func TestNoCommittedRowIsLost(t *testing.T) { commitThroughCalamities(t) }
+
+func TestSoakNoCommittedRowIsLost(t *testing.T) { commitThroughCalamities(t) }
+
+func commitThroughCalamities(t *testing.T) {
+	t.Helper()
 	w, docker := newDockerWorld(t)
 	pg, redis, version := freePort(t), freePort(t), importDatabases(t)
 	times := map[string]int{"restart": 2, "change": 2, "kill": 2, "unhealthy": 1, "bulsa": 1}
-	if os.Getenv("BULSA_E2E_LONG") != "" {
+	if soaks(t) {
 		times = map[string]int{"restart": 50, "change": 50, "kill": 50, "unhealthy": 20, "bulsa": 10}
 	}
 	c := &calamity{world: w, docker: docker, random: rand.New(rand.NewPCG(1, 2)), shared: map[string]string{}}

@@ -90,14 +90,14 @@ func killRandomContainers(t *testing.T, w *world, docker *client.Client, project
 	}
 }
 
-func TestNoRequestIsLostWhenContainersAreKilledAndRestarted(t *testing.T) {
+func TestSoakNoRequestIsLostWhenContainersAreKilledAndRestarted(t *testing.T) {
 	w, docker := newDockerWorld(t)
 	// On a busy machine Docker takes longer than the default hold to bring one of
 	// four dead containers back.
 	address := quickContainers(w, "killed", 4, "    x-bulsa: {hold: 30s}\n")
 	w.ready("up", "--admin", "off")
 	l := startLoad(address, "/", killClients, killPause)
-	killRandomContainers(t, w, docker, "killed", kills(12))
+	killRandomContainers(t, w, docker, "killed", kills(t, 12, 50))
 	soon := 1                          // second of grace: the app does not hear SIGTERM
 	for _, r := range w.ps("killed") { // docker restart, one after another
 		_, err := docker.ContainerRestart(t.Context(), fmt.Sprintf("killed-app-%d", r.Number), client.ContainerRestartOptions{Timeout: &soon})

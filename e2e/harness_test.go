@@ -66,6 +66,10 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// soaks says whether a test is one of the long ones, which `make soak` runs: they
+// are named TestSoak.
+func soaks(t *testing.T) bool { return strings.HasPrefix(t.Name(), "TestSoak") }
+
 // world is one user's machine: a runtime folder of its own, so that projects of
 // other tests are not seen.
 type world struct {

@@ -10,7 +10,7 @@ import (
 // TestTheLabShowsWhatItClaims: idle loops turn seldom, a slow back end looks like
 // idle, pool work raises work latency alone and computing loop latency alone. The
 // command fails when one of them is not so.
-func TestTheLabShowsWhatItClaims(t *testing.T) {
+func TestSoakTheLabShowsWhatItClaims(t *testing.T) {
 	w := newWorld(t)
 	r := w.do("lab", "ticks", "pool", "fib", "--measure", "3s", "-o", "report.html")
 	for tries := 1; r.status != 0 && tries < 3; tries++ { // something else on the machine shows in all figures

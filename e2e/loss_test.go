@@ -11,11 +11,15 @@ import (
 	"time"
 )
 
-// kills is how often a loss test kills: usual in the test command,
-// $BULSA_E2E_KILLS where somebody has more time.
-func kills(usual int) int {
+// kills is how often a loss test kills: usual in `make test`, most in the soak,
+// $BULSA_E2E_KILLS where somebody says so.
+func kills(t *testing.T, usual, most int) int {
+	t.Helper()
 	if n, err := strconv.Atoi(os.Getenv("BULSA_E2E_KILLS")); err == nil {
 		return n
+	}
+	if soaks(t) {
+		return most
 	}
 	return usual
 }
@@ -81,22 +85,27 @@ func killRandomWorkers(t *testing.T, w *world, n int) {
 const quick = `require('http').createServer((req, res) => res.end('Hello, World!')).listen(3000)`
 
 // TestNoRequestIsLostWhenRandomWorkersAreKilled runs under 64 keep-alive clients
-// that never retry: a thousand kills, most of them of a program that starts much
-// faster than Node does. $BULSA_E2E_KILLS is for each.
-func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) {
+// that never retry: in the soak a thousand kills, most of them of a program that
+// starts much faster than Node does. $BULSA_E2E_KILLS is for each.
+func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) { killRandomly(t) }
+
+func TestSoakNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) { killRandomly(t) }
+
+func killRandomly(t *testing.T) {
+	t.Helper()
 	for _, c := range []struct {
-		name  string
-		kills int
-		start func(*world) string
+		name        string
+		usual, most int
+		start       func(*world) string
 	}{
-		{"cluster workers", 300, func(w *world) string { return four(w, w.write("quick.js", quick)) }},
-		{"any program, over TCP", 700, func(w *world) string { return four(w, build(t, filepath.Join("testdata", "portserver"))) }},
+		{"cluster workers", 30, 300, func(w *world) string { return four(w, w.write("quick.js", quick)) }},
+		{"any program, over TCP", 70, 700, func(w *world) string { return four(w, build(t, filepath.Join("testdata", "portserver"))) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			address := c.start(w)
 			l := startLoad(address, "/", killClients, killPause)
-			killRandomWorkers(t, w, kills(c.kills))
+			killRandomWorkers(t, w, kills(t, c.usual, c.most))
 			l.end()
 			l.report(t)
 			if l.broken.Load() > 0 {
@@ -113,11 +122,16 @@ func TestNoRequestIsLostWhenRandomWorkersAreKilled(t *testing.T) {
 
 // TestNoRequestIsLostWhenClientsKillWorkers: as in the article, by a request
 // whose worker kills itself after its answer.
-func TestNoRequestIsLostWhenClientsKillWorkers(t *testing.T) {
+func TestNoRequestIsLostWhenClientsKillWorkers(t *testing.T) { killByClients(t) }
+
+func TestSoakNoRequestIsLostWhenClientsKillWorkers(t *testing.T) { killByClients(t) }
+
+func killByClients(t *testing.T) {
+	t.Helper()
 	address := four(newWorld(t), filepath.Join(example(t, "zombie-server"), "cluster.js"))
 	l := startLoad(address, "/", killClients, killPause)
 	client := http.Client{Timeout: patience}
-	for range kills(100) {
+	for range kills(t, 20, 100) {
 		res, err := client.Get("http://" + address + "/workerKiller")
 		if err != nil {
 			t.Fatal(err)
@@ -155,7 +169,7 @@ func TestAnAnswerThatBreaksOffIsSeenAsBroken(t *testing.T) {
 		l.body = "01234567890123456789"
 		all = append(all, l)
 	}
-	killRandomWorkers(t, w, kills(50))
+	killRandomWorkers(t, w, kills(t, 20, 50))
 	for _, l := range all {
 		l.end()
 		l.report(t)

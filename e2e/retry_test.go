@@ -281,7 +281,12 @@ func TestALongUploadThatADeafWorkerNeverBeganIsNotLost(t *testing.T) {
 }
 
 // TestPOSTsUnderKills: a POST is lost only when it had begun, and none runs twice.
-func TestPOSTsUnderKills(t *testing.T) {
+func TestPOSTsUnderKills(t *testing.T) { postUnderKills(t) }
+
+func TestSoakPOSTsUnderKills(t *testing.T) { postUnderKills(t) }
+
+func postUnderKills(t *testing.T) {
+	t.Helper()
 	w, l, address := ledgers(t, 4, "", "")
 	stop := make(chan struct{})
 	var asked, lost atomic.Int64
@@ -306,7 +311,7 @@ func TestPOSTsUnderKills(t *testing.T) {
 			}
 		})
 	}
-	killRandomWorkers(t, w, kills(60))
+	killRandomWorkers(t, w, kills(t, 15, 60))
 	close(stop)
 	clients.Wait()
 	counts := l.counts()
@@ -323,5 +328,5 @@ func TestPOSTsUnderKills(t *testing.T) {
 		return true
 	})
 	t.Logf("%d POSTs, %d lost, %d of them not in the ledger", asked.Load(), lost.Load(), len(missing))
-	mustHaveBegun(t, missing, kills(60))
+	mustHaveBegun(t, missing, kills(t, 15, 60))
 }

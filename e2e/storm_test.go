@@ -74,7 +74,12 @@ func (p *paced) end() func(q float64) time.Duration {
 // TestAKillStormIsNoOutage: kills that come faster than programs start, and hit them
 // while they do, delay requests by a start or two. They are no crashes of the
 // program: no worker waits for longer and longer, or is given up.
-func TestAKillStormIsNoOutage(t *testing.T) {
+func TestAKillStormIsNoOutage(t *testing.T) { killInAStorm(t) }
+
+func TestSoakAKillStormIsNoOutage(t *testing.T) { killInAStorm(t) }
+
+func killInAStorm(t *testing.T) {
+	t.Helper()
 	for _, c := range []struct {
 		name  string
 		start func(*world) string
@@ -87,7 +92,7 @@ func TestAKillStormIsNoOutage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			p := startPaced(c.start(w))
-			storm(t, w, kills(200))
+			storm(t, w, kills(t, 50, 200))
 			took := p.end()
 			p.load.report(t)
 			t.Logf("median %s, p99 %s, at most %s", took(0.5), took(0.99), took(1))

@@ -184,12 +184,14 @@ func TestTLSIsTakenOffATCPConnection(t *testing.T) {
 	client.hears("1 hello\r\n")
 }
 
-// long says whether somebody has the time for the whole of a long test.
-func long() bool { return os.Getenv("BULSA_E2E_LONG") == "1" }
+func TestNoNewTCPConnectionIsRefusedWhenRandomServersAreKilled(t *testing.T) { killTCPServers(t) }
 
-func TestNoNewTCPConnectionIsRefusedWhenRandomServersAreKilled(t *testing.T) {
+func TestSoakNoNewTCPConnectionIsRefusedWhenRandomServersAreKilled(t *testing.T) { killTCPServers(t) }
+
+func killTCPServers(t *testing.T) {
+	t.Helper()
 	n := 60
-	if long() {
+	if soaks(t) {
 		n = 1000
 	}
 	w := newWorld(t)
