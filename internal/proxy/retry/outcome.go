@@ -178,7 +178,7 @@ func (t *Try) mayRepeat(now time.Time, o Outcome) bool {
 	case !t.Request.Idempotent:
 		return false
 	case o.Ending == Closed:
-		return t.closed+t.blamed < mostClosed && !t.Request.Upgrade
+		return t.closed+t.blamed < mostClosed && !t.Request.Upgrade && t.rank < convict
 	}
 	return !t.convicted
 }

@@ -51,8 +51,9 @@ type keys [2]uint64
 // A death does not say which of the requests in the worker has caused it. The blame goes
 // to those of which most was known before: the others have an alibi. Where nothing was
 // known all are suspects, until one like them is answered. What kills is never answered,
-// so that a second death convicts it; suspects meanwhile go to workers that have no
-// other suspect. A convict is given to one worker, and to the same as other convicts.
+// so that a second death convicts it; suspects go to workers that have no other, so that
+// the next death tells them apart and who was blamed in vain is answered. A convict is
+// given to one worker, and to that of others like it.
 type suspects struct {
 	known  atomic.Int32 // records; all that is looked at while it is 0
 	mu     sync.Mutex
@@ -125,6 +126,7 @@ func (s *suspects) died(k keys, ep *balance.Endpoint, since, now time.Time) (bla
 	if s.rank(k) < d.rank {
 		return false, false
 	}
+	d.rank = s.rank(k) // it may have become known after the worker got it
 	for i, key := range k {
 		if i == 0 || key != k[0] {
 			s.charge(key, d, since, now)
@@ -247,20 +249,19 @@ func (s *suspects) leave(k keys, ep *balance.Endpoint) {
 }
 
 // company says what is known against a request, and which workers have others against
-// which something is known, or convicts.
-func (s *suspects) company(k keys, now time.Time) (of rank, others, convicts []*balance.Endpoint) {
+// which something is known, and which some like it.
+func (s *suspects) company(k keys, now time.Time) (of rank, others, alike []*balance.Endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(now)
 	for key, r := range s.by {
-		if key != k[0] && key != k[1] {
+		if key == k[0] || key == k[1] {
+			alike = append(alike, r.aboard...)
+		} else {
 			others = append(others, r.aboard...)
 		}
-		if r.rank == convict {
-			convicts = append(convicts, r.aboard...)
-		}
 	}
-	return s.rank(k), others, convicts
+	return s.rank(k), others, alike
 }
 
 // keys are what the suspects know the request by.
@@ -272,17 +273,19 @@ func (t *Try) keys() keys { return t.route.Service.suspects.keys(t.Request.Line)
 // then there is none for it.
 func (t *Try) shun(now time.Time) (shun []*balance.Endpoint, none bool) {
 	known := t.keys()
-	of, others, convicts := t.route.Service.suspects.company(known, now)
+	of, others, alike := t.route.Service.suspects.company(known, now)
 	if of == unknown {
 		return others, false
 	}
 	t.known, t.rank = known, of
-	shun = others
 	if of == convict {
-		shun = t.beside(convicts, now)
+		shun = t.beside(alike, now)
 	}
-	if of == convict && shun != nil || t.spared(others, now) {
+	if of == convict && shun != nil || t.spared(others, now) { // it joins those like it, or gets a worker
 		t.shunned = time.Time{}
+		if shun == nil {
+			shun = others
+		}
 		return shun, false
 	}
 	if t.shunned.IsZero() {
@@ -302,12 +305,12 @@ func (t *Try) shun(now time.Time) (shun []*balance.Endpoint, none bool) {
 	return nil, false
 }
 
-// beside are the endpoints without convicts; nil: none has any.
-func (t *Try) beside(convicts []*balance.Endpoint, now time.Time) (shun []*balance.Endpoint) {
+// beside are the endpoints that have none like it; nil: none has any.
+func (t *Try) beside(alike []*balance.Endpoint, now time.Time) (shun []*balance.Endpoint) {
 	found := false
 	shun = make([]*balance.Endpoint, 0, len(t.route.Pool.Endpoints()))
 	for _, ep := range t.route.Pool.Endpoints() {
-		if slices.Contains(convicts, ep) && good(ep, now) {
+		if slices.Contains(alike, ep) && good(ep, now) {
 			found = true
 		} else {
 			shun = append(shun, ep)
