@@ -8,5 +8,6 @@ cd "$(dirname "$0")/.."
 
 fuzz_beside
 run env CGO_ENABLED=0 go test -timeout 40m -count=1 -parallel 4 -run '^TestSoak' ./e2e
+run make --no-print-directory apps
 fuzz_ends
 exit $failed
