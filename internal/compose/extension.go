@@ -86,6 +86,7 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"sticky":          sticky(s),
 		"event_loop":      group(c.eventLoopKeys(s)),
 		"node":            nodeMode(s),
+		"stdin":           stdin(s),
 		"relay":           relays(s),
 		"client_address":  clientAddress(s),
 		"hold":            duration(&s.Forward.Hold),
@@ -102,6 +103,17 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"access_log":      c.accessLog(s),
 		"restart":         group(restartKeys(s)),
 		"servers":         serverList(s),
+	}
+}
+
+// stdin is what a worker finds as its standard input.
+func stdin(s *spec.Service) setter {
+	return func(path string, value any) error {
+		if value != "open" && value != "closed" {
+			return wrong(path, "open or closed")
+		}
+		s.Command.StdinOpen = value == "open"
+		return nil
 	}
 }
 

@@ -173,6 +173,9 @@ func renderExtension(s spec.Service) section {
 		"event_loop": renderEventLoop(s.EventLoop),
 		"restart":    renderRestart(s.Restart),
 	}
+	if s.Command.StdinOpen {
+		out["stdin"] = "open"
+	}
 	if s.ClientAddress != spec.ClientSocket {
 		out["client_address"] = string(s.ClientAddress)
 	}

@@ -93,6 +93,8 @@ type Command struct {
 	Env  []string `json:"env"`            // KEY=VALUE, sorted by key; the whole environment: bulsa's own, inherited, with the service's on top (PORT and BULSA_* are added at the start). A container inherits nothing
 	User string   `json:"user,omitempty"` // user[:group], names or numbers; empty: bulsa's own
 	Init bool     `json:"init,omitempty"` // accepted for Compose; bulsa always reaps
+
+	StdinOpen bool `json:"stdin_open,omitempty"` // standard input never ends, and nothing comes; else it is at its end from the beginning
 }
 
 // Port publishes a service on the balancer.

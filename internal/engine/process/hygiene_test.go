@@ -238,6 +238,24 @@ func TestACommandsChildDoesNotHoldUpItsEnd(t *testing.T) {
 	}
 }
 
+// Standard input is at its end, or never: then nothing ends by it but with its worker.
+func TestStandardInputMayStayOpen(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		b := newBench(t)
+		l := b.script("echo up; cat; echo at its end; exec sleep 3600")
+		l.Release.Service.Command.StdinOpen = open
+		i := b.StartLaunch(l)
+		b.awaitLine(t, i.Worker, "up")
+		if !open {
+			b.awaitLine(t, i.Worker, "at its end")
+		}
+		b.Kill(i.ID)
+		if ended := slices.Contains(b.output(i.Worker), "at its end"); ended == open {
+			t.Errorf("open %v: output %q", open, b.output(i.Worker))
+		}
+	}
+}
+
 func TestACommandEndsWithItsWorker(t *testing.T) {
 	b := newBench(t)
 	i := b.Start("obedient")

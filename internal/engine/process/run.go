@@ -48,6 +48,7 @@ type run struct {
 	listener *privateListener // offered as LISTEN_FDS; nil: none
 	child    *child           // set under mu
 	began    time.Time        // just before it was executed
+	stdin    *os.File         // nil, or what keeps its standard input open
 	pipes    []*os.File       // read ends of stdout and stderr
 	stderr   *inspector.Quiet // the second of them
 	flushed  []func()         // wait for the logs to have read them
@@ -127,6 +128,7 @@ func (r *run) release() {
 		r.gate.Close()
 	}
 	r.listener.close()
+	r.stdin.Close() // nil is no file, and an error that says so
 	for _, p := range r.pipes {
 		p.Close()
 	}
@@ -217,12 +219,12 @@ func (r *run) spawn(how node.Start) error {
 // files lists the child's descriptors by number, and the files that this side
 // closes once the child has them.
 func (r *run) files(how node.Start) (numbers []uintptr, opened []*os.File, err error) {
-	null, err := os.Open(os.DevNull)
+	input, err := r.standardInput()
 	if err != nil {
 		return nil, nil, err
 	}
-	opened = append(opened, null)
-	numbers = []uintptr{null.Fd()}
+	opened = append(opened, input)
+	numbers = []uintptr{input.Fd()}
 	for range 2 {
 		read, write, err := os.Pipe()
 		if err != nil {
@@ -245,6 +247,16 @@ func (r *run) files(how node.Start) (numbers []uintptr, opened []*os.File, err e
 		set(n, f)
 	}
 	return numbers, opened, nil
+}
+
+// standardInput is at its end, or never comes to one: many programs end with it.
+func (r *run) standardInput() (*os.File, error) {
+	if !r.plan.service.Command.StdinOpen {
+		return os.Open(os.DevNull)
+	}
+	read, write, err := os.Pipe()
+	r.stdin = write
+	return read, err
 }
 
 func closeFDs(files map[int]*os.File) {
@@ -301,6 +313,7 @@ func (r *run) live() {
 	r.helpers.Wait()
 	status := r.reap()
 	r.listener.close()
+	r.stdin.Close() // nil is no file, and an error that says so
 	r.flush()
 	exit := r.exit(status, oomBefore)
 	r.engine.forget(r)
