@@ -106,17 +106,6 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 	}
 }
 
-// stdin is what a worker finds as its standard input.
-func stdin(s *spec.Service) setter {
-	return func(path string, value any) error {
-		if value != "open" && value != "closed" {
-			return wrong(path, "open or closed")
-		}
-		s.Command.StdinOpen = value == "open"
-		return nil
-	}
-}
-
 func probeKeys(s *spec.Service) map[string]setter {
 	return map[string]setter{
 		"http":   text(func(t string) error { s.Health.HTTP = t; return nil }),
@@ -331,40 +320,6 @@ func onUnhealthy(s *spec.Service) setter {
 		s.Health.Replace = t == "restart"
 		return nil
 	})
-}
-
-// nodeMode accepts YAML's false for off, which YAML 1.1 readers write.
-// relays reads auto, off, or a list of packages.
-func relays(s *spec.Service) setter {
-	return func(path string, value any) error {
-		switch value {
-		case "auto":
-			s.Relay = nil
-			return nil
-		case "off", false: // YAML 1.1 takes off for false
-			s.Relay = []string{spec.RelayOff}
-			return nil
-		}
-		want := "auto, off, or a list of " + strings.Join(spec.Relays(), ", ")
-		if err := textList(&s.Relay)(path, value); err != nil {
-			return wrong(path, want)
-		}
-		for _, name := range s.Relay {
-			if !slices.Contains(spec.Relays(), name) {
-				return wrong(path, want)
-			}
-		}
-		return nil
-	}
-}
-
-func nodeMode(s *spec.Service) setter {
-	return func(path string, value any) error {
-		if value == false {
-			value = string(spec.NodeOff)
-		}
-		return text(func(t string) error { s.NodeMode = spec.NodeMode(t); return nil })(path, value)
-	}
 }
 
 // decode sets each key of a mapping, in the order of the keys' names.
