@@ -6,8 +6,8 @@ import (
 	"bulsa/internal/spec"
 )
 
-func clientAddress(s *spec.Service) setter {
-	return text(func(t string) error {
+func clientAddress(s *spec.Service) key {
+	return key{set: text(func(t string) error {
 		switch t {
 		case "socket":
 			s.ClientAddress = spec.ClientSocket
@@ -17,5 +17,10 @@ func clientAddress(s *spec.Service) setter {
 			return fmt.Errorf("%q is not known; use socket or header", t)
 		}
 		return nil
-	})
+	}), get: func() any {
+		if s.ClientAddress == spec.ClientSocket {
+			return nil
+		}
+		return string(s.ClientAddress)
+	}}
 }

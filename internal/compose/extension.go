@@ -40,9 +40,6 @@ func (c *converter) extensionPlaces(model *types.Project) error {
 	return nil
 }
 
-// setter decodes one value into the service.
-type setter func(path string, value any) error
-
 // extension decodes x-bulsa strictly: a key that is not in these tables is
 // an error. docs/configuration.md lists the same keys.
 func (c *converter) extension(path string, from types.ServiceConfig, s *spec.Service) error {
@@ -69,18 +66,19 @@ func hasKey(value any, key string) bool {
 	return has
 }
 
-func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map[string]setter {
-	return map[string]setter{
-		"engine":          text(func(t string) error { s.Engine = spec.Engine(t); return nil }),
-		"balance":         text(func(t string) error { s.Balance.Policy = t; return nil }),
-		"pool":            text(func(t string) error { s.Pool = t; return nil }),
-		"weight":          integer(&s.Balance.Weight),
+// extensionKeys are those of a service.
+func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) keys {
+	return keys{
+		"engine":          word(&s.Engine),
+		"balance":         word(&s.Balance.Policy),
+		"pool":            word(&s.Pool),
+		"weight":          unless(1, integer(&s.Balance.Weight)),
 		"max_fails":       integer(&s.Balance.MaxFails),
 		"fail_timeout":    duration(&s.Balance.FailTimeout),
 		"slow_start":      duration(&s.Balance.SlowStart),
 		"max_conns":       integer(&s.Balance.MaxConns),
 		"workers":         c.workers(from, s),
-		"spare":           spare,
+		"spare":           {set: spare},
 		"probe":           group(probeKeys(s)),
 		"on_unhealthy":    onUnhealthy(s),
 		"sticky":          sticky(s),
@@ -95,37 +93,58 @@ func (c *converter) extensionKeys(from types.ServiceConfig, s *spec.Service) map
 		"limits":          group(limitKeys(s)),
 		"trusted_proxies": textList(&s.Forward.TrustedProxies),
 		"proxy_protocol":  boolean(&s.Forward.ProxyProtocol),
-		"protocol":        protocol(s),
-		"send_proxy":      text(func(t string) error { s.Forward.SendProxy = spec.SendProxy(t); return nil }),
+		"protocol":        {set: protocol(s)}, // each port is written with its own
+		"send_proxy":      word(&s.Forward.SendProxy),
 		"routes":          routeList(s),
-		"tls":             group(c.tlsKeys(s)),
-		"upstream":        text(func(t string) error { s.Forward.Upstream = spec.Upstream(t); return nil }),
+		"tls":             c.tls(s),
+		"upstream":        unless(string(spec.UpstreamHTTP1), word(&s.Forward.Upstream)),
 		"access_log":      c.accessLog(s),
-		"restart":         group(restartKeys(s)),
+		"restart":         restartGroup(s),
 		"servers":         serverList(s),
 	}
 }
 
-func probeKeys(s *spec.Service) map[string]setter {
-	return map[string]setter{
-		"http":   text(func(t string) error { s.Health.HTTP = t; return nil }),
+// renderExtension writes what extension reads.
+func renderExtension(s spec.Service) section {
+	out := (&converter{}).extensionKeys(types.ServiceConfig{}, &s).written()
+	if s.Pool == "" {
+		return out
+	}
+	for _, key := range spec.PoolKeys() { // the pool's owner says it
+		delete(out, key)
+	}
+	out["timeouts"] = section{"drain": s.Stop.Drain.String()}
+	return out
+}
+
+func probeKeys(s *spec.Service) keys {
+	return keys{
+		"http":   word(&s.Health.HTTP),
 		"tcp":    boolean(&s.Health.TCP),
 		"loop":   boolean(&s.Health.Loop),
 		"passes": integer(&s.Health.Passes),
 	}
 }
 
-func (c *converter) eventLoopKeys(s *spec.Service) map[string]setter {
-	return map[string]setter{
-		"unhealthy_after": func(path string, value any) error {
-			s.EventLoop.UnhealthyAfter = new(time.Duration)
-			return duration(s.EventLoop.UnhealthyAfter)(path, value)
+func (c *converter) eventLoopKeys(s *spec.Service) keys {
+	return keys{
+		"unhealthy_after": {
+			set: func(path string, value any) error {
+				s.EventLoop.UnhealthyAfter = new(time.Duration)
+				return duration(s.EventLoop.UnhealthyAfter).set(path, value)
+			},
+			get: func() any {
+				if s.EventLoop.UnhealthyAfter == nil {
+					return nil
+				}
+				return s.EventLoop.UnhealthyAfter.String()
+			},
 		},
 		"monitor": onOff(&s.EventLoop.Monitor),
-		"threadpool": func(path string, value any) error {
+		"threadpool": {set: func(path string, value any) error { // a variable of the environment, and written there
 			n := spec.ThreadPool(c.cpus())
 			if value != "auto" {
-				if err := integer(&n)(path, value); err != nil {
+				if err := integer(&n).set(path, value); err != nil {
 					return wrong(path, "a whole number or auto")
 				}
 			}
@@ -136,12 +155,12 @@ func (c *converter) eventLoopKeys(s *spec.Service) map[string]setter {
 			env["UV_THREADPOOL_SIZE"] = strconv.Itoa(n)
 			s.Command.Env = spec.SortEnvironment(env)
 			return nil
-		},
+		}},
 	}
 }
 
-func timeoutKeys(s *spec.Service) map[string]setter {
-	return map[string]setter{
+func timeoutKeys(s *spec.Service) keys {
+	return keys{
 		"header":     duration(&s.Forward.HeaderTimeout),
 		"idle":       duration(&s.Forward.IdleTimeout),
 		"connect":    duration(&s.Forward.ConnectTimeout),
@@ -153,15 +172,18 @@ func timeoutKeys(s *spec.Service) map[string]setter {
 	}
 }
 
-func limitKeys(s *spec.Service) map[string]setter {
+func limitKeys(s *spec.Service) keys {
 	l := &s.Limits
-	return map[string]setter{
+	return keys{
 		"body": size(&l.Body),
-		"header": func(path string, value any) error {
-			n := int64(l.Header)
-			err := size(&n)(path, value)
-			l.Header = int(min(n, math.MaxInt32))
-			return err
+		"header": {
+			set: func(path string, value any) error {
+				n := int64(l.Header)
+				err := size(&n).set(path, value)
+				l.Header = int(min(n, math.MaxInt32))
+				return err
+			},
+			get: func() any { return l.Header },
 		},
 		"connections":             integer(&l.Connections),
 		"connections_per_address": integer(&l.ConnectionsPerAddress),
@@ -171,55 +193,91 @@ func limitKeys(s *spec.Service) map[string]setter {
 	}
 }
 
-func routeKeys(r *spec.Route) map[string]setter {
-	return map[string]setter{
-		"host":         text(func(t string) error { r.Host = t; return nil }),
-		"path":         text(func(t string) error { r.Path = t; return nil }),
+func routeKeys(r *spec.Route) keys {
+	return keys{
+		"host":         word(&r.Host),
+		"path":         word(&r.Path),
 		"strip_prefix": boolean(&r.StripPrefix),
 	}
 }
 
-func routeList(s *spec.Service) setter {
-	return func(path string, value any) error {
-		list, ok := value.([]any)
-		if !ok {
-			return wrong(path, "a list of routes, such as [{host: api.example.com, path: /v1}]")
-		}
-		for i, item := range list {
-			var r spec.Route
-			where := fmt.Sprintf("%s.%d", path, i)
-			if err := decode(where, item, routeKeys(&r)); err != nil {
-				return err
+func routeList(s *spec.Service) key {
+	return key{
+		set: func(path string, value any) error {
+			list, ok := value.([]any)
+			if !ok {
+				return wrong(path, "a list of routes, such as [{host: api.example.com, path: /v1}]")
 			}
-			r, err := spec.ParseRoute(r)
-			if err != nil {
-				return spec.At(where, err)
+			for i, item := range list {
+				var r spec.Route
+				where := fmt.Sprintf("%s.%d", path, i)
+				if err := decode(where, item, routeKeys(&r)); err != nil {
+					return err
+				}
+				r, err := spec.ParseRoute(r)
+				if err != nil {
+					return spec.At(where, err)
+				}
+				s.Routes = append(s.Routes, r)
 			}
-			s.Routes = append(s.Routes, r)
-		}
+			return nil
+		},
+		get: func() any {
+			return writtenList(s.Routes, func(r spec.Route) section { return routeKeys(&r).written() })
+		},
+	}
+}
+
+// writtenList is a list of mappings; an empty one is left out.
+func writtenList[T any](list []T, write func(T) section) any {
+	if len(list) == 0 {
 		return nil
 	}
+	var out []any
+	for _, item := range list {
+		out = append(out, write(item))
+	}
+	return out
 }
 
 // accessLog is on once it is named. A path starts from the project's folder.
-func (c *converter) accessLog(s *spec.Service) setter {
-	return func(path string, value any) error {
-		l := spec.AccessLog{Format: "json", File: spec.StdoutLog, Sample: 1}
-		err := decode(path, value, map[string]setter{
-			"format": text(func(t string) error { l.Format = t; return nil }),
-			"file":   text(func(t string) error { l.File = t; return nil }),
-			"sample": number(&l.Sample),
-		})
-		if l.File != "" && l.File != spec.StdoutLog {
-			l.File = absolute(c.dir, filepath.FromSlash(l.File))
-		}
-		s.AccessLog = l
-		return err
+func (c *converter) accessLog(s *spec.Service) key {
+	table := func(l *spec.AccessLog) keys {
+		return keys{"format": word(&l.Format), "file": word(&l.File), "sample": number(&l.Sample)}
+	}
+	return key{
+		set: func(path string, value any) error {
+			l := spec.AccessLog{Format: "json", File: spec.StdoutLog, Sample: 1}
+			err := decode(path, value, table(&l))
+			if l.File != "" && l.File != spec.StdoutLog {
+				l.File = absolute(c.dir, filepath.FromSlash(l.File))
+			}
+			s.AccessLog = l
+			return err
+		},
+		get: func() any {
+			if s.AccessLog.Format == "" {
+				return nil
+			}
+			return table(&s.AccessLog).written()
+		},
 	}
 }
 
-func restartKeys(s *spec.Service) map[string]setter {
-	return map[string]setter{
+// restartGroup is written where something of it was given: giving it means that the
+// service is always restarted.
+func restartGroup(s *spec.Service) key {
+	row := group(restartKeys(s))
+	return key{row.set, func() any {
+		if s.Restart.Condition == spec.RestartServing {
+			return nil
+		}
+		return row.get()
+	}}
+}
+
+func restartKeys(s *spec.Service) keys {
+	return keys{
 		"delay":        duration(&s.Restart.Delay),
 		"max_delay":    duration(&s.Restart.MaxDelay),
 		"reset_after":  duration(&s.Restart.ResetAfter),
@@ -230,12 +288,15 @@ func restartKeys(s *spec.Service) map[string]setter {
 	}
 }
 
-func serverKeys(server *spec.Server) map[string]setter {
-	return map[string]setter{
-		"address": text(func(t string) (err error) {
-			server.Address, err = spec.ParseServer(t)
-			return err
-		}),
+func serverKeys(server *spec.Server) keys {
+	return keys{
+		"address": {
+			set: text(func(t string) (err error) {
+				server.Address, err = spec.ParseServer(t)
+				return err
+			}),
+			get: func() any { return escape(server.Address) },
+		},
 		"weight":       integer(&server.Weight),
 		"max_fails":    integer(&server.MaxFails),
 		"fail_timeout": duration(&server.FailTimeout),
@@ -246,8 +307,8 @@ func serverKeys(server *spec.Server) map[string]setter {
 }
 
 // serverList reads servers; one that is a plain text is an address.
-func serverList(s *spec.Service) setter {
-	return func(path string, value any) error {
+func serverList(s *spec.Service) key {
+	return key{set: func(path string, value any) error {
 		list, ok := value.([]any)
 		if !ok {
 			return wrong(path, "a list of servers")
@@ -267,13 +328,15 @@ func serverList(s *spec.Service) setter {
 			s.Servers = append(s.Servers, server)
 		}
 		return nil
-	}
+	}, get: func() any {
+		return writtenList(s.Servers, func(server spec.Server) section { return serverKeys(&server).written() })
+	}}
 }
 
 // workers is for containers; a process service takes it as its replicas when
 // Compose's own words do not give any.
-func (c *converter) workers(from types.ServiceConfig, s *spec.Service) setter {
-	return func(path string, value any) error {
+func (c *converter) workers(from types.ServiceConfig, s *spec.Service) key {
+	return key{set: func(path string, value any) error {
 		n, err := spec.ParseWorkers(fmt.Sprint(value), c.cpus())
 		if err != nil {
 			return spec.At(path, err)
@@ -291,7 +354,12 @@ func (c *converter) workers(from types.ServiceConfig, s *spec.Service) setter {
 		}
 		s.Replicas = n
 		return nil
-	}
+	}, get: func() any {
+		if s.Container == nil || s.Container.Workers == "" {
+			return nil
+		}
+		return s.Container.Workers
+	}}
 }
 
 func (c *converter) cpus() int {
@@ -303,7 +371,7 @@ func (c *converter) cpus() int {
 
 func spare(path string, value any) error {
 	var n int
-	if err := integer(&n)(path, value); err != nil {
+	if err := integer(&n).set(path, value); err != nil {
 		return err
 	}
 	if n != 0 {
@@ -312,153 +380,17 @@ func spare(path string, value any) error {
 	return nil
 }
 
-func onUnhealthy(s *spec.Service) setter {
-	return text(func(t string) error {
+func onUnhealthy(s *spec.Service) key {
+	return key{set: text(func(t string) error {
 		if t != "restart" && t != "none" {
 			return fmt.Errorf("%q is not known; use restart or none", t)
 		}
 		s.Health.Replace = t == "restart"
 		return nil
-	})
-}
-
-// decode sets each key of a mapping, in the order of the keys' names.
-func decode(path string, value any, keys map[string]setter) error {
-	m, ok := value.(map[string]any)
-	if !ok {
-		return wrong(path, "a mapping")
-	}
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		set, known := keys[key]
-		where := path + "." + key
-		if !known {
-			return &spec.Problem{
-				Where: where,
-				What:  fmt.Sprintf("unknown key %q in %s", key, path),
-				Fix:   suggestion(key, slices.Sorted(maps.Keys(keys))),
-			}
+	}), get: func() any {
+		if s.Health.Replace {
+			return "restart"
 		}
-		if m[key] == nil {
-			continue // a key without a value keeps its default
-		}
-		if err := set(where, m[key]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func group(keys map[string]setter) setter {
-	return func(path string, value any) error { return decode(path, value, keys) }
-}
-
-func wrong(path, want string) error {
-	return &spec.Problem{Where: path, What: path + " has the wrong type", Fix: "write " + want}
-}
-
-func text(set func(string) error) setter {
-	return func(path string, value any) error {
-		t, ok := value.(string)
-		if !ok {
-			return wrong(path, "text")
-		}
-		if err := set(t); err != nil {
-			return spec.At(path, err)
-		}
-		return nil
-	}
-}
-
-// integer also takes the text that interpolation leaves behind.
-func integer(field *int) setter {
-	return func(path string, value any) error {
-		n, err := strconv.ParseInt(fmt.Sprint(value), 10, 32)
-		if err != nil {
-			return wrong(path, "a whole number")
-		}
-		*field = int(n)
-		return nil
-	}
-}
-
-func number(field *float64) setter {
-	return func(path string, value any) error {
-		f, err := strconv.ParseFloat(fmt.Sprint(value), 64)
-		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return wrong(path, "a number")
-		}
-		*field = f
-		return nil
-	}
-}
-
-func boolean(field *bool) setter {
-	return func(path string, value any) error {
-		switch fmt.Sprint(value) {
-		case "true":
-			*field = true
-		case "false":
-			*field = false
-		default:
-			return wrong(path, "true or false")
-		}
-		return nil
-	}
-}
-
-// onOff is a boolean that may also be written as on or off.
-func onOff(field *bool) setter {
-	return func(path string, value any) error {
-		switch value {
-		case "on":
-			value = true
-		case "off":
-			value = false
-		}
-		if boolean(field)(path, value) != nil {
-			return wrong(path, "on or off")
-		}
-		return nil
-	}
-}
-
-// duration refuses plain numbers: their unit would be a guess. 0 is 0.
-func duration(field *time.Duration) setter {
-	return func(path string, value any) error {
-		d, err := spec.ParseDuration(fmt.Sprint(value))
-		if err != nil {
-			return spec.At(path, err)
-		}
-		*field = d
-		return nil
-	}
-}
-
-func size(field *int64) setter {
-	return func(path string, value any) error {
-		n, err := spec.ParseSize(fmt.Sprint(value))
-		if err != nil {
-			return spec.At(path, err)
-		}
-		*field = n
-		return nil
-	}
-}
-
-func textList(field *[]string) setter {
-	return func(path string, value any) error {
-		list, ok := value.([]any)
-		if !ok {
-			return wrong(path, "a list")
-		}
-		*field = nil
-		for i, item := range list {
-			t, isText := item.(string)
-			if !isText {
-				return wrong(fmt.Sprintf("%s.%d", path, i), "text")
-			}
-			*field = append(*field, t)
-		}
-		return nil
-	}
+		return "none"
+	}}
 }

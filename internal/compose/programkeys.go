@@ -8,29 +8,24 @@ import (
 )
 
 // stdin is what a worker finds as its standard input.
-func stdin(s *spec.Service) setter {
-	return func(path string, value any) error {
+func stdin(s *spec.Service) key {
+	return key{set: func(path string, value any) error {
 		if value != "open" && value != "closed" {
 			return wrong(path, "open or closed")
 		}
 		s.Command.StdinOpen = value == "open"
 		return nil
-	}
-}
-
-// nodeMode accepts YAML's false for off, which YAML 1.1 readers write.
-func nodeMode(s *spec.Service) setter {
-	return func(path string, value any) error {
-		if value == false {
-			value = string(spec.NodeOff)
+	}, get: func() any {
+		if s.Command.StdinOpen {
+			return "open"
 		}
-		return text(func(t string) error { s.NodeMode = spec.NodeMode(t); return nil })(path, value)
-	}
+		return nil
+	}}
 }
 
 // relays reads auto, off, or a list of packages.
-func relays(s *spec.Service) setter {
-	return func(path string, value any) error {
+func relays(s *spec.Service) key {
+	return key{set: func(path string, value any) error {
 		switch value {
 		case "auto":
 			s.Relay = nil
@@ -40,7 +35,7 @@ func relays(s *spec.Service) setter {
 			return nil
 		}
 		want := "auto, off, or a list of " + strings.Join(spec.Relays(), ", ")
-		if err := textList(&s.Relay)(path, value); err != nil {
+		if err := textList(&s.Relay).set(path, value); err != nil {
 			return wrong(path, want)
 		}
 		for _, name := range s.Relay {
@@ -49,5 +44,24 @@ func relays(s *spec.Service) setter {
 			}
 		}
 		return nil
-	}
+	}, get: func() any {
+		switch {
+		case len(s.Relay) == 0:
+			return "auto"
+		case slices.Contains(s.Relay, spec.RelayOff):
+			return "off"
+		}
+		return s.Relay
+	}}
+}
+
+// nodeMode accepts YAML's false for off, which YAML 1.1 readers write.
+func nodeMode(s *spec.Service) key {
+	row := word(&s.NodeMode)
+	return key{set: func(path string, value any) error {
+		if value == false {
+			value = string(spec.NodeOff)
+		}
+		return row.set(path, value)
+	}, get: row.get}
 }

@@ -21,18 +21,18 @@ func protocol(s *spec.Service) setter {
 				return err
 			})(path, value)
 		}
-		keys := map[string]setter{}
+		ports := keys{}
 		for _, number := range []func(spec.Port) int{
 			func(p spec.Port) int { return p.Target },
 			func(p spec.Port) int { return p.Published }, // which counts first
 		} {
 			for _, p := range s.Ports {
 				if n := number(p); n != 0 {
-					keys[strconv.Itoa(n)] = protocolOf(s, func(o spec.Port) bool { return number(o) == n })
+					ports[strconv.Itoa(n)] = key{set: protocolOf(s, func(o spec.Port) bool { return number(o) == n })}
 				}
 			}
 		}
-		return decode(path, value, keys)
+		return decode(path, value, ports)
 	}
 }
 

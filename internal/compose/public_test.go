@@ -64,7 +64,11 @@ func projection(t *testing.T, file string, environ []string) map[string]map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := o.LoadProject(t.Context())
+	var model *types.Project
+	_, err = listening(func() (err error) { // as all who use the library's globals do
+		model, err = o.LoadProject(t.Context())
+		return err
+	})
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}

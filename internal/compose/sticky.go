@@ -8,10 +8,11 @@ import (
 
 // sticky is auto, off, or a cookie, beside which auto counts as well. YAML 1.1 reads
 // off as false.
-func sticky(s *spec.Service) setter {
-	return func(path string, value any) error {
-		if _, cookie := value.(map[string]any); cookie {
-			return decode(path, value, map[string]setter{"cookie": text(func(t string) error { s.Balance.Sticky = t; return nil })})
+func sticky(s *spec.Service) key {
+	cookie := keys{"cookie": word(&s.Balance.Sticky)}
+	return key{set: func(path string, value any) error {
+		if _, isCookie := value.(map[string]any); isCookie {
+			return decode(path, value, cookie)
 		}
 		switch value {
 		case "auto":
@@ -22,5 +23,13 @@ func sticky(s *spec.Service) setter {
 			return &spec.Problem{Where: path, What: fmt.Sprintf("%v is no way to be sticky", value), Fix: "write auto, off or {cookie: NAME}"}
 		}
 		return nil
-	}
+	}, get: func() any {
+		switch {
+		case s.Balance.Sticky != "":
+			return cookie.written()
+		case !s.Forward.Sessions:
+			return "off"
+		}
+		return nil
+	}}
 }
