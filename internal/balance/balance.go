@@ -5,34 +5,20 @@
 package balance
 
 import (
-	"context"
-	"net"
 	"net/netip"
 	"time"
+
+	"bulsa/internal/upstream"
 )
 
-// Connector opens upstream connections to one endpoint: TCP, a unix socket,
-// or one end of a socketpair whose other end is passed to a worker.
-type Connector interface {
-	// Connect opens one connection. An error means that nothing of a request
-	// has reached the worker, so the request may go elsewhere.
-	Connect(ctx context.Context) (net.Conn, error)
-}
+// What reaches an endpoint; see package upstream.
+type (
+	Connector = upstream.Connector
+	Passer    = upstream.Passer
+)
 
-// Begun is an interim answer by which a worker says that its application now
-// gets the request at hand. It is meant for the proxy, not for the client. On a
-// connection whose Tells() is true it comes for every request that must not
-// happen twice, but for upgrades.
-const Begun = "HTTP/1.1 102 Processing\r\nBulsa: begun\r\n\r\n"
-
-// Passer is a Connector that can hand a whole client connection to the worker,
-// who then owns it: for TLS and HTTP/2 that the application speaks itself.
-type Passer interface {
-	// Pass gives the connection's descriptor to the worker and returns when the
-	// worker has accepted it. The caller closes its own copy in any case; an
-	// error means the worker did not take it and another may be tried.
-	Pass(ctx context.Context, fd uintptr) error
-}
+// Begun is upstream.Begun.
+const Begun = upstream.Begun
 
 // Config describes an Endpoint; it does not change afterwards.
 type Config struct {

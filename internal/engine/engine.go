@@ -11,6 +11,7 @@ import (
 
 	"bulsa/internal/inner"
 	"bulsa/internal/spec"
+	"bulsa/internal/upstream"
 )
 
 // InstanceID names one run of a worker, unique within the bulsa process:
@@ -107,12 +108,12 @@ type Fact struct {
 	Kind      FactKind
 	Instance  InstanceID
 	At        time.Time
-	Port      Port   // Listening, Closed
-	Address   string // Listening: for people: "ipc", "127.0.0.1:40123"
-	Connector any    // Listening: implements balance.Connector, perhaps balance.Passer
-	FixedPort bool   // Listening: the program binds this port by itself; a second run beside it would find it in use
-	Exit      Exit   // Exited
-	Health    Health // Checked
+	Port      Port               // Listening, Closed
+	Address   string             // Listening: for people: "ipc", "127.0.0.1:40123"
+	Connector upstream.Connector // Listening; nil: the worker accepts by itself
+	FixedPort bool               // Listening: the program binds this port by itself; a second run beside it would find it in use
+	Exit      Exit               // Exited
+	Health    Health             // Checked
 	Renewed   Instance
 	Report    *inner.Report
 	Message   string // Notice, Unusable, Halted; Listening: why it counts as such, where nobody saw it

@@ -3,7 +3,11 @@ package node
 import (
 	"errors"
 	"syscall"
+
+	contract "bulsa/internal/upstream"
 )
+
+var _ contract.LeftUnread = (*upstream)(nil)
 
 // LeftUnread says whether err, which ended a Read, means that the worker closed
 // the connection with bytes in it that it had not read: only then does a stream

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	contract "bulsa/internal/upstream"
 )
 
 // errCutOff is the end of a connection whose worker died with it open.
@@ -27,6 +29,14 @@ type upstream struct {
 	tells   bool
 	will    bool // see WillTell
 }
+
+// What the data path asks for; that it takes bytes back is Linux's alone.
+var (
+	_ contract.Observed = (*upstream)(nil)
+	_ contract.Teller   = (*upstream)(nil)
+	_ contract.Mortal   = (*upstream)(nil)
+	_ contract.Recaller = (*upstream)(nil)
+)
 
 // greeting are the first bytes of a connection on which the worker tells of what
 // it begins: preload/begun.cjs.

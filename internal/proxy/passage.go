@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	contract "bulsa/internal/upstream"
 )
 
 // moment is how long a client may say nothing before its server is asked whether it
@@ -288,7 +289,7 @@ func (p *passage) toClient() {
 
 // unserved: the worker had read nothing of what its client said.
 func (p *passage) unserved() bool {
-	left, knows := p.up.(leftUnread)
+	left, knows := p.up.(contract.LeftUnread)
 	return p.client.keeps && (len(p.client.kept) == 0 || knows && left.LeftUnread(p.reset))
 }
 

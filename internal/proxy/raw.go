@@ -9,14 +9,11 @@ import (
 
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/retry"
+	contract "bulsa/internal/upstream"
 )
 
-// rawOnly is a Connector whose worker does not speak HTTP/1.1 in the clear:
-// every connection goes to it untouched.
-type rawOnly interface{ RawOnly() bool }
-
 func isRawOnly(ep *balance.Endpoint) bool {
-	r, ok := ep.Config().Connector.(rawOnly)
+	r, ok := ep.Config().Connector.(contract.RawOnly)
 	return ok && r.RawOnly()
 }
 

@@ -3,6 +3,8 @@ package proxy
 import (
 	"errors"
 	"time"
+
+	contract "bulsa/internal/upstream"
 )
 
 const (
@@ -19,11 +21,6 @@ const (
 
 var errTorn = errors.New("a part of the request was taken back")
 
-// recaller is a connection that can take back what its worker has not read: up to
-// n bytes. It returns how many came back: n, the worker has seen nothing; 0, it
-// has read them.
-type recaller interface{ Recall(n int) int }
-
 // awaitRecall has recall called when the answer does not come at once, if the
 // request could be taken back then.
 func (l *loop) awaitRecall(t *transaction) {
@@ -31,7 +28,7 @@ func (l *loop) awaitRecall(t *transaction) {
 	if !t.route.Settings.Recall || !t.onePiece || t.forgotten || t.recalls >= recallLooks {
 		return
 	}
-	if _, can := t.upstream.conn.(recaller); can {
+	if _, can := t.upstream.conn.(contract.Recaller); can {
 		t.recallBy = l.in(recallAfter)
 	}
 }
@@ -49,7 +46,7 @@ func (l *loop) recall(t *transaction) {
 	if t.begun || len(t.upstream.in) > 0 || t.try.Endpoint().Blocked(l.now) < recallBlocked || !t.try.Another(l.now, recallBlocked) {
 		return
 	}
-	switch n := t.upstream.conn.(recaller).Recall(len(t.request)); n {
+	switch n := t.upstream.conn.(contract.Recaller).Recall(len(t.request)); n {
 	case 0: // it is reading it, or has
 		t.recallBy = 0
 	case len(t.request):

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"bulsa/internal/balance"
+	contract "bulsa/internal/upstream"
 )
 
 // Protocol is what the clients of a listener speak.
@@ -16,12 +17,6 @@ const (
 	Auto          // found out, connection by connection
 	TCP           // connections are given to workers, whatever they carry
 )
-
-// speaker is a Connector that knows what its worker speaks.
-type speaker interface {
-	// Speaks is "http", "tcp", or "" where nobody has said.
-	Speaks() string
-}
 
 // speech is what has been learned of a port whose Settings.Protocol is Auto.
 type speech struct {
@@ -51,7 +46,7 @@ func (t *target) speaks() Protocol {
 func whatTheySpeak(endpoints []*balance.Endpoint) string {
 	http := 0
 	for _, ep := range endpoints {
-		s, ok := ep.Config().Connector.(speaker)
+		s, ok := ep.Config().Connector.(contract.Speaker)
 		if !ok {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
 	"bulsa/internal/proxy/retry"
+	contract "bulsa/internal/upstream"
 )
 
 // transaction is one request of a downstream and its answer, over as many attempts as it
@@ -358,7 +359,7 @@ func (t *transaction) known(end error) retry.Sent {
 // was read, it is waited for that.
 func (l *loop) unanswered(t *transaction, end error) {
 	k, sent, reason := t.upstream, t.known(end), ended(t.begun)
-	a, can := k.conn.(accountant)
+	a, can := k.conn.(contract.Accountant)
 	if !can || end != unix.ECONNRESET || t.try.Request.Idempotent || t.forgotten || sent.Ending() == retry.Unbegun {
 		l.fail(t, sent.Outcome(reason))
 		return

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	contract "bulsa/internal/upstream"
 )
 
 const (
@@ -22,28 +23,10 @@ const (
 	onePiece = 32 << 10
 )
 
-// leftUnread is a connection whose end tells whether the worker left unread what
-// was written in one piece.
-type leftUnread interface{ LeftUnread(error) bool }
-
-// teller is a connection that knows whether the worker gives balance.Begun.
-type teller interface{ Tells() bool }
-
-// promiser is a teller whose worker has said, when it began to listen, whether Tells
-// will be true of its connections.
-type promiser interface{ WillTell() bool }
-
-// obituary is a connection that knows, after its end, whether the worker has ended.
-type obituary interface{ Died() bool }
-
 func died(c net.Conn) bool {
-	m, ok := c.(obituary)
+	m, ok := c.(contract.Mortal)
 	return ok && m.Died()
 }
-
-// accountant is a connection that knows, after err has ended it, how many bytes of what
-// was sent the worker had not read; it may take a moment. 0: unknown, or none.
-type accountant interface{ Unread(err error) int }
 
 // upstreamConn is one connection to a worker. One request at a time uses it.
 type upstreamConn struct {
@@ -72,13 +55,13 @@ func (u *upstreamConn) Write(p []byte) (int, error) {
 // leftUnread says whether err shows that the worker has read nothing of a
 // request that was written in one piece.
 func (u *upstreamConn) leftUnread(err error) bool {
-	c, ok := u.Conn.(leftUnread)
+	c, ok := u.Conn.(contract.LeftUnread)
 	return ok && c.LeftUnread(err)
 }
 
 // knows says whether an end of the connection tells what the worker has begun.
 func (u *upstreamConn) knows() bool {
-	_, ok := u.Conn.(leftUnread)
+	_, ok := u.Conn.(contract.LeftUnread)
 	return ok
 }
 
@@ -87,19 +70,19 @@ func (u *upstreamConn) died() bool { return died(u.Conn) }
 
 // unread is accountant's figure.
 func (u *upstreamConn) unread(err error) int64 {
-	if a, ok := u.Conn.(accountant); ok {
+	if a, ok := u.Conn.(contract.Accountant); ok {
 		return int64(a.Unread(err))
 	}
 	return 0
 }
 
 func (u *upstreamConn) tells() bool {
-	c, ok := u.Conn.(teller)
+	c, ok := u.Conn.(contract.Teller)
 	return ok && c.Tells()
 }
 
 func (u *upstreamConn) promised() bool {
-	c, ok := u.Conn.(promiser)
+	c, ok := u.Conn.(contract.Promiser)
 	return ok && c.WillTell()
 }
 

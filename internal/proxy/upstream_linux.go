@@ -14,6 +14,7 @@ import (
 
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/retry"
+	contract "bulsa/internal/upstream"
 )
 
 // upstream is a connection to a worker on a loop. One request at a time uses it.
@@ -30,18 +31,6 @@ type upstream struct {
 	tells       bool // the worker gives balance.Begun
 }
 
-// observed is a connection of balance.Connector whose bytes mean more than its
-// descriptor shows: what its Read knows, a loop asks for.
-type observed interface {
-	// Greeting are first bytes that are not part of an answer. They may not come;
-	// if they do, Tells is true.
-	Greeting() string
-	promiser
-	// CutOff says, after the end of the stream, whether the worker died with the
-	// connection open: then what came is not all.
-	CutOff() bool
-}
-
 // mayTell says whether the worker could say that it has begun a request.
 func (k *upstream) mayTell() bool { return k.greets || k.tells }
 
@@ -52,13 +41,13 @@ func (k *upstream) willTell() bool {
 }
 
 func (k *upstream) leftUnread(err error) bool {
-	c, ok := k.conn.(leftUnread)
+	c, ok := k.conn.(contract.LeftUnread)
 	return ok && c.LeftUnread(err)
 }
 
 // knows says whether an end of the connection tells what the worker has begun.
 func (k *upstream) knows() bool {
-	_, ok := k.conn.(leftUnread)
+	_, ok := k.conn.(contract.LeftUnread)
 	return ok
 }
 
@@ -66,14 +55,14 @@ func (k *upstream) knows() bool {
 func (k *upstream) died() bool { return died(k.conn) }
 
 func (k *upstream) cutOff() bool {
-	c, ok := k.conn.(observed)
+	c, ok := k.conn.(contract.Observed)
 	return ok && c.CutOff()
 }
 
 // greeting looks at an upstream's first bytes. cut is the length of the greeting; known
 // is false while they may still become one.
 func (k *upstream) greeting(data []byte) (cut int, known bool) {
-	g := k.conn.(observed).Greeting()
+	g := k.conn.(contract.Observed).Greeting()
 	if len(data) < len(g) && strings.HasPrefix(g, string(data)) {
 		return 0, false
 	}
@@ -266,9 +255,9 @@ func (l *loop) dialed(t *transaction, number uint64, s *idlePool, conn net.Conn,
 // learn finds out what the worker may say besides answers.
 func (k *upstream) learn() {
 	switch c := k.conn.(type) {
-	case observed:
+	case contract.Observed:
 		k.greets, k.promised = true, c.WillTell()
-	case teller:
+	case contract.Teller:
 		k.tells = c.Tells()
 	}
 }

@@ -191,7 +191,7 @@ func (wl *workerLoop) opened(f *engine.Fact) {
 	if wl.published[f.Port] != nil {
 		wl.closed(f.Port)
 	}
-	connector, _ := f.Connector.(balance.Connector)
+	connector := f.Connector
 	if known, ok := wl.ports[f.Port]; ok && known.address != f.Address {
 		wl.closed(f.Port) // it moved
 	}

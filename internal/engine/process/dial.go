@@ -10,6 +10,15 @@ import (
 
 	"bulsa/internal/node"
 	"bulsa/internal/tcpdiag"
+	"bulsa/internal/upstream"
+)
+
+var (
+	_ upstream.Connector  = dialConnector{}
+	_ upstream.Speaker    = dialConnector{}
+	_ upstream.Mortal     = unixConn{}
+	_ upstream.Mortal     = tcpConn{}
+	_ upstream.Accountant = tcpConn{}
 )
 
 // dialConnector opens connections to an address of the worker's own.

@@ -15,6 +15,7 @@ import (
 	"bulsa/internal/engine"
 	"bulsa/internal/node"
 	"bulsa/internal/spec"
+	"bulsa/internal/upstream"
 )
 
 const (
@@ -23,6 +24,15 @@ const (
 	// maxSocketPath leaves room for ".2" in sun_path, which is 104 bytes on macOS (unix(4)).
 	// and for the ".PID" of a process that joins late.
 	maxSocketPath = 92
+)
+
+var (
+	_ upstream.Connector = (*connector)(nil)
+	_ upstream.Passer    = (*connector)(nil)
+	_ upstream.Speaker   = (*connector)(nil)
+	_ upstream.Connector = rawConnector{}
+	_ upstream.Passer    = rawConnector{}
+	_ upstream.RawOnly   = rawConnector{}
 )
 
 var errRawOnly = errors.New("this server takes whole client connections only")

@@ -16,6 +16,8 @@ import (
 	"bulsa/internal/logs"
 	"bulsa/internal/node"
 	"bulsa/internal/node/inspector"
+
+	"bulsa/internal/upstream"
 )
 
 const (
@@ -68,21 +70,21 @@ type run struct {
 	mu        sync.Mutex
 	over      bool // reaped: the number is no longer ours, no fact follows
 	killed    bool
-	stopped   time.Time           // when it was asked to end
-	members   []*line             // its Node processes that have joined
-	joined    int                 // how many have
-	app       *line               // of them, the first that asked to listen; nil: none has
-	loop      *eventLoop          // nil: it is not watched
-	lines     map[engine.Port]any // connectors of what it listens on
-	asked     bool                // it asked to listen
-	serving   bool                // it was said to listen, or to need no port
+	stopped   time.Time                          // when it was asked to end
+	members   []*line                            // its Node processes that have joined
+	joined    int                                // how many have
+	app       *line                              // of them, the first that asked to listen; nil: none has
+	loop      *eventLoop                         // nil: it is not watched
+	lines     map[engine.Port]upstream.Connector // connectors of what it listens on
+	asked     bool                               // it asked to listen
+	serving   bool                               // it was said to listen, or to need no port
 	online    bool
 	voluntary bool
 	refusal   string // why the last port it asked for was refused
 }
 
 func newRun(e *Engine, l engine.Launch, p *plan) *run {
-	r := &run{engine: e, launch: l, plan: p, lines: map[engine.Port]any{}, stopping: make(chan struct{}), looking: make(chan struct{}, 1)}
+	r := &run{engine: e, launch: l, plan: p, lines: map[engine.Port]upstream.Connector{}, stopping: make(chan struct{}), looking: make(chan struct{}, 1)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }

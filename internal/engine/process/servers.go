@@ -10,6 +10,8 @@ import (
 
 	"bulsa/internal/engine"
 	"bulsa/internal/node"
+
+	"bulsa/internal/upstream"
 )
 
 // claimPatience is how long opening a public socket may take.
@@ -26,7 +28,7 @@ type server struct {
 	claim     string // what it is called in Sockets: its key alone may come again
 	listens   bool   // the worker takes connections
 	address   string
-	connector any
+	connector upstream.Connector
 }
 
 // claim asks for the public side of a server, which may be told its place later.
