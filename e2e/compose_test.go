@@ -369,7 +369,7 @@ services:
   migrate: {command: sh count.sh migrate true}
   published: {command: sh count.sh published true, ports: ["0:3000"]}
 `)
-	eventually(t, "what waited for the migration runs", func() bool { return w.do("ps").status == 0 && w.worker("after.1").State == "ready" })
+	eventually(t, "what waited for the migration runs", func() bool { return w.do("ps").status == 0 && strings.Contains(w.states(""), "after.1 ready") })
 	eventually(t, "what publishes a port came back", func() bool { return w.worker("published.1").Restarts >= 3 })
 	before := w.becomes("consumer.1", "ready").PID
 	if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
