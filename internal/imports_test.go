@@ -27,7 +27,7 @@ type room struct {
 var anything = []string{"*"}
 
 // outside are the rooms that show and serve what the supervisor publishes.
-var outside = []string{"proxy", "admin", "cli", "daemon", "engine/process", "engine/docker", "engine/external"}
+var outside = []string{"proxy", "admin", "api/client", "cli", "daemon", "engine/process", "engine/docker", "engine/external"}
 
 var pure = []string{"os", "os/exec", "net", "net/http", "sync", "sync/atomic", "syscall"}
 
@@ -39,7 +39,7 @@ var rooms = map[string]room{
 	"rollout":           {may: []string{"worker"}, never: pure, why: "plans are pure"},
 	"balance":           {may: []string{"upstream"}, never: []string{"os"}, why: "picking takes no lock and does no I/O"},
 	"eventloop":         {never: pure, why: "figures and verdicts follow from what others looked at"},
-	"engine":            {may: []string{"spec", "eventloop", "inner", "upstream"}, why: "the contract depends on no engine"},
+	"engine":            {may: []string{"spec", "eventloop", "inner", "upstream"}, far: []string{"api/client"}, why: "the contract depends on no engine"},
 	"engine/enginetest": {may: []string{"engine", "spec"}, why: "the suite tests the contract alone"},
 	"engine/process":    {may: []string{"engine", "spec", "node", "node/inspector", "node/libuv", "eventloop", "logs", "relay", "shim", "tcpdiag", "upstream"}, why: "engines do not know each other, nor who uses them"},
 	"engine/docker":     {may: []string{"engine", "spec", "logs", "inner"}, why: "engines do not know each other, nor who uses them"},
@@ -54,19 +54,20 @@ var rooms = map[string]room{
 	"tcpdiag":           {why: "it asks the kernel, and knows of no worker"},
 	"listen":            {why: "sockets stand alone"},
 	"certs":             {why: "certificates stand alone; who shows them is the business of ports"},
-	"api":               {why: "the words on the wire stand alone"},
+	"api":               {never: []string{"net", "net/http"}, why: "the words on the wire stand alone; who says them is api/client"},
+	"api/client":        {may: []string{"api"}, why: "it asks a running project and knows nothing of what runs it"},
 	"logs":              {why: "logs stand alone"},
-	"inner":             {may: []string{"api"}, why: "what two bulsas say to each other depends on neither"},
-	"probe":             {may: []string{"spec", "worker", "engine"}, why: "a check is run once; when, is not its business"},
+	"inner":             {may: []string{"api"}, far: []string{"api/client"}, why: "what two bulsas say to each other depends on neither"},
+	"probe":             {may: []string{"spec", "worker", "engine"}, far: []string{"api/client"}, why: "a check is run once; when, is not its business"},
 	"supervisor":        {may: []string{"spec", "worker", "rollout", "balance", "engine", "eventloop", "inner", "probe"}, far: outside, why: "it knows the contract of engines, no engine, and not who shows what it publishes"},
 	"proxy/h1":          {never: append([]string{"time"}, pure...), why: "a parser gets bytes and gives bytes"},
 	"proxy/retry":       {may: []string{"balance"}, never: []string{"os", "os/exec", "net", "net/http", "syscall"}, why: "decisions about a request's tries are made without a socket and without a clock"},
 	"proxy":             {may: []string{"balance", "proxy/h1", "proxy/retry", "upstream"}, far: []string{"spec", "engine", "supervisor", "admin"}, why: "the data path gets a table and gives counters"},
 	"ports":             {may: []string{"balance", "certs", "engine", "listen", "proxy", "spec"}, far: []string{"supervisor", "admin", "api/client"}, why: "it opens what engines ask for and tables what the proxy serves; it knows no engine and not who fills the pools"},
-	"admin":             {may: []string{"api"}, far: []string{"engine", "cli", "daemon"}, why: "it shows and asks; it builds nothing"},
+	"admin":             {may: []string{"api"}, far: []string{"api/client", "engine", "cli", "daemon"}, why: "it shows and asks; it builds nothing"},
 	"daemon":            {may: anything, why: "the composition root"},
-	"lab":               {may: []string{"api"}, why: "experiments use bulsa as its users do"},
-	"cli":               {may: []string{"api", "spec", "compose", "daemon", "lab"}, why: "commands talk to the running project through its API"},
+	"lab":               {may: []string{"api", "api/client"}, why: "experiments use bulsa as its users do"},
+	"cli":               {may: []string{"api", "api/client", "spec", "compose", "daemon", "lab"}, why: "commands talk to the running project through its API"},
 }
 
 type goPackage struct {

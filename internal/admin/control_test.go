@@ -16,10 +16,11 @@ import (
 	"time"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 // serveShop serves the fake on its control socket and connects to it.
-func serveShop(t *testing.T, f *fake) *api.Client {
+func serveShop(t *testing.T, f *fake) *client.Client {
 	t.Helper()
 	runtimeDir(t)
 	l, err := ListenControl("shop")
@@ -29,7 +30,7 @@ func serveShop(t *testing.T, f *fake) *api.Client {
 	s := New(Config{Control: f})
 	ended := make(chan error, 1)
 	go func() { ended <- s.ServeControl(l) }()
-	c, err := api.Dial("shop")
+	c, err := client.Dial("shop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestAClientAsksForWhatItMeans(t *testing.T) {
 		`inspect app.1`:             func() error { _, err := c.Inspect(ctx, "app.1"); return err },
 		`events [false]`:            func() error { return c.Events(ctx, false, func(api.Event) error { return nil }) },
 		`logs [7,false,["app","app.2"]]`: func() error {
-			o := api.LogOptions{Tail: 7, Names: []string{"app", "app.2"}}
+			o := client.LogOptions{Tail: 7, Names: []string{"app", "app.2"}}
 			return c.Logs(ctx, o, func(api.LogLine) error { return nil })
 		},
 	} {
@@ -104,7 +105,7 @@ func TestErrorsKeepTheirTextAndKind(t *testing.T) {
 	} {
 		f.fail = fail
 		err := c.Kill(t.Context(), "app.1", "x")
-		var refused *api.Refused
+		var refused *client.Refused
 		if !errors.As(err, &refused) || refused.Status != want || refused.Message != fail.Error() {
 			t.Errorf("got %v, want %d %v", err, want, fail)
 		}
@@ -143,7 +144,7 @@ func TestAFollowerGetsLinesAtOnceAndMayLeave(t *testing.T) {
 	c := serveShop(t, newFake())
 	enough := errors.New("enough")
 	var got []string
-	err := c.Logs(t.Context(), api.LogOptions{Tail: -1, Follow: true}, func(l api.LogLine) error {
+	err := c.Logs(t.Context(), client.LogOptions{Tail: -1, Follow: true}, func(l api.LogLine) error {
 		if got = append(got, l.Worker+" "+l.Text); len(got) == 2 {
 			return enough
 		}
@@ -192,7 +193,7 @@ func TestASecondStartOfAProjectIsToldTheFirst(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if _, err := api.Dial("shop"); err != nil {
+	if _, err := client.Dial("shop"); err != nil {
 		t.Errorf("the first one lost its socket: %v", err)
 	}
 }

@@ -1,6 +1,6 @@
 // Package api holds the words on the wire between bulsa's commands and a
-// running project: request and answer types, and the client. The server side is
-// admin. Everything is JSON over HTTP, on the project's control socket.
+// running project: request and answer types, and where the project's control socket
+// is. Everything is JSON over HTTP; the server side is admin, the other one api/client.
 package api
 
 import (

@@ -1,11 +1,6 @@
 package api
 
-import (
-	"context"
-	"net/http"
-	"net/url"
-	"time"
-)
+import "time"
 
 // DoctorRequest is the body of POST /api/v1/doctor.
 type DoctorRequest struct {
@@ -32,15 +27,4 @@ type Report struct {
 	Profiled string    `json:"profiled,omitempty"` // the worker that was looked into
 	Findings []Finding `json:"findings"`
 	Notes    []string  `json:"notes"` // what could not be found out
-}
-
-// Doctor asks what is slow or ill in the services, or in the named one.
-func (c *Client) Doctor(ctx context.Context, service string, profile bool) (Report, error) {
-	var r Report
-	if profile {
-		err := c.post(ctx, "doctor", DoctorRequest{Service: service, Profile: true}, &r)
-		return r, err
-	}
-	err := c.do(ctx, http.MethodGet, "doctor?"+url.Values{"service": {service}}.Encode(), nil, &r)
-	return r, err
 }

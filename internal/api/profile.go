@@ -1,12 +1,7 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"time"
 )
 
@@ -84,40 +79,4 @@ type Diagnosis struct {
 	Stack    []string  `json:"stack"`             // innermost first
 	Profile  string    `json:"profile,omitempty"` // path of a .cpuprofile
 	Error    string    `json:"error,omitempty"`   // why nothing, or not all, was learned
-}
-
-// Profile samples a worker's main thread for a time.
-func (c *Client) Profile(ctx context.Context, worker string, d time.Duration) (Profile, error) {
-	var p Profile
-	err := c.post(ctx, "profile", ProfileRequest{Worker: worker, Seconds: d.Seconds()}, &p)
-	return p, err
-}
-
-// Phases traces a worker's event loop for a time.
-func (c *Client) Phases(ctx context.Context, worker string, d time.Duration) (Phases, error) {
-	var p Phases
-	err := c.post(ctx, "phases", ProfileRequest{Worker: worker, Seconds: d.Seconds()}, &p)
-	return p, err
-}
-
-// Heap writes a snapshot of a worker's heap to w. After an error what was
-// written is no whole snapshot.
-func (c *Client) Heap(ctx context.Context, worker string, w io.Writer) error {
-	body, err := json.Marshal(ProfileRequest{Worker: worker})
-	if err != nil {
-		return err
-	}
-	resp, err := c.send(ctx, http.MethodPost, "heap", body)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	written, err := io.Copy(w, resp.Body)
-	if reason := resp.Trailer.Get(ErrorTrailer); reason != "" {
-		return errors.New(reason)
-	}
-	if err != nil {
-		return fmt.Errorf("the snapshot of %s ended after %d bytes: %w", worker, written, err)
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
 )
@@ -23,7 +24,7 @@ func (p *program) progressOf(quiet bool) io.Writer {
 }
 
 // workersOf are the workers of the named services, or the named ones; all where none is named.
-func workersOf(ctx context.Context, c *api.Client, names []string) ([]api.Worker, error) {
+func workersOf(ctx context.Context, c *client.Client, names []string) ([]api.Worker, error) {
 	workers, err := c.Workers(ctx, true)
 	if err != nil {
 		return nil, err

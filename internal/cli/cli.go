@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
 )
@@ -94,7 +94,7 @@ func exitCode(err error) int {
 	if _, ok := errors.AsType[*spec.Problem](err); ok {
 		return exitUsage
 	}
-	if r, ok := errors.AsType[*api.Refused](err); ok && r.Status == 400 {
+	if r, ok := errors.AsType[*client.Refused](err); ok && r.Status == 400 {
 		return exitUsage
 	}
 	if f, ok := errors.AsType[*daemon.Failure](err); ok && daemon.Inside().First {

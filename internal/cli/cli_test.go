@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 func TestMistakesOnTheCommandLine(t *testing.T) {
@@ -195,7 +195,7 @@ func TestDownReturnsWhenTheProjectIsGone(t *testing.T) {
 	if r := bulsa(t, "down"); r.status != 0 || r.stdout != "shop: stopped\n" {
 		t.Errorf("%+v", r)
 	}
-	if names := api.Running(); len(names) != 0 {
+	if names := client.Running(); len(names) != 0 {
 		t.Errorf("still running: %v", names)
 	}
 }

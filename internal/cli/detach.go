@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 const (
@@ -74,7 +75,7 @@ func (p *program) detach(ctx context.Context, l launch, limit time.Duration) err
 
 // lookAtStart looks at a project that starts: why is the reason not to wait for it any longer.
 func (p *program) lookAtStart(ctx context.Context, name string, w *wait, shown *progress) (why, err error) {
-	c, err := api.Dial(name)
+	c, err := client.Dial(name)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +104,7 @@ func (p *program) showStart(ctx context.Context, name string, shown *progress) {
 	if shown.drawn == 0 {
 		return
 	}
-	c, err := api.Dial(name)
+	c, err := client.Dial(name)
 	if err != nil {
 		return // it has done its work and ended
 	}
@@ -118,7 +119,7 @@ func (p *program) report(ctx context.Context, name string, o outcome) error {
 	if !o.Ready {
 		return &statusError{o.Status, o.Error}
 	}
-	c, err := api.Dial(name)
+	c, err := client.Dial(name)
 	if err != nil {
 		return nil // it has done its work and ended
 	}

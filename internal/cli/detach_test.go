@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 func TestADetachedProjectRunsUntilDown(t *testing.T) {
@@ -26,7 +26,7 @@ func TestADetachedProjectRunsUntilDown(t *testing.T) {
 	if r := bulsa(t, "down"); r.status != 0 || r.stdout != "nap: stopped\n" {
 		t.Errorf("down: %+v", r)
 	}
-	if names := api.Running(); len(names) != 0 {
+	if names := client.Running(); len(names) != 0 {
 		t.Errorf("still running: %v", names)
 	}
 }
@@ -48,7 +48,7 @@ func TestADetachedStartThatCannotWorkLeavesNothing(t *testing.T) {
 			if r.status != 2 || !strings.HasPrefix(r.stderr, "bulsa: ") || !strings.Contains(r.stderr, want) {
 				t.Errorf("%s %v: exit status %d, %q, want %q", detach, args, r.status, r.stderr, want)
 			}
-			if names := api.Running(); len(names) != 0 {
+			if names := client.Running(); len(names) != 0 {
 				t.Errorf("%s %v: left running: %v", detach, args, names)
 			}
 		}

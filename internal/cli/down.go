@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/daemon"
 )
 
@@ -21,7 +21,7 @@ func (p *program) downCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.target(cmd.Context())
-			if volumes && errors.Is(err, api.ErrNotRunning) {
+			if volumes && errors.Is(err, client.ErrNotRunning) {
 				return p.removeVolumesOfFile(cmd.Context())
 			}
 			if err != nil {

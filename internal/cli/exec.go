@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
 )
@@ -94,7 +95,7 @@ func (p *program) exec(ctx context.Context, name string, o execOptions) error {
 
 // runningWorker is the worker that a name means: itself, or the first of a service
 // that runs, or the one with a number.
-func runningWorker(ctx context.Context, c *api.Client, name string, index int) (api.Worker, error) {
+func runningWorker(ctx context.Context, c *client.Client, name string, index int) (api.Worker, error) {
 	workers, err := c.Workers(ctx, true)
 	if err != nil {
 		return api.Worker{}, err

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 // addTimeoutFlag is -t of docker compose stop and down.
@@ -17,7 +17,7 @@ func addTimeoutFlag(cmd *cobra.Command, seconds *int) {
 
 // hurry kills what still stops after so many seconds, until ctx ends. Negative: never.
 // The returned function waits for it.
-func hurry(ctx context.Context, c *api.Client, names []string, seconds int) (done func()) {
+func hurry(ctx context.Context, c *client.Client, names []string, seconds int) (done func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	over := make(chan struct{})
 	go func() {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/spec"
 )
 
@@ -49,7 +50,7 @@ func (p *program) killCommand() *cobra.Command {
 
 // killed are the workers that names mean: themselves, or all of a service that run. An
 // unknown name is left to the project, which knows workers inside of containers, too.
-func killed(ctx context.Context, c *api.Client, names []string) ([]string, error) {
+func killed(ctx context.Context, c *client.Client, names []string) ([]string, error) {
 	project, err := c.Project(ctx)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
 )
@@ -43,7 +44,7 @@ const (
 // notRunning fails when a project of this name runs already.
 func notRunning(ctx context.Context, name string) error {
 	running, project, err := reach(ctx, name)
-	if errors.Is(err, api.ErrNotRunning) {
+	if errors.Is(err, client.ErrNotRunning) {
 		return nil
 	}
 	if err != nil {
@@ -54,10 +55,10 @@ func notRunning(ctx context.Context, name string) error {
 }
 
 // reach returns a connection to a project that answers. The error matches
-// api.ErrNotRunning when it does not run, or not any more.
-func reach(ctx context.Context, name string) (*api.Client, api.Project, error) {
+// client.ErrNotRunning when it does not run, or not any more.
+func reach(ctx context.Context, name string) (*client.Client, api.Project, error) {
 	for begun := time.Now(); ; {
-		c, err := api.Dial(name)
+		c, err := client.Dial(name)
 		if err != nil {
 			return nil, api.Project{}, err
 		}
@@ -66,7 +67,7 @@ func reach(ctx context.Context, name string) (*api.Client, api.Project, error) {
 			return c, project, nil
 		}
 		c.Close()
-		if !errors.Is(err, api.ErrEnded) || time.Since(begun) > dyingTime {
+		if !errors.Is(err, client.ErrEnded) || time.Since(begun) > dyingTime {
 			return nil, api.Project{}, err
 		}
 		select {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/daemon"
 )
 
@@ -71,7 +72,7 @@ func (p *program) logs(ctx context.Context, o logsOptions) error {
 		return err
 	}
 	show := p.lineWriter(project.WorkerNames(), o)
-	return c.Logs(ctx, api.LogOptions{Tail: tail, Follow: o.follow, Names: o.names}, show)
+	return c.Logs(ctx, client.LogOptions{Tail: tail, Follow: o.follow, Names: o.names}, show)
 }
 
 // lineWriter prints lines with the worker's name in front.

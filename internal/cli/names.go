@@ -8,12 +8,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 // namesVerb is a command that does one thing to services or workers.
 type namesVerb struct {
-	do    func(*api.Client, context.Context, []string, bool) error
+	do    func(*client.Client, context.Context, []string, bool) error
 	noun  string // "restart"
 	done  string // "restarted"
 	stops bool   // it is over when nothing runs

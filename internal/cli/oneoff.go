@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/compose"
 	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
@@ -104,7 +104,7 @@ func (p *program) runOnce(ctx context.Context, o runOptions) error {
 func (p *program) startDependencies(ctx context.Context, project string, s spec.Service) error {
 	var missing []string
 	running := map[string]bool{}
-	c, err := api.Dial(project)
+	c, err := client.Dial(project)
 	if err == nil {
 		defer c.Close()
 		now, err := c.Project(ctx)
@@ -114,7 +114,7 @@ func (p *program) startDependencies(ctx context.Context, project string, s spec.
 		for _, service := range now.Services {
 			running[service.Name] = service.State != "stopped"
 		}
-	} else if !errors.Is(err, api.ErrNotRunning) {
+	} else if !errors.Is(err, client.ErrNotRunning) {
 		return err
 	}
 	for _, d := range s.DependsOn {

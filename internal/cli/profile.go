@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 type profileOptions struct {
@@ -90,7 +91,7 @@ func (o *profileOptions) complete(chosen bool) error {
 	return nil
 }
 
-func (p *program) profile(ctx context.Context, c *api.Client, o profileOptions) error {
+func (p *program) profile(ctx context.Context, c *client.Client, o profileOptions) error {
 	span := time.Duration(o.seconds * float64(time.Second))
 	switch {
 	case o.heap:
@@ -131,7 +132,7 @@ type written[T any] struct {
 	File string `json:"file"`
 }
 
-func (p *program) heap(ctx context.Context, c *api.Client, o profileOptions) error {
+func (p *program) heap(ctx context.Context, c *client.Client, o profileOptions) error {
 	var count counter
 	err := p.into(o.output, func(w io.Writer) error {
 		return c.Heap(ctx, o.worker, io.MultiWriter(w, &count))

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 type psOptions struct {
@@ -50,7 +51,7 @@ func (p *program) ps(ctx context.Context, o psOptions) error {
 		return err
 	}
 	if o.everywhere {
-		return p.psAll(ctx, o, api.Running())
+		return p.psAll(ctx, o, client.Running())
 	}
 	c, err := p.target(ctx)
 	if several, ok := errors.AsType[*severalRun](err); ok {
@@ -89,7 +90,7 @@ func (p *program) psAll(ctx context.Context, o psOptions, names []string) error 
 	all := []api.Worker{}
 	var silent []error
 	for _, name := range names {
-		c, err := api.Dial(name)
+		c, err := client.Dial(name)
 		if err != nil {
 			continue // it has ended meanwhile
 		}
@@ -113,7 +114,7 @@ func (p *program) psAll(ctx context.Context, o psOptions, names []string) error 
 }
 
 // list is the workers of one project, for the table with what waits and what is inside.
-func list(ctx context.Context, c *api.Client, o psOptions) (api.Project, []api.Worker, error) {
+func list(ctx context.Context, c *client.Client, o psOptions) (api.Project, []api.Worker, error) {
 	project, err := c.Project(ctx)
 	if err != nil {
 		return project, nil, err

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 // TestADyingProjectIsNoRunningOne: its socket lets us in and answers nothing, until it
@@ -29,7 +30,7 @@ func TestADyingProjectIsNoRunningOne(t *testing.T) {
 		}
 		l.Close()
 	}()
-	if _, _, err := reach(context.Background(), "shop"); !errors.Is(err, api.ErrNotRunning) {
+	if _, _, err := reach(context.Background(), "shop"); !errors.Is(err, client.ErrNotRunning) {
 		t.Errorf("got %v", err)
 	}
 	if err := notRunning(context.Background(), "shop"); err != nil {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 func (p *program) startCommand() *cobra.Command {
@@ -20,5 +20,5 @@ func (p *program) startCommand() *cobra.Command {
 			}
 			return nil
 		},
-	}, namesVerb{do: (*api.Client).Start, noun: "start", done: "started"})
+	}, namesVerb{do: (*client.Client).Start, noun: "start", done: "started"})
 }

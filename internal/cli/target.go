@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/compose"
 	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
@@ -18,36 +18,36 @@ import (
 // target connects to the running project that the command line means: the one
 // named by -p; else the one of the configuration file, given by -f or found from this
 // folder on; else the one that was started in this folder; else the only one that runs.
-func (p *program) target(ctx context.Context) (*api.Client, error) {
+func (p *program) target(ctx context.Context) (*client.Client, error) {
 	if p.global.project != "" {
-		return api.Dial(p.global.project)
+		return client.Dial(p.global.project)
 	}
-	running := api.Running()
+	running := client.Running()
 	name, err := p.fileProject(ctx)
 	if err != nil && len(p.global.files) > 0 {
 		return nil, err
 	}
 	if slices.Contains(running, name) || len(p.global.files) > 0 {
-		return api.Dial(name)
+		return client.Dial(name)
 	}
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell the present folder: %w", err)
 	}
-	here, err := api.InDir(ctx, running, dir)
+	here, err := client.InDir(ctx, running, dir)
 	switch {
 	case err != nil:
 		return nil, err
 	case here != "":
-		return api.Dial(here)
+		return client.Dial(here)
 	case name != "":
-		return nil, &api.NotRunning{Project: name, Running: running}
+		return nil, &client.NotRunning{Project: name, Running: running}
 	case len(running) == 1:
-		return api.Dial(running[0])
+		return client.Dial(running[0])
 	case len(running) > 1:
 		return nil, &severalRun{names: running}
 	}
-	return nil, &api.NotRunning{}
+	return nil, &client.NotRunning{}
 }
 
 // severalRun is the mistake of a command line by which no project is meant, of several.
@@ -75,7 +75,7 @@ func (p *program) kept(ctx context.Context) (daemon.Kept, bool) {
 
 // ended is what is kept of the project for a command that found that it does not run.
 func (p *program) ended(ctx context.Context, err error) (daemon.Kept, bool) {
-	if !errors.Is(err, api.ErrNotRunning) {
+	if !errors.Is(err, client.ErrNotRunning) {
 		return daemon.Kept{}, false
 	}
 	return p.kept(ctx)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/daemon"
 	"bulsa/internal/spec"
 )
@@ -61,7 +61,7 @@ func (p *program) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	running, _, err := reach(ctx, project.Name)
-	if errors.Is(err, api.ErrNotRunning) {
+	if errors.Is(err, client.ErrNotRunning) {
 		if err := rescale(&project, o.scale); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func (p *program) up(ctx context.Context, o upOptions) error {
 
 // applyTo brings the file to a project that runs. Services that were not named
 // and run go on running.
-func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions) error {
+func (p *program) applyTo(ctx context.Context, running *client.Client, o upOptions) error {
 	services := o.services
 	if len(services) > 0 {
 		now, err := running.Project(ctx)
@@ -136,7 +136,7 @@ func (p *program) applyTo(ctx context.Context, running *api.Client, o upOptions)
 }
 
 // settled waits until a change is carried out.
-func settled(ctx context.Context, c *api.Client) error {
+func settled(ctx context.Context, c *client.Client) error {
 	for {
 		switch r, err := c.Ready(ctx, slowStart, true); {
 		case err != nil:

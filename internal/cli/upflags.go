@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/spec"
 )
 
@@ -87,7 +88,7 @@ func (o composeUp) apply(p *spec.Project, named []string) error {
 }
 
 // applyChange is apply for a project that runs: what it runs is not taken away.
-func (o composeUp) applyChange(ctx context.Context, p *spec.Project, named []string, running *api.Client) error {
+func (o composeUp) applyChange(ctx context.Context, p *spec.Project, named []string, running *client.Client) error {
 	if o.abort || o.exitFrom != "" {
 		return usage("project %s runs already: --abort-on-container-exit and --exit-code-from are for the bulsa up that starts it", running.Name())
 	}
@@ -141,7 +142,7 @@ func watchForAnEnd(ctx context.Context, project string, from string) <-chan erro
 func deaths() []string { return []string{"backoff", "failed", "completed", "pending"} }
 
 func followToAnEnd(ctx context.Context, project, from string) (err error, over bool) {
-	c, err := api.Dial(project)
+	c, err := client.Dial(project)
 	if err != nil {
 		return nil, false
 	}
@@ -176,7 +177,7 @@ func followToAnEnd(ctx context.Context, project, from string) (err error, over b
 const killedStatus = 128 + int(syscall.SIGTERM)
 
 // statusOf is how the first worker of a service has ended before others did.
-func statusOf(ctx context.Context, c *api.Client, service string) (int, error) {
+func statusOf(ctx context.Context, c *client.Client, service string) (int, error) {
 	workers, err := c.Workers(ctx, true)
 	for _, w := range workers {
 		if w.Service == service && w.StartedAt != nil && w.State != "pending" && w.State != "failed" {

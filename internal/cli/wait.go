@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 	"bulsa/internal/spec"
 )
 
@@ -109,7 +110,7 @@ func (w *wait) hopeless(p api.Project) bool {
 
 // await asks for something, and looks now and then until it is done, until there is no
 // sense in waiting any longer, or until the user does not want to. do returns when it is done.
-func (p *program) await(ctx context.Context, c *api.Client, w wait, do func(context.Context) error) error {
+func (p *program) await(ctx context.Context, c *client.Client, w wait, do func(context.Context) error) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	asking, cancel := context.WithCancel(ctx)
@@ -136,7 +137,7 @@ func (p *program) await(ctx context.Context, c *api.Client, w wait, do func(cont
 		case <-tick.C:
 		}
 		project, err := c.Project(ctx)
-		if _, still := errors.AsType[*api.StandsStill](err); still {
+		if _, still := errors.AsType[*client.StandsStill](err); still {
 			return err
 		}
 		if err != nil {
@@ -159,7 +160,7 @@ func (w *wait) left(project string) error {
 }
 
 // gaveUp is the error of a wait that has no end, after the last words of who is waited for.
-func (p *program) gaveUp(ctx context.Context, c *api.Client, w wait, project api.Project, why error) error {
+func (p *program) gaveUp(ctx context.Context, c *client.Client, w wait, project api.Project, why error) error {
 	project = project.Named(w.names)
 	p.lastWords(ctx, c, project)
 	serve := 0
@@ -185,14 +186,14 @@ func serves(n int) string {
 }
 
 // lastWords prints the last lines that the workers wrote which are waited for.
-func (p *program) lastWords(ctx context.Context, c *api.Client, project api.Project) {
+func (p *program) lastWords(ctx context.Context, c *client.Client, project api.Project) {
 	for _, s := range project.Services {
 		late, there := s.Late()
 		if !there || late.StartedAt == nil {
 			continue
 		}
 		prefix := newPrefixer([]string{late.Name}, hasColor(p.stderr))
-		_ = c.Logs(ctx, api.LogOptions{Tail: lastLines, Names: []string{late.Name}}, func(l api.LogLine) error {
+		_ = c.Logs(ctx, client.LogOptions{Tail: lastLines, Names: []string{late.Name}}, func(l api.LogLine) error {
 			if !l.At.Before(*late.StartedAt) || late.State != "starting" {
 				fmt.Fprintf(p.stderr, "%s%s\n", prefix.of(l.Worker), l.Text)
 			}

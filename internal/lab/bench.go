@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"bulsa/internal/api"
+	"bulsa/internal/api/client"
 )
 
 //go:embed apps/lab.js
@@ -199,7 +200,7 @@ func isReady(w api.Worker) bool { return w.State == "ready" }
 func isSeen(w api.Worker) bool  { return w.EventLoop != nil }
 
 func (s *service) workers(ctx context.Context) ([]api.Worker, error) {
-	c, err := api.Dial(s.bench.project)
+	c, err := client.Dial(s.bench.project)
 	if err != nil {
 		return nil, err
 	}

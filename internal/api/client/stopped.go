@@ -1,4 +1,4 @@
-package api
+package client
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"bulsa/internal/api"
 )
 
 // standingTime is after what time without an answer a command looks whether the project's
@@ -39,7 +41,7 @@ func (c *Client) answering(ctx context.Context) (answering context.Context, look
 // standsStill reports a process that is stopped (state T or t in proc_pid_stat(5)); nil
 // where the system does not tell.
 func (c *Client) standsStill() error {
-	b, err := os.ReadFile(filepath.Join(RuntimeDir(c.project), "lock"))
+	b, err := os.ReadFile(filepath.Join(api.RuntimeDir(c.project), "lock"))
 	if err != nil {
 		return nil
 	}

@@ -1,4 +1,6 @@
-package api
+// Package client asks a running project over its control socket, and finds those that
+// run. The words are those of api; the server side is admin.
+package client
 
 import (
 	"bytes"
@@ -15,6 +17,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"bulsa/internal/api"
 )
 
 // answerTime is how long a project may take to answer anything that does not
@@ -39,10 +43,10 @@ type Client struct {
 // Dial connects to a running project. The error is a *NotRunning when its socket
 // is missing or dead.
 func Dial(project string) (*Client, error) {
-	if err := CheckRuntime(project); err != nil {
+	if err := api.CheckRuntime(project); err != nil {
 		return nil, err
 	}
-	path := SocketPath(project)
+	path := api.SocketPath(project)
 	conn, err := net.DialTimeout("unix", path, 5*time.Second)
 	if err != nil {
 		return nil, dialError(project, err)
@@ -76,32 +80,32 @@ func (c *Client) Name() string { return c.project }
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Project is the whole picture.
-func (c *Client) Project(ctx context.Context) (Project, error) {
-	var p Project
+func (c *Client) Project(ctx context.Context) (api.Project, error) {
+	var p api.Project
 	err := c.get(ctx, "project", nil, &p)
 	return p, err
 }
 
 // Workers lists the workers that run or want to; with all also stopped ones.
-func (c *Client) Workers(ctx context.Context, all bool) ([]Worker, error) {
-	var w []Worker
+func (c *Client) Workers(ctx context.Context, all bool) ([]api.Worker, error) {
+	var w []api.Worker
 	err := c.get(ctx, "workers", url.Values{"all": {strconv.FormatBool(all)}}, &w)
 	return w, err
 }
 
 // Inspect is all about one service or worker.
-func (c *Client) Inspect(ctx context.Context, name string) (Inspection, error) {
-	var i Inspection
+func (c *Client) Inspect(ctx context.Context, name string) (api.Inspection, error) {
+	var i api.Inspection
 	err := c.get(ctx, "inspect/"+url.PathEscape(name), nil, &i)
 	return i, err
 }
 
 // Ready waits up to wait for the project to be ready, with settled for a change to be
 // carried out, or for it to be found failing.
-func (c *Client) Ready(ctx context.Context, wait time.Duration, settled bool) (Readiness, error) {
+func (c *Client) Ready(ctx context.Context, wait time.Duration, settled bool) (api.Readiness, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+answerTime)
 	defer cancel()
-	var r Readiness
+	var r api.Readiness
 	err := c.do(ctx, http.MethodGet, fmt.Sprintf("ready?wait=%s&settled=%t", wait, settled), nil, &r)
 	return r, err
 }
@@ -115,49 +119,49 @@ type LogOptions struct {
 
 // Logs calls line for each line of output, in order, until there is no more, the
 // context ends or line returns an error, which it then returns.
-func (c *Client) Logs(ctx context.Context, o LogOptions, line func(LogLine) error) error {
+func (c *Client) Logs(ctx context.Context, o LogOptions, line func(api.LogLine) error) error {
 	q := url.Values{"tail": {strconv.Itoa(o.Tail)}, "follow": {strconv.FormatBool(o.Follow)}, "name": o.Names}
 	return stream(ctx, c, "logs?"+q.Encode(), line)
 }
 
 // Events calls event for each event that is kept, and with follow for the new ones.
-func (c *Client) Events(ctx context.Context, follow bool, event func(Event) error) error {
+func (c *Client) Events(ctx context.Context, follow bool, event func(api.Event) error) error {
 	q := url.Values{"follow": {strconv.FormatBool(follow)}}
 	return stream(ctx, c, "events?"+q.Encode(), event)
 }
 
 // Scale sets the numbers of workers of services, all of them or none. The answer has a
 // line for each.
-func (c *Client) Scale(ctx context.Context, services []Scale, wait bool) (string, error) {
-	var a Answer
-	err := c.post(ctx, "scale", ScaleRequest{Services: services, Wait: wait}, &a)
+func (c *Client) Scale(ctx context.Context, services []api.Scale, wait bool) (string, error) {
+	var a api.Answer
+	err := c.post(ctx, "scale", api.ScaleRequest{Services: services, Wait: wait}, &a)
 	return a.Message, err
 }
 
 // Start starts services or workers that were stopped; all when none is named.
 func (c *Client) Start(ctx context.Context, names []string, wait bool) error {
-	return c.post(ctx, "start", NamesRequest{Names: names, Wait: wait}, nil)
+	return c.post(ctx, "start", api.NamesRequest{Names: names, Wait: wait}, nil)
 }
 
 // Stop ends services or workers gracefully and keeps them ended.
 func (c *Client) Stop(ctx context.Context, names []string, wait bool) error {
-	return c.post(ctx, "stop", NamesRequest{Names: names, Wait: wait}, nil)
+	return c.post(ctx, "stop", api.NamesRequest{Names: names, Wait: wait}, nil)
 }
 
 // Restart replaces services or workers gracefully.
 func (c *Client) Restart(ctx context.Context, names []string, wait bool) error {
-	return c.post(ctx, "restart", NamesRequest{Names: names, Wait: wait}, nil)
+	return c.post(ctx, "restart", api.NamesRequest{Names: names, Wait: wait}, nil)
 }
 
 // Kill sends a signal to one worker's whole process group.
 func (c *Client) Kill(ctx context.Context, worker, signal string) error {
-	return c.post(ctx, "kill", KillRequest{Worker: worker, Signal: signal}, nil)
+	return c.post(ctx, "kill", api.KillRequest{Worker: worker, Signal: signal}, nil)
 }
 
 // Apply makes the running project equal to a resolved spec.Project given as
 // JSON. The answer has a line for each thing that changed.
 func (c *Client) Apply(ctx context.Context, project json.RawMessage) (string, error) {
-	var a Answer
+	var a api.Answer
 	err := c.post(ctx, "apply", project, &a)
 	return a.Message, err
 }
@@ -259,7 +263,7 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) (*h
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	var e Error
+	var e api.Error
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&e); err != nil || e.Message == "" {
 		return nil, fmt.Errorf("project %q answered %s", c.project, resp.Status)
 	}

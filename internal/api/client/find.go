@@ -1,4 +1,4 @@
-package api
+package client
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"bulsa/internal/api"
 )
 
 // ErrEnded is matched by the error about a project that ended before it answered.
@@ -41,7 +43,7 @@ func (e *NotRunning) Is(target error) bool { return target == ErrNotRunning }
 
 // Running lists the projects whose control socket answers, sorted by name.
 func Running() []string {
-	entries, err := os.ReadDir(RuntimeRoot())
+	entries, err := os.ReadDir(api.RuntimeRoot())
 	if err != nil {
 		return nil
 	}
@@ -57,7 +59,7 @@ func Running() []string {
 
 // answers reports whether somebody listens on the project's socket.
 func answers(project string) bool {
-	conn, err := net.DialTimeout("unix", SocketPath(project), time.Second)
+	conn, err := net.DialTimeout("unix", api.SocketPath(project), time.Second)
 	if err != nil {
 		return false
 	}
