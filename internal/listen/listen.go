@@ -1,5 +1,4 @@
-// Package listen makes listening sockets: it opens them, takes over inherited
-// ones, and says clearly why one cannot be had.
+// Package listen opens listening sockets, and says clearly why one cannot be had.
 package listen
 
 import (
@@ -155,20 +154,4 @@ func removeStale(path string, inUse error) error {
 		return fmt.Errorf("cannot listen on %s: the socket left there cannot be removed: %w", path, err)
 	}
 	return nil
-}
-
-// Adopt makes a listener of an open listening socket. It owns fd from now on,
-// also when it fails.
-func Adopt(fd uintptr) (net.Listener, error) {
-	f := os.NewFile(fd, "listener")
-	if f == nil {
-		return nil, fmt.Errorf("descriptor %d is not open", fd)
-	}
-	defer f.Close()
-	syscall.CloseOnExec(int(fd))
-	ln, err := net.FileListener(f) // duplicates fd
-	if err != nil {
-		return nil, fmt.Errorf("descriptor %d is not a listening socket: %w", fd, err)
-	}
-	return ln, nil
 }

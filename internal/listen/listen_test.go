@@ -5,11 +5,9 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -127,92 +125,6 @@ func TestALongPathIsExplained(t *testing.T) {
 	if _, err := OpenUnix("/tmp/" + strings.Repeat("x", 200)); err == nil || !strings.Contains(err.Error(), "shorter") {
 		t.Fatalf("got %v", err)
 	}
-}
-
-// The test binary is its own child that inherits a socket as from systemd.
-func TestMain(m *testing.M) {
-	if os.Getenv("LISTEN_TEST_CHILD") == "" {
-		os.Exit(m.Run())
-	}
-	_ = os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
-	all, err := Inherited()
-	if err != nil || len(all) != 1 || os.Getenv("LISTEN_FDS") != "" {
-		os.Exit(3)
-	}
-	want, _ := strconv.Atoi(os.Getenv("LISTEN_TEST_CHILD"))
-	if !Matches(all[0], "127.0.0.1", want) || Matches(all[0], "", want) || Matches(all[0], "127.0.0.1", want+1) {
-		os.Exit(4)
-	}
-	c, err := all[0].Accept()
-	if err != nil {
-		os.Exit(5)
-	}
-	_, _ = c.Write([]byte("inherited"))
-	_ = c.Close()
-	os.Exit(0)
-}
-
-func TestSocketsFromSystemdAreTakenOver(t *testing.T) {
-	ln := open(t, "127.0.0.1", 0)
-	f, err := ln.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), "LISTEN_TEST_CHILD="+strconv.Itoa(port(ln)), "LISTEN_FDS=1", "GORACE=atexit_sleep_ms=0")
-	child.ExtraFiles = []*os.File{f}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	c, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	b := make([]byte, 16)
-	n, _ := c.Read(b)
-	if err := child.Wait(); err != nil || string(b[:n]) != "inherited" {
-		t.Fatalf("%q, child: %v", b[:n], err)
-	}
-}
-
-func TestSocketsForAnotherProcessAreNotTaken(t *testing.T) {
-	t.Setenv("LISTEN_PID", "1")
-	t.Setenv("LISTEN_FDS", "1")
-	if all, err := Inherited(); err != nil || len(all) != 0 {
-		t.Fatalf("%v %v", all, err)
-	}
-}
-
-func TestAnAdoptedSocketAccepts(t *testing.T) {
-	ln := open(t, "127.0.0.1", 0)
-	f, err := ln.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fd, err := dup(f.Fd())
-	_ = f.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	adopted, err := Adopt(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer adopted.Close()
-	if adopted.Addr().String() != ln.Addr().String() {
-		t.Fatal(adopted.Addr())
-	}
-	_, err = Adopt(1 << 20)
-	if err == nil {
-		t.Fatal("a descriptor that is not open was adopted")
-	}
-}
-
-func dup(fd uintptr) (uintptr, error) {
-	n, err := syscall.Dup(int(fd))
-	return uintptr(n), err
 }
 
 func TestAnAddressThatOthersMayHaveTooIsShared(t *testing.T) {

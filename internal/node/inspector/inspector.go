@@ -274,16 +274,6 @@ func (s *Session) open() bool {
 // PID of the process that is looked into.
 func (s *Session) PID() int { return s.process.pid }
 
-// Check says why a process may not be looked into: it is not Node, it does not
-// wait for SIGUSR1, or its command line makes the inspector its user's own.
-func Check(pid int) error {
-	p, err := find(pid)
-	if err != nil {
-		return err
-	}
-	return p.check()
-}
-
 // process is one Node process, told from a later one with the same number.
 type process struct {
 	pid     int
@@ -304,7 +294,8 @@ func (p *process) alive() bool {
 	return err == nil && now == p.started
 }
 
-// check is Check.
+// check says why a process may not be looked into: it is not Node, it does not
+// wait for SIGUSR1, or its command line makes the inspector its user's own.
 func (p *process) check() error {
 	if err := p.isNode(); err != nil {
 		return err
