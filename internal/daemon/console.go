@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"bulsa/internal/inner"
+	"bulsa/internal/api"
 	"bulsa/internal/logs"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
@@ -135,7 +135,7 @@ func (c *console) print(lines <-chan logs.Line) {
 // tells reports whether an event is printed. What happens inside of a container
 // stands in the container's own output, where that is shown.
 func (c *console) tells(e supervisor.Event) bool {
-	return !quiet(e.Kind) && (c.out == nil || !inner.IsName(e.Worker))
+	return !quiet(e.Kind) && (c.out == nil || !api.IsInside(e.Worker))
 }
 
 // quiet reports a step on the way to something that is said; `bulsa events` has it.

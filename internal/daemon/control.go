@@ -12,7 +12,6 @@ import (
 
 	"bulsa/internal/admin"
 	"bulsa/internal/api"
-	"bulsa/internal/inner"
 	"bulsa/internal/logs"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
@@ -294,7 +293,7 @@ func changedSince(sv supervisor.ServiceStatus, then time.Time) bool {
 
 // Kill sends a signal to a worker's process group.
 func (d *Daemon) Kill(ctx context.Context, name, signal string) error {
-	if inner.IsName(name) {
+	if api.IsInside(name) {
 		return d.killInside(ctx, name, signal)
 	}
 	return kind(d.supervisor.Kill(ctx, name, signal))

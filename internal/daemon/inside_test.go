@@ -8,7 +8,6 @@ import (
 
 	"bulsa/internal/api"
 	"bulsa/internal/doctor"
-	"bulsa/internal/inner"
 	"bulsa/internal/logs"
 	"bulsa/internal/proxy"
 	"bulsa/internal/supervisor"
@@ -27,11 +26,11 @@ func TestTheConsoleTellsWhatHappensInsideOfAContainerOnce(t *testing.T) {
 func TestTheDoctorExaminesWorkersInsideOfContainers(t *testing.T) {
 	h, at := newHistory(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	cpu, memory, idle := 150.0, int64(1<<20), 0.1
-	report := &inner.Report{Workers: []api.Worker{
+	report := &api.Inside{Workers: []api.Worker{
 		{Number: 1, PID: 15, State: "ready", CPUPercent: &cpu, MemoryBytes: &memory, EventLoop: &api.EventLoop{Blocked: 3}},
 		{Number: 2, PID: 16, State: "ready", EventLoop: &api.EventLoop{Utilization: &idle}},
 	}}
-	status := func(r *inner.Report) *supervisor.Status {
+	status := func(r *api.Inside) *supervisor.Status {
 		return &supervisor.Status{Services: []supervisor.ServiceStatus{{Name: "app", Workers: []supervisor.WorkerStatus{{Name: "app.1", PID: 7, Inner: r}}}}}
 	}
 	store, err := logs.Open(t.TempDir(), func(string, string) {})

@@ -10,7 +10,6 @@ import (
 	"bulsa/internal/admin"
 	"bulsa/internal/api"
 	"bulsa/internal/engine"
-	"bulsa/internal/inner"
 	"bulsa/internal/node/inspector"
 )
 
@@ -87,7 +86,7 @@ func (d *Daemon) Heap(ctx context.Context, worker string, w io.Writer) error {
 func (d *Daemon) lookInto(ctx context.Context, worker string, span time.Duration, use func(context.Context, *inspector.Session) error) error {
 	ctx, cancel := context.WithTimeout(ctx, span+answerSlack)
 	defer cancel()
-	if inner.IsName(worker) {
+	if api.IsInside(worker) {
 		return admin.Conflict(fmt.Sprintf("%s is inside of a container: run bulsa profile there (docker exec CONTAINER bulsa ps has its name, docker cp fetches the file)", worker))
 	}
 	processes := d.blocks.processes

@@ -49,8 +49,8 @@ func (d *Daemon) reportOutside(ctx context.Context) {
 
 // look is the workers as they are. While one replaces another of the same name,
 // the better one stands for both.
-func (r *reporting) look() inner.Report {
-	report := inner.Report{Workers: []api.Worker{}, Program: r.program}
+func (r *reporting) look() api.Inside {
+	report := api.Inside{Workers: []api.Worker{}, Program: r.program}
 	next := 0
 	for _, sv := range r.daemon.supervisor.Status().Services {
 		for _, w := range sv.Workers {

@@ -9,7 +9,7 @@ import (
 	"net"
 	"time"
 
-	"bulsa/internal/inner"
+	"bulsa/internal/api"
 	"bulsa/internal/spec"
 	"bulsa/internal/upstream"
 )
@@ -115,7 +115,7 @@ type Fact struct {
 	Exit      Exit               // Exited
 	Health    Health             // Checked
 	Renewed   Instance
-	Report    *inner.Report
+	Report    *api.Inside
 	Message   string // Notice, Unusable, Halted; Listening: why it counts as such, where nobody saw it
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"bulsa/internal/api"
 )
 
 const (
@@ -75,7 +77,7 @@ func MakeFolder(root, name string) error {
 // Hear hands over each report, and nil when none are to be expected any more,
 // until ctx ends. It listens to one sender at a time. complain gets a line about
 // the first one who sends something else.
-func (l *Listener) Hear(ctx context.Context, told func(*Report), complain func(error)) {
+func (l *Listener) Hear(ctx context.Context, told func(*api.Inside), complain func(error)) {
 	defer context.AfterFunc(ctx, func() { l.socket.Close() })()
 	defer l.socket.Close()
 	for complained := false; ; {
@@ -100,7 +102,7 @@ func (l *Listener) Hear(ctx context.Context, told func(*Report), complain func(e
 }
 
 // hear reads from one sender to its end.
-func hear(ctx context.Context, conn net.Conn, told func(*Report)) error {
+func hear(ctx context.Context, conn net.Conn, told func(*api.Inside)) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	reports := newReader(conn)
 	number, size := allowance{most: reportsAtOnce, rate: reportsPerSecond}, allowance{most: bytesAtOnce, rate: bytesPerSecond}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"bulsa/internal/api"
@@ -27,24 +26,11 @@ const (
 	maxFigure  = 1e15
 )
 
-// SilentAfter is how long the loops of all workers may not have turned before
-// nothing should be sent to their container, if others do better.
-const SilentAfter = 200 * time.Millisecond
-
 // errMalformed is wrapped by errors about what no bulsa sends.
 var errMalformed = errors.New("this is no report of a bulsa")
 
-// Report is what a bulsa inside a container tells of itself: its workers, and
-// what has happened since the last report. On the wire it is a line of JSON.
-// Worker.Number tells the workers apart; it is what Event.Worker holds, too.
-type Report struct {
-	Workers []api.Worker `json:"workers"`
-	Events  []api.Event  `json:"events,omitempty"`
-	Program string       `json:"program,omitempty"` // path of the bulsa inside, which does what its own users may ask of it
-}
-
 // encode makes a line of a report.
-func (r Report) encode() ([]byte, error) {
+func encode(r api.Inside) ([]byte, error) {
 	r.Workers = r.Workers[:min(len(r.Workers), maxWorkers)]
 	r.Events = r.Events[:min(len(r.Events), maxEvents)]
 	line, err := json.Marshal(r)
@@ -66,7 +52,7 @@ type reader struct {
 func newReader(in io.Reader) *reader { return &reader{in: bufio.NewReaderSize(in, 16<<10)} }
 
 // next reads a report and makes it harmless.
-func (r *reader) next() (*Report, error) {
+func (r *reader) next() (*api.Inside, error) {
 	line, err := r.line()
 	if err != nil {
 		return nil, err
@@ -94,11 +80,11 @@ func (r *reader) line() ([]byte, error) {
 
 // decode takes a line for what it says, as far as it says anything that a bulsa
 // would: what it does not know is ignored, so that a newer one may say more.
-func decode(line []byte) (*Report, error) {
+func decode(line []byte) (*api.Inside, error) {
 	if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) {
 		return nil, errMalformed
 	}
-	var r Report
+	var r api.Inside
 	if err := json.Unmarshal(line, &r); err != nil {
 		return nil, fmt.Errorf("%w: %s", errMalformed, clean(err.Error()))
 	}
@@ -232,52 +218,4 @@ func clean(text string) string {
 		text = string(runes[:maxText])
 	}
 	return strings.TrimSpace(text)
-}
-
-// Named are the workers under the name of the one whose container they are in.
-func (r *Report) Named(service, worker string) []api.Worker {
-	if r == nil {
-		return nil
-	}
-	out := slices.Clone(r.Workers)
-	for i := range out {
-		out[i].Service, out[i].Name = service, Name(worker, strconv.Itoa(out[i].Number))
-	}
-	return out
-}
-
-// Name is what a worker inside the container of another one is called.
-func Name(worker, number string) string { return worker + "/" + number }
-
-// IsName reports whether a worker of that name is inside the container of another one.
-func IsName(worker string) bool { return strings.Contains(worker, "/") }
-
-// Loop is what a request that goes to the container may expect: how late the
-// best of the ready workers runs a callback, and how long that one has not
-// turned if all of them are silent. With no worker ready it waits as well.
-func (r *Report) Loop() (latency, blocked time.Duration, silent bool) {
-	ready, known := 0, 0
-	for _, w := range r.Workers {
-		if w.State != "ready" {
-			continue
-		}
-		ready++
-		l := w.EventLoop
-		if l == nil {
-			return 0, 0, false // nobody knows, so nobody is blamed
-		}
-		late, since := seconds(l.LoopLatencyP50), seconds(&l.Blocked)
-		if known++; known == 1 {
-			latency, blocked = late, since
-		}
-		latency, blocked = min(latency, late), min(blocked, since)
-	}
-	return latency, blocked, ready == 0 || blocked > SilentAfter
-}
-
-func seconds(v *float64) time.Duration {
-	if v == nil {
-		return 0
-	}
-	return time.Duration(min(*v, 1e6) * float64(time.Second))
 }

@@ -14,13 +14,9 @@ import (
 
 func number[T any](v T) *T { return &v }
 
-func loop(p50, blocked float64) *api.EventLoop {
-	return &api.EventLoop{Source: "outside", LoopLatencyP50: &p50, Blocked: blocked}
-}
-
 func TestAReportArrivesAsItWasSent(t *testing.T) {
 	started := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	sent := Report{
+	sent := api.Inside{
 		Workers: []api.Worker{
 			{Number: 2, PID: 15, State: "ready", Health: "healthy", Restarts: 3, StartedAt: &started, Cause: "it listens", Status: "Up 3 seconds", RequestsPerSecond: number(1.5), MemoryBytes: number(int64(1 << 20)),
 				EventLoop: &api.EventLoop{Source: "outside", PID: 15, LoopLatency: number(0.001), Busy: number(2), GarbageCollections: []api.Pauses{{Kind: "scavenge", Count: 7, Total: 0.5}}}},
@@ -28,7 +24,7 @@ func TestAReportArrivesAsItWasSent(t *testing.T) {
 		},
 		Events: []api.Event{{Worker: "2", Kind: "ready", Message: "ready", Cause: "it listens"}},
 	}
-	line, err := sent.encode()
+	line, err := encode(sent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +49,7 @@ func TestWhatIsAskedOfABulsaInsideIsNoFlagAndNoOtherProgram(t *testing.T) {
 		{"app.2; reboot", "/bin/bulsa\x1b[2J", "", ""},
 		{"../x", "/" + strings.Repeat("x", 5000), "", ""},
 	} {
-		line, err := Report{Workers: []api.Worker{{Number: 1, Name: c.name}}, Program: c.program}.encode()
+		line, err := encode(api.Inside{Workers: []api.Worker{{Number: 1, Name: c.name}}, Program: c.program})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,28 +164,6 @@ func TestNothingThatIsShownCanDoHarm(t *testing.T) {
 	}
 }
 
-func TestAContainerIsAsGoodAsTheBestOfItsReadyWorkers(t *testing.T) {
-	ready := func(l *api.EventLoop) api.Worker { return api.Worker{State: "ready", EventLoop: l} }
-	for _, x := range []struct {
-		name    string
-		workers []api.Worker
-		latency time.Duration
-		silent  bool
-	}{
-		{"one hangs", []api.Worker{ready(loop(0.5, 3)), ready(loop(0.002, 0))}, 2 * time.Millisecond, false},
-		{"all hang", []api.Worker{ready(loop(0.5, 3)), ready(loop(0.002, 1))}, 2 * time.Millisecond, true},
-		{"none is ready", []api.Worker{{State: "backoff"}}, 0, true},
-		{"there are none", nil, 0, true},
-		{"one is not watched", []api.Worker{ready(loop(0.5, 3)), ready(nil)}, 0, false},
-		{"who is not ready does not count", []api.Worker{{State: "starting", EventLoop: loop(0, 0)}, ready(loop(0.1, 2))}, 100 * time.Millisecond, true},
-	} {
-		r := &Report{Workers: x.workers}
-		if latency, _, silent := r.Loop(); latency != x.latency || silent != x.silent {
-			t.Errorf("%s: latency %s, silent %v", x.name, latency, silent)
-		}
-	}
-}
-
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"workers":[{"worker":1,"state":"ready","event_loop":{"blocked_seconds":1}}],"events":[{"worker":"1","kind":"exit"}]}`))
 	f.Add([]byte(`{"workers":[]}`))
@@ -199,7 +173,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		r.Loop()
-		again, err := Report{Workers: r.Workers, Events: r.Events}.encode()
+		again, err := encode(api.Inside{Workers: r.Workers, Events: r.Events})
 		if err != nil {
 			return // what was cleaned may be longer than what came
 		}

@@ -19,9 +19,9 @@ const (
 
 // Sender reports to the bulsa outside.
 type Sender struct {
-	Path   string           // of its socket
-	Look   func() Report    // the workers as they are
-	Events <-chan api.Event // what happens to them
+	Path   string            // of its socket
+	Look   func() api.Inside // the workers as they are
+	Events <-chan api.Event  // what happens to them
 	unsent []api.Event
 	last   string // what the last report said, for what counts as a change
 }
@@ -66,8 +66,8 @@ func (s *Sender) talk(ctx context.Context, conn net.Conn) {
 	}
 }
 
-func (s *Sender) send(conn net.Conn, r Report) bool {
-	line, err := r.encode()
+func (s *Sender) send(conn net.Conn, r api.Inside) bool {
+	line, err := encode(r)
 	if err != nil {
 		return false
 	}
@@ -96,7 +96,7 @@ func (s *Sender) collect() {
 }
 
 // essence is what is reported at once when it changes.
-func essence(r Report) string {
+func essence(r api.Inside) string {
 	var b strings.Builder
 	_, _, silent := r.Loop()
 	fmt.Fprint(&b, silent)

@@ -18,13 +18,13 @@ import (
 type outside struct {
 	t      *testing.T
 	root   string
-	told   chan *Report
+	told   chan *api.Inside
 	errors chan error
 }
 
 func newOutside(t *testing.T) outside {
 	t.Helper()
-	o := outside{t: t, root: filepath.Join(t.TempDir(), strings.Repeat("long", 30)), told: make(chan *Report, 1000), errors: make(chan error, 10)}
+	o := outside{t: t, root: filepath.Join(t.TempDir(), strings.Repeat("long", 30)), told: make(chan *api.Inside, 1000), errors: make(chan error, 10)}
 	o.listen()
 	return o
 }
@@ -40,7 +40,7 @@ func (o outside) listen() (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.Hear(ctx, func(r *Report) { o.told <- r }, func(err error) { o.errors <- err })
+		l.Hear(ctx, func(r *api.Inside) { o.told <- r }, func(err error) { o.errors <- err })
 	}()
 	stop = func() { cancel(); <-done }
 	o.t.Cleanup(stop)
@@ -57,7 +57,7 @@ func (o outside) path() string {
 	return filepath.Join(link, SocketName)
 }
 
-func (o outside) next(what string, is func(*Report) bool) {
+func (o outside) next(what string, is func(*api.Inside) bool) {
 	o.t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
@@ -76,8 +76,8 @@ func (o outside) next(what string, is func(*Report) bool) {
 func begin(t *testing.T, path string, state *atomic.Value, events <-chan api.Event) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	s := &Sender{Path: path, Events: events, Look: func() Report {
-		return Report{Workers: []api.Worker{{Number: 1, State: state.Load().(string)}}}
+	s := &Sender{Path: path, Events: events, Look: func() api.Inside {
+		return api.Inside{Workers: []api.Worker{{Number: 1, State: state.Load().(string)}}}
 	}}
 	go func() {
 		defer close(done)
@@ -88,8 +88,8 @@ func begin(t *testing.T, path string, state *atomic.Value, events <-chan api.Eve
 	return stop
 }
 
-func stateIs(want string) func(*Report) bool {
-	return func(r *Report) bool { return r != nil && len(r.Workers) == 1 && r.Workers[0].State == want }
+func stateIs(want string) func(*api.Inside) bool {
+	return func(r *api.Inside) bool { return r != nil && len(r.Workers) == 1 && r.Workers[0].State == want }
 }
 
 func TestChangesAndEventsAreReported(t *testing.T) {
@@ -104,15 +104,15 @@ func TestChangesAndEventsAreReported(t *testing.T) {
 	for i := range 100 {
 		events <- api.Event{Worker: "1", Kind: "exit", Message: fmt.Sprint(i)}
 	}
-	o.next("the last event has happened", func(r *Report) bool {
+	o.next("the last event has happened", func(r *api.Inside) bool {
 		return r != nil && len(r.Events) > 0 && r.Events[len(r.Events)-1].Message == "99"
 	})
 	stop()
-	o.next("no more is to be expected", func(r *Report) bool { return r == nil })
+	o.next("no more is to be expected", func(r *api.Inside) bool { return r == nil })
 }
 
 func TestASenderFindsAListenerThatComesLater(t *testing.T) {
-	o := outside{t: t, root: filepath.Join(t.TempDir(), "r"), told: make(chan *Report, 1000), errors: make(chan error, 10)}
+	o := outside{t: t, root: filepath.Join(t.TempDir(), "r"), told: make(chan *api.Inside, 1000), errors: make(chan error, 10)}
 	var state atomic.Value
 	state.Store("ready")
 	begin(t, o.path(), &state, nil)
@@ -158,7 +158,7 @@ func TestWhoFloodsIsCutOff(t *testing.T) {
 		t.Errorf("%q was read without an end", line)
 	}
 	flood(`{"workers":[{"worker":1}]}` + "\n")
-	o.next("no more is to be expected", func(r *Report) bool { return r == nil })
+	o.next("no more is to be expected", func(r *api.Inside) bool { return r == nil })
 	flood("EHLO\n")
 	if err := <-o.errors; !strings.Contains(err.Error(), "so many come") {
 		t.Errorf("the complaint is %v", err)

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"bulsa/internal/api"
 	"bulsa/internal/balance"
-	"bulsa/internal/inner"
 )
 
 // A bulsa inside a container may tell innerBurst events at once, and one more
@@ -18,15 +18,15 @@ const (
 
 // innerState is what a bulsa inside the worker's container has told.
 type innerState struct {
-	report  *inner.Report // the last one; nil: none, or it has stopped to report
-	at      time.Time     // of the last report
-	allowed int           // events that may be told
-	since   time.Time     // when allowed was counted
-	dropped int           // events that were too many
+	report  *api.Inside // the last one; nil: none, or it has stopped to report
+	at      time.Time   // of the last report
+	allowed int         // events that may be told
+	since   time.Time   // when allowed was counted
+	dropped int         // events that were too many
 }
 
 // told takes a report of the bulsa inside.
-func (wl *workerLoop) told(r *inner.Report) {
+func (wl *workerLoop) told(r *api.Inside) {
 	wl.inner.report, wl.inner.at = r, time.Now()
 	if r != nil {
 		wl.passEvents(r)
@@ -36,7 +36,7 @@ func (wl *workerLoop) told(r *inner.Report) {
 }
 
 // passEvents tells what has happened inside.
-func (wl *workerLoop) passEvents(r *inner.Report) {
+func (wl *workerLoop) passEvents(r *api.Inside) {
 	for _, e := range r.Events {
 		if !wl.inner.admit(wl.inner.at) {
 			wl.inner.dropped++
@@ -46,7 +46,7 @@ func (wl *workerLoop) passEvents(r *inner.Report) {
 			wl.inner.dropped = 0
 			wl.service.emit(wl.name, "notice", fmt.Sprintf("%d events of its workers inside were too many to be told", n), "")
 		}
-		wl.service.emit(inner.Name(wl.name, e.Worker), e.Kind, e.Message, e.Cause)
+		wl.service.emit(api.InsideName(wl.name, e.Worker), e.Kind, e.Message, e.Cause)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"bulsa/internal/api"
 	"bulsa/internal/engine"
-	"bulsa/internal/inner"
 )
 
 // inside is a ready worker of a container whose loop has been blocked for some seconds.
@@ -18,7 +17,7 @@ func inside(number int, blocked float64) api.Worker {
 	return api.Worker{Number: number, State: "ready", EventLoop: &api.EventLoop{Source: "outside", Blocked: blocked}}
 }
 
-func (w *world) reported(name string, r *inner.Report) {
+func (w *world) reported(name string, r *api.Inside) {
 	w.engine.facts <- engine.Fact{Kind: engine.Reported, Instance: w.engine.instances(name)[0], At: time.Now(), Report: r}
 	synctest.Wait()
 }
@@ -30,7 +29,7 @@ func TestWorkersInsideAreShownUntilTheirReportsEnd(t *testing.T) {
 		if w.rows("app")[0].Inner != nil {
 			t.Error("workers inside before any was reported")
 		}
-		w.reported("app.1", &inner.Report{Workers: []api.Worker{inside(1, 0), inside(2, 0)}})
+		w.reported("app.1", &api.Inside{Workers: []api.Worker{inside(1, 0), inside(2, 0)}})
 		if names := w.rows("app")[0].Inner.Named("app", "app.1"); len(names) != 2 || names[1].Name != "app.1/2" {
 			t.Errorf("inside of app.1: %+v", names)
 		}
@@ -38,7 +37,7 @@ func TestWorkersInsideAreShownUntilTheirReportsEnd(t *testing.T) {
 		if w.rows("app")[0].Inner != nil {
 			t.Error("workers inside whose reports have ended")
 		}
-		w.reported("app.1", &inner.Report{Workers: []api.Worker{inside(1, 0)}})
+		w.reported("app.1", &api.Inside{Workers: []api.Worker{inside(1, 0)}})
 		w.engine.end(w.engine.instances("app.1")[0], engine.Exit{Code: 1})
 		w.pass(150 * time.Millisecond)
 		if w.expect("app", "app.1 ready"); w.rows("app")[0].Inner != nil {
@@ -60,11 +59,11 @@ func TestAContainerWhoseEveryLoopHangsIsAvoided(t *testing.T) {
 			}
 			return strings.Join(names, " ")
 		}
-		w.reported("app.1", &inner.Report{Workers: []api.Worker{inside(1, 3), inside(2, 0)}})
+		w.reported("app.1", &api.Inside{Workers: []api.Worker{inside(1, 3), inside(2, 0)}})
 		if got := silent(); got != "" {
 			t.Errorf("silent: %q, though one of two loops turns", got)
 		}
-		w.reported("app.1", &inner.Report{Workers: []api.Worker{inside(1, 3), inside(2, 1)}})
+		w.reported("app.1", &api.Inside{Workers: []api.Worker{inside(1, 3), inside(2, 1)}})
 		if got := silent(); got != "app.1" {
 			t.Errorf("silent: %q, want app.1", got)
 		}
@@ -80,14 +79,14 @@ func TestEventsInsideAreToldAndAFloodOfThemIsNot(t *testing.T) {
 		w := start(t, aService("app", 1))
 		defer w.finish()
 		for i := range 5 {
-			r := &inner.Report{}
+			r := &api.Inside{}
 			for n := range 30 {
 				r.Events = append(r.Events, api.Event{Worker: "2", Kind: "backoff", Message: fmt.Sprintf("died %d.%d", i, n), Cause: "exit 1"})
 			}
 			w.reported("app.1", r)
 		}
 		w.pass(2 * time.Second)
-		w.reported("app.1", &inner.Report{Events: []api.Event{{Worker: "2", Kind: "ready", Message: "ready"}}})
+		w.reported("app.1", &api.Inside{Events: []api.Event{{Worker: "2", Kind: "ready", Message: "ready"}}})
 		told, dropped := 0, ""
 		kept, _ := w.sup.Events(context.Background(), false)
 		for _, e := range kept {

@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"bulsa/internal/api"
 	"bulsa/internal/balance"
 	"bulsa/internal/engine"
 	"bulsa/internal/eventloop"
-	"bulsa/internal/inner"
 	"bulsa/internal/spec"
 	"bulsa/internal/worker"
 )
@@ -120,7 +120,7 @@ type WorkerStatus struct {
 	Warnings     []string           // a check that costs too much, or is slower than its interval
 	Loop         *eventloop.Figures // of its event loop; nil: nothing is known of one
 	Blocked      Blocked            // of its event loops, since the project's start
-	Inner        *inner.Report      // of a bulsa inside; nil: there is none, or it has not reported
+	Inner        *api.Inside        // of a bulsa inside; nil: there is none, or it has not reported
 
 	instance  engine.InstanceID
 	inbox     *mailbox[message]

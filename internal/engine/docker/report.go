@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
+	"bulsa/internal/api"
 	"bulsa/internal/engine"
 	"bulsa/internal/inner"
 )
@@ -120,7 +121,7 @@ func (r *run) listen(c container.InspectResponse) {
 	}
 	heard := make(chan struct{}, 1)
 	r.engine.work.Go(func() {
-		l.Hear(r.ctx, func(report *inner.Report) {
+		l.Hear(r.ctx, func(report *api.Inside) {
 			select {
 			case heard <- struct{}{}:
 			default:
