@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"bulsa/internal/proxy"
+	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/spec"
 )
 
@@ -22,14 +22,14 @@ type accessLogs struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
-	files   map[string]*proxy.LogFile
+	files   map[string]*accesslog.File
 	running sync.WaitGroup
 	end     context.CancelFunc
 	ctx     context.Context
 }
 
 func newAccessLogs(stdout io.Writer, logger *slog.Logger) *accessLogs {
-	a := &accessLogs{stdout: stdout, logger: logger, files: map[string]*proxy.LogFile{}}
+	a := &accessLogs{stdout: stdout, logger: logger, files: map[string]*accesslog.File{}}
 	a.ctx, a.end = context.WithCancel(context.Background())
 	return a
 }
@@ -53,15 +53,15 @@ func (a *accessLogs) open(p spec.Project) error {
 	return nil
 }
 
-func (a *accessLogs) file(path string) (*proxy.LogFile, error) {
+func (a *accessLogs) file(path string) (*accesslog.File, error) {
 	if path == spec.StdoutLog {
-		return proxy.NewLogStream(a.stdout, a.logger), nil
+		return accesslog.NewStream(a.stdout, a.logger), nil
 	}
-	return proxy.OpenLogFile(path, a.logger)
+	return accesslog.Open(path, a.logger)
 }
 
 // of is how a service's answers are logged; nil: not at all.
-func (a *accessLogs) of(l spec.AccessLog) *proxy.AccessLog {
+func (a *accessLogs) of(l spec.AccessLog) *accesslog.Log {
 	if l.Format == "" {
 		return nil
 	}
@@ -71,7 +71,7 @@ func (a *accessLogs) of(l spec.AccessLog) *proxy.AccessLog {
 	if file == nil {
 		return nil
 	}
-	return &proxy.AccessLog{File: file, Combined: l.Format == "combined", Sample: l.Sample}
+	return &accesslog.Log{File: file, Combined: l.Format == "combined", Sample: l.Sample}
 }
 
 // lost counts the lines that each file could not take.

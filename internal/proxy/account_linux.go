@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/h1"
 )
 
@@ -39,21 +40,21 @@ func (n *noted) part(i int) []byte {
 }
 
 // fill gives an account what was noted.
-func (n *noted) fill(a *account) {
+func (n *noted) fill(a *accesslog.Account) {
 	if len(n.bytes) > 0 {
-		a.method, a.target, a.host, a.referer, a.agent = n.part(0), n.part(1), n.part(2), n.part(3), n.part(4)
+		a.Method, a.Target, a.Host, a.Referer, a.Agent = n.part(0), n.part(1), n.part(2), n.part(3), n.part(4)
 	}
 }
 
 // answered counts a transaction that is over, and logs it.
 func (l *loop) answered(t *transaction) {
 	took := time.Duration(l.clock - t.clock)
-	a := account{
-		client: t.try.Request.Client, proto: "HTTP/1.1", status: t.status, sent: t.given,
-		began: l.now.Add(-took), took: took, worker: t.lastWorker, attempts: t.tries, session: t.session.named,
+	a := accesslog.Account{
+		Client: t.try.Request.Client, Proto: "HTTP/1.1", Status: t.status, Sent: t.given,
+		Began: l.now.Add(-took), Took: took, Worker: t.lastWorker, Attempts: t.tries, Session: t.session.named,
 	}
 	if t.http10 {
-		a.proto = "HTTP/1.0"
+		a.Proto = "HTTP/1.0"
 	}
 	t.noted.fill(&a)
 	t.route.answered(&a)
@@ -62,7 +63,7 @@ func (l *loop) answered(t *transaction) {
 // unread counts and logs an answer to a request that was not understood (nil), or
 // whose body is not read.
 func (l *loop) unread(peer netip.Addr, route *target, status int, r *h1.Request) {
-	a := account{client: peer, proto: "HTTP/1.1", status: status, began: l.now}
+	a := accesslog.Account{Client: peer, Proto: "HTTP/1.1", Status: status, Began: l.now}
 	if r != nil && route.Settings.AccessLog != nil {
 		var n noted
 		n.keep(r)

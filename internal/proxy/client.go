@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/h1"
 )
 
@@ -295,9 +296,9 @@ func (c *client) readRequest() (*http.Request, *refusal, error) {
 // refuse answers a request that was not understood (nil), or that no route takes,
 // and ends the connection.
 func (c *client) refuse(route *target, r *refusal, req *http.Request) {
-	a := account{client: c.peer.Addr(), status: r.status, began: time.Now()}
+	a := accesslog.Account{Client: c.peer.Addr(), Status: r.status, Began: time.Now()}
 	if req != nil {
-		a.describe(req)
+		a.Describe(req)
 	}
 	route.answered(&a)
 	_, _ = c.Write(c.refusal(route, r, true, req != nil && req.Method == http.MethodHead))

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/h1"
 	"bulsa/internal/proxy/retry"
 )
@@ -118,12 +119,12 @@ func (x *exchange) run() bool {
 }
 
 // account is the request in figures, once it is over.
-func (x *exchange) account() *account {
-	a := &account{
-		client: x.try.Request.Client, status: x.status, sent: x.bodySent,
-		began: x.began, took: time.Since(x.began), worker: x.worker, attempts: x.tries, session: x.session.named,
+func (x *exchange) account() *accesslog.Account {
+	a := &accesslog.Account{
+		Client: x.try.Request.Client, Status: x.status, Sent: x.bodySent,
+		Began: x.began, Took: time.Since(x.began), Worker: x.worker, Attempts: x.tries, Session: x.session.named,
 	}
-	a.describe(x.req)
+	a.Describe(x.req)
 	return a
 }
 

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"bulsa/internal/proxy/accesslog"
 )
 
 // repeats is a worker that answers whatever it reads with the same answer, and
@@ -54,7 +56,7 @@ func TestARequestAllocatesNothing(t *testing.T) {
 			s := settings()
 			s.Hold = time.Minute
 			if name == "logged" {
-				s.AccessLog = &AccessLog{File: NewLogStream(io.Discard, slog.New(slog.DiscardHandler)), Sample: 1}
+				s.AccessLog = &accesslog.Log{File: accesslog.NewStream(io.Discard, slog.New(slog.DiscardHandler)), Sample: 1}
 			}
 			h := open(t, s, wire(t, "app.1", repeats(c.answer)), wire(t, "app.2", repeats(c.answer)))
 			conn := h.dial()

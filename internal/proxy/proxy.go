@@ -15,6 +15,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/retry"
 )
 
@@ -46,7 +47,7 @@ type Settings struct {
 	SendProxy      int            // version of the PROXY header that begins TCP connections to workers; 0: none
 	H2C            bool           // the workers speak HTTP/2 without TLS, by prior knowledge
 	HSTS           string         // value of Strict-Transport-Security for answers over TLS; "": none
-	AccessLog      *AccessLog     // nil: none
+	AccessLog      *accesslog.Log // nil: none
 }
 
 // Table maps a listener's id to what it serves. It does not change after SetTable.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/accesslog"
 	contract "bulsa/internal/upstream"
 )
 
@@ -64,9 +65,9 @@ func whatTheySpeak(endpoints []*balance.Endpoint) string {
 }
 
 // learn takes note of an answer.
-func (t *target) learn(a *account) {
+func (t *target) learn(a *accesslog.Account) {
 	const clientLeft = 499
-	if t.Settings.Protocol == Auto && a.worker != "" && a.status < clientLeft && !t.line.speech.http.Load() {
+	if t.Settings.Protocol == Auto && a.Worker != "" && a.Status < clientLeft && !t.line.speech.http.Load() {
 		t.line.speech.http.Store(true)
 	}
 }

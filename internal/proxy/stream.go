@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/h1"
 )
 
@@ -93,8 +94,8 @@ func checkStream(r *http.Request) *refusal {
 
 // refuse answers what no service takes.
 func (s *stream) refuse(route *target, r *refusal) {
-	a := account{client: s.client.peer.Addr(), status: r.status, began: time.Now()}
-	a.describe(s.r)
+	a := accesslog.Account{Client: s.client.peer.Addr(), Status: r.status, Began: time.Now()}
+	a.Describe(s.r)
 	route.answered(&a)
 	s.give(route, r)
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"bulsa/internal/proxy/accesslog"
 )
 
 // TLS makes a listener speak TLS.
@@ -68,7 +70,7 @@ func (c *client) tellNoTLS(e *entrance, err error) {
 		return
 	}
 	r := badRequest("this port speaks TLS: use https://")
-	e.owner.answered(&account{client: c.peer.Addr(), status: r.status, began: time.Now()})
+	e.owner.answered(&accesslog.Account{Client: c.peer.Addr(), Status: r.status, Began: time.Now()})
 	_, _ = bad.Conn.Write(r.append(nil, e.owner.Service, c.server.version, true, false))
 	c.linger()
 }

@@ -1,4 +1,4 @@
-package proxy
+package accesslog
 
 import (
 	"strconv"
@@ -6,17 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// AccessLog says how a service's answers are logged. It keeps nothing waiting:
+// Log says how a service's answers are logged. It keeps nothing waiting:
 // lines that its file cannot take in time are lost, and counted.
-type AccessLog struct {
-	File     *LogFile
+type Log struct {
+	File     *File
 	Combined bool    // the format that nginx and Apache call combined; else a JSON object on each line
 	Sample   float64 // share of the answers that are logged, above 0 to 1
 
 	seen atomic.Uint64
 }
 
-func (l *AccessLog) write(service string, a *account) {
+// Write logs an answer, if the sample takes it.
+func (l *Log) Write(service string, a *Account) {
 	if !l.due() {
 		return
 	}
@@ -31,7 +32,7 @@ func (l *AccessLog) write(service string, a *account) {
 }
 
 // due spreads the sample evenly.
-func (l *AccessLog) due() bool {
+func (l *Log) due() bool {
 	if l.Sample >= 1 {
 		return true
 	}
@@ -40,68 +41,68 @@ func (l *AccessLog) due() bool {
 }
 
 // appendJSON writes one line; durations are seconds.
-func appendJSON(b []byte, service string, a *account) []byte {
+func appendJSON(b []byte, service string, a *Account) []byte {
 	b = append(b, `{"time":"`...)
-	b = a.began.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	b = a.Began.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
 	b = append(b, `","service":`...)
 	b = appendQuotedJSON(b, bytesOf(service))
 	b = append(b, `,"client":"`...)
-	if a.client.IsValid() {
-		b = a.client.AppendTo(b)
+	if a.Client.IsValid() {
+		b = a.Client.AppendTo(b)
 	}
 	b = append(b, `","method":`...)
-	b = appendQuotedJSON(b, a.method)
+	b = appendQuotedJSON(b, a.Method)
 	b = append(b, `,"target":`...)
-	b = appendQuotedJSON(b, a.target)
+	b = appendQuotedJSON(b, a.Target)
 	b = append(b, `,"protocol":`...)
-	b = appendQuotedJSON(b, bytesOf(a.proto))
+	b = appendQuotedJSON(b, bytesOf(a.Proto))
 	b = append(b, `,"host":`...)
-	b = appendQuotedJSON(b, a.host)
+	b = appendQuotedJSON(b, a.Host)
 	b = append(b, `,"status":`...)
-	b = strconv.AppendInt(b, int64(a.status), 10)
+	b = strconv.AppendInt(b, int64(a.Status), 10)
 	b = append(b, `,"bytes":`...)
-	b = strconv.AppendInt(b, a.sent, 10)
+	b = strconv.AppendInt(b, a.Sent, 10)
 	b = append(b, `,"duration":`...)
-	b = strconv.AppendFloat(b, a.took.Seconds(), 'f', 6, 64)
+	b = strconv.AppendFloat(b, a.Took.Seconds(), 'f', 6, 64)
 	b = append(b, `,"worker":`...)
-	b = appendQuotedJSON(b, bytesOf(a.worker))
+	b = appendQuotedJSON(b, bytesOf(a.Worker))
 	b = append(b, `,"attempts":`...)
-	b = strconv.AppendInt(b, int64(a.attempts), 10)
+	b = strconv.AppendInt(b, int64(a.Attempts), 10)
 	b = append(b, `,"referer":`...)
-	b = appendQuotedJSON(b, a.referer)
+	b = appendQuotedJSON(b, a.Referer)
 	b = append(b, `,"user_agent":`...)
-	b = appendQuotedJSON(b, a.agent)
+	b = appendQuotedJSON(b, a.Agent)
 	return append(b, "}\n"...)
 }
 
 // appendCombined writes one line as nginx's format of that name:
 // client - - [time] "request" status bytes "referer" "user agent".
-func appendCombined(b []byte, a *account) []byte {
-	if a.client.IsValid() {
-		b = a.client.AppendTo(b)
+func appendCombined(b []byte, a *Account) []byte {
+	if a.Client.IsValid() {
+		b = a.Client.AppendTo(b)
 	} else {
 		b = append(b, "unix:"...)
 	}
 	b = append(b, " - - ["...)
-	b = a.began.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
+	b = a.Began.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
 	b = append(b, `] "`...)
-	if len(a.method) == 0 {
+	if len(a.Method) == 0 {
 		b = append(b, '-')
 	} else {
-		b = appendPlain(b, a.method)
+		b = appendPlain(b, a.Method)
 		b = append(b, ' ')
-		b = appendPlain(b, a.target)
+		b = appendPlain(b, a.Target)
 		b = append(b, ' ')
-		b = append(b, a.proto...)
+		b = append(b, a.Proto...)
 	}
 	b = append(b, `" `...)
-	b = strconv.AppendInt(b, int64(a.status), 10)
+	b = strconv.AppendInt(b, int64(a.Status), 10)
 	b = append(b, ' ')
-	b = strconv.AppendInt(b, a.sent, 10)
+	b = strconv.AppendInt(b, a.Sent, 10)
 	b = append(b, ` "`...)
-	b = appendPlainOrDash(b, a.referer)
+	b = appendPlainOrDash(b, a.Referer)
 	b = append(b, `" "`...)
-	b = appendPlainOrDash(b, a.agent)
+	b = appendPlainOrDash(b, a.Agent)
 	return append(b, "\"\n"...)
 }
 

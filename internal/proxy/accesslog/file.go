@@ -1,4 +1,4 @@
-package proxy
+package accesslog
 
 import (
 	"context"
@@ -16,10 +16,10 @@ const (
 	logRotation = time.Second           // how often the file's name is looked at
 )
 
-// LogFile takes lines from all goroutines and writes them in one of its own. A
+// File takes lines from all goroutines and writes them in one of its own. A
 // file that was renamed or removed, as logrotate does, is opened anew within a
 // second; it needs no signal.
-type LogFile struct {
+type File struct {
 	path   string // "" for a stream
 	out    io.Writer
 	log    *slog.Logger
@@ -29,20 +29,20 @@ type LogFile struct {
 	wake   chan struct{}
 }
 
-// OpenLogFile appends to the file at path, which it makes where it is missing.
-func OpenLogFile(path string, logger *slog.Logger) (*LogFile, error) {
+// Open appends to the file at path, which it makes where it is missing.
+func Open(path string, logger *slog.Logger) (*File, error) {
 	file, err := openAppend(path)
 	if err != nil {
 		return nil, err
 	}
-	l := NewLogStream(file, logger)
+	l := NewStream(file, logger)
 	l.path = path
 	return l, nil
 }
 
-// NewLogStream writes to out, which may block: then lines are lost.
-func NewLogStream(out io.Writer, logger *slog.Logger) *LogFile {
-	return &LogFile{out: out, log: logger, lines: newRing(logRing), wake: make(chan struct{}, 1)}
+// NewStream writes to out, which may block: then lines are lost.
+func NewStream(out io.Writer, logger *slog.Logger) *File {
+	return &File{out: out, log: logger, lines: newRing(logRing), wake: make(chan struct{}, 1)}
 }
 
 func openAppend(path string) (*os.File, error) {
@@ -50,9 +50,9 @@ func openAppend(path string) (*os.File, error) {
 }
 
 // Lost counts the lines that the file could not take in time, or at all.
-func (l *LogFile) Lost() uint64 { return l.lost.Load() }
+func (l *File) Lost() uint64 { return l.lost.Load() }
 
-func (l *LogFile) put(line []byte) {
+func (l *File) put(line []byte) {
 	if !l.lines.put(line) {
 		l.lost.Add(1)
 	}
@@ -65,17 +65,17 @@ func (l *LogFile) put(line []byte) {
 }
 
 // Run writes until ctx ends, then what is left, and closes the file.
-func (l *LogFile) Run(ctx context.Context) {
-	w := logWriter{LogFile: l, looked: time.Now()}
+func (l *File) Run(ctx context.Context) {
+	w := logWriter{File: l, looked: time.Now()}
 	for ctx.Err() == nil {
 		if w.flush() {
-			wait(ctx, logPause)
+			pause(ctx, logPause)
 			continue
 		}
 		l.asleep.Store(true)
 		if !l.lines.empty() {
 			l.asleep.Store(false)
-			wait(ctx, time.Millisecond) // somebody is about to finish a line
+			pause(ctx, time.Millisecond) // somebody is about to finish a line
 			continue
 		}
 		select {
@@ -92,7 +92,7 @@ func (l *LogFile) Run(ctx context.Context) {
 
 // logWriter is what only the goroutine of Run knows.
 type logWriter struct {
-	*LogFile
+	*File
 	buffer []byte
 	looked time.Time // at the file's name
 	told   uint64    // lost lines that were told
@@ -150,4 +150,14 @@ func (w *logWriter) followRotation(now time.Time) {
 	}
 	w.out = fresh
 	_ = old.Close()
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }
