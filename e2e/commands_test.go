@@ -292,7 +292,6 @@ func TestKillSignalsAWorkerThatComesBack(t *testing.T) {
 		r := w.worker("app.1")
 		return r.State == "ready" && r.PID != old && r.Restarts == 1
 	})
-	failsWith(t, w.do("kill", "app"), 1, "app")
 	failsWith(t, w.do("kill", "app.9"), 1, "app.9")
 }
 

@@ -351,7 +351,7 @@ func TestAStoppedWorkerIsNotWaitedForLongerThanConnect(t *testing.T) {
 	c := dial(t, address)
 	c.ask("POST", "/see", "Content-Length: 2")
 	c.say("ab")
-	c.refused(http.StatusBadGateway, "app.1 cannot be reached")
+	c.refused(http.StatusServiceUnavailable, "app.1 cannot be reached") // nobody has begun it
 	s.says("app.1 cannot be reached")
 }
 

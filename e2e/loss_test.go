@@ -56,6 +56,11 @@ const killPace = 50 * time.Millisecond
 // outside, without a word to bulsa.
 func killRandomWorkers(t *testing.T, w *world, n int) {
 	t.Helper()
+	killRandomWorkersEvery(t, w, killPace, n)
+}
+
+func killRandomWorkersEvery(t *testing.T, w *world, least time.Duration, n int) {
+	t.Helper()
 	control := w.control("app")
 	defer control.CloseIdleConnections()
 	killed := map[int]bool{}
@@ -73,7 +78,7 @@ func killRandomWorkers(t *testing.T, w *world, n int) {
 		killed[pid] = syscall.Kill(pid, syscall.SIGKILL) == nil
 		return killed[pid]
 	}
-	pace := time.NewTicker(killPace)
+	pace := time.NewTicker(least)
 	defer pace.Stop()
 	for len(killed) < n {
 		eventually(t, "a worker is there to be killed", victim)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"bulsa/internal/proc"
 	contract "bulsa/internal/upstream"
 )
 
@@ -57,7 +58,7 @@ func (u *upstream) Greeting() string { return greeting }
 
 // CutOff says, after the end of the stream, whether the worker died with the
 // connection open: then what came is not all.
-func (u *upstream) CutOff() bool { return Exiting(u.channel.PID()) || u.channel.Gone() }
+func (u *upstream) CutOff() bool { return proc.Exiting(u.channel.PID()) || u.channel.Gone() }
 
 // Died says, after the end of the stream, whether the worker has ended.
 func (u *upstream) Died() bool { return u.CutOff() }

@@ -148,7 +148,7 @@ func (a *attempt) judge(err error) (r result, ok bool) {
 	default:
 		s := retry.Sent{
 			Some: a.up.wrote.Load(), Whole: a.inOnePiece, Unread: a.up.leftUnread(err),
-			Told: a.up.tells(), WillTell: a.willTell(), Due: a.wordDue(), Begun: a.begun, Died: a.up.died(),
+			Told: a.up.tells(), WillTell: a.willTell(), Due: a.wordDue(), Begun: a.begun, Died: a.up.died(), Mortal: tellsOfDeath(a.up.Conn),
 		}
 		if !a.try.Request.Idempotent && s.Ending() != retry.Unbegun {
 			s.NoHead = a.up.unread(err) > a.bodyOut

@@ -350,7 +350,7 @@ func (t *transaction) known(end error) retry.Sent {
 	k := t.upstream
 	return retry.Sent{
 		Some: t.wrote, Whole: t.onePiece, Unread: k.leftUnread(end),
-		Told: k.tells, WillTell: k.willTell(), Due: t.wordDue, Begun: t.begun, Died: k.died(),
+		Told: k.tells, WillTell: k.willTell(), Due: t.wordDue, Begun: t.begun, Died: k.died(), Mortal: tellsOfDeath(k.conn),
 	}
 }
 

@@ -28,6 +28,12 @@ func died(c net.Conn) bool {
 	return ok && m.Died()
 }
 
+// tellsOfDeath says whether died knows.
+func tellsOfDeath(c net.Conn) bool {
+	_, ok := c.(contract.Mortal)
+	return ok
+}
+
 // upstreamConn is one connection to a worker. One request at a time uses it.
 type upstreamConn struct {
 	net.Conn

@@ -12,6 +12,8 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"bulsa/internal/engine"
+	"bulsa/internal/proc"
+	"bulsa/internal/upstream"
 )
 
 // silence is how long a container may run without listening before a user is
@@ -24,6 +26,7 @@ type line struct {
 	address string
 	fixed   bool // the program binds a port of the host
 	relayed bool // Docker's own proxy listens there, whether the app does or not
+	process int  // the container's first, on this machine; 0: it cannot be seen
 	cancel  context.CancelFunc
 	open    bool
 }
@@ -54,7 +57,7 @@ func (r *run) openLines(conn *connection, c container.InspectResponse) {
 // openLine waits for a port beside the caller, who holds r.mu.
 func (r *run) openLine(t target, address string, fixed, relayed bool) {
 	ctx, cancel := context.WithCancel(r.ctx)
-	l := &line{target: t, address: address, fixed: fixed, relayed: relayed, cancel: cancel}
+	l := &line{target: t, address: address, fixed: fixed, relayed: relayed, process: r.seen.PID, cancel: cancel}
 	r.lines[t.key] = l
 	r.engine.work.Go(func() { r.awaitLine(ctx, l) })
 }
@@ -77,7 +80,7 @@ func (r *run) settle() {
 func (r *run) awaitLine(ctx context.Context, l *line) {
 	quiet := time.NewTimer(silence)
 	defer quiet.Stop()
-	c := &connector{address: l.address, relayed: l.relayed, refused: func() { r.refused(l) }}
+	c := &connector{address: l.address, relayed: l.relayed, process: l.process, refused: func() { r.refused(l) }}
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		if c.answers(ctx) {
 			break
@@ -103,6 +106,7 @@ func (r *run) awaitLine(ctx context.Context, l *line) {
 type connector struct {
 	address string
 	relayed bool
+	process int    // of the container, as line.process
 	refused func() // told when nobody listens there, or nothing has the address
 }
 
@@ -112,8 +116,22 @@ func (c *connector) Connect(ctx context.Context) (net.Conn, error) {
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) {
 		c.refused()
 	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return containerConn{tcp, c.process}, nil
+	}
 	return conn, err
 }
+
+var _ upstream.Mortal = containerConn{}
+
+// containerConn is a connection to a container.
+type containerConn struct {
+	*net.TCPConn
+	process int
+}
+
+// Died says whether the container has ended: Docker tells of it only later.
+func (c containerConn) Died() bool { return c.process != 0 && proc.Exiting(c.process) }
 
 // relayPatience is how long Docker's proxy may take to find that nobody listens.
 const relayPatience = 100 * time.Millisecond

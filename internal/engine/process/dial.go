@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"bulsa/internal/node"
+	"bulsa/internal/proc"
 	"bulsa/internal/tcpdiag"
 	"bulsa/internal/upstream"
 )
@@ -94,4 +94,4 @@ func plain(a net.Addr) netip.AddrPort {
 }
 
 // isEnding says whether the first process of the worker has ended, or is about to.
-func (r *run) isEnding() bool { return r.ctx.Err() != nil || node.Exiting(r.child.pid) }
+func (r *run) isEnding() bool { return r.ctx.Err() != nil || proc.Exiting(r.child.pid) }

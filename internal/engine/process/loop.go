@@ -96,17 +96,17 @@ func (l *eventLoop) Look() (eventloop.Reading, bool) {
 // meet begins to prepare for another process: the first one, or the one that a
 // wrapper started after it.
 func (l *eventLoop) meet(pid int) {
-	*l = eventLoop{run: l.run, pid: pid}
+	run, o := l.run, &opening{}
+	*l = eventLoop{run: run, pid: pid}
 	if pid == 0 {
 		return
 	}
-	o := &opening{}
 	l.opening = o
-	l.run.engine.beside(func() {
-		if !l.run.owns(pid) {
+	run.engine.beside(func() { // l belongs to who looks: it may meet another one meanwhile
+		if !run.owns(pid) {
 			return // it names a process that is none of this worker's
 		}
-		if reader, err := l.run.engine.catalog.Open(pid); err == nil {
+		if reader, err := run.engine.catalog.Open(pid); err == nil {
 			o.reader.Store(reader)
 		}
 	})

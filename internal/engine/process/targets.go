@@ -58,7 +58,7 @@ func (r *run) watchFurther(before map[uint64]address, targets []int) {
 		for _, a := range r.listensOn(before) {
 			if slices.Contains(targets, a.port) {
 				at := loopback(a.ip, a.port)
-				r.emit(engine.Fact{Kind: engine.Listening, Port: keyOf(a.port), Address: at, FixedPort: !r.joins(), Connector: dialConnector{network: "tcp", address: at}})
+				r.emit(engine.Fact{Kind: engine.Listening, Port: keyOf(a.port), Address: at, FixedPort: !r.joins(), Connector: dialConnector{network: "tcp", address: at, run: r}})
 			}
 		}
 		if targets = r.unserved(targets); len(targets) > 0 && time.Since(began) > furtherGrace {

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -68,6 +69,7 @@ type Sent struct {
 	Due      bool // it tells of this request: WordDue
 	Begun    bool // it has told
 	Died     bool // it has ended
+	Mortal   bool // whether it has ended can be told
 }
 
 // Ending says what that means.
@@ -87,7 +89,7 @@ func (s Sent) Seen() bool { return s.Some && !s.NoHead && !(s.Whole && s.Unread)
 
 // Outcome is that of the attempt.
 func (s Sent) Outcome(reason string) Outcome {
-	return Outcome{Ending: s.Ending(), Seen: s.Seen(), Dead: s.Died, Reason: reason}
+	return Outcome{Ending: s.Ending(), Seen: s.Seen(), Dead: s.Died, Doubt: !s.Mortal, Reason: reason}
 }
 
 // Outcome is an attempt that got no answer.
@@ -96,6 +98,7 @@ type Outcome struct {
 	Seen   bool   // the worker has seen something of the request
 	Lost   bool   // the request cannot be sent from its beginning any more
 	Dead   bool   // the worker has ended: no new connection to it is worth a try
+	Doubt  bool   // nobody can tell whether it has
 	Reuse  *Reuse // of the worker, where the connection had carried another request and its end does not tell what was begun; else nil
 	Reused bool   // the connection had carried another request
 	Reason string // "closed the connection before it answered"
@@ -177,10 +180,26 @@ func (t *Try) mayRepeat(now time.Time, o Outcome) bool {
 		return true
 	case !t.Request.Idempotent:
 		return false
+	case o.Ending == Closed && (t.Request.Upgrade || t.rank == convict):
+		return false
+	case o.Ending == Closed && o.Doubt:
+		return o.Reused || t.untried()
 	case o.Ending == Closed:
-		return t.closed+t.blamed < mostClosed && !t.Request.Upgrade && t.rank < convict
+		return t.closed+t.blamed < mostClosed
 	}
 	return !t.convicted
+}
+
+// untried says whether there is an endpoint that has not failed yet. A server of somebody
+// else that ends a connection in place of an answer may have been killed: as with nginx,
+// each is asked once, and once more where the connection was an old one.
+func (t *Try) untried() bool {
+	for _, ep := range t.route.Pool.Endpoints() {
+		if ep != t.ep && !slices.Contains(t.tried, ep) {
+			return true
+		}
+	}
+	return false
 }
 
 // Refusal is an answer in the workers' place.

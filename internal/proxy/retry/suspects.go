@@ -15,8 +15,8 @@ import (
 const (
 	// convicting is how many workers in a row must have died with a request, and with
 	// none like it answered in between, until it counts as what has killed them; twice
-	// as many where more than few like it were in one worker: what many ask for is in
-	// most workers that somebody kills.
+	// as many where more than few like it were in one worker, or where only its path is
+	// that of the others: what many ask for is in most workers that somebody kills.
 	convicting = 2
 	few        = 3
 	// convictFor and suspectFor are how long that is remembered after the last death.
@@ -130,6 +130,7 @@ func (s *suspects) died(k keys, ep *balance.Endpoint, since, now time.Time) (bla
 	for i, key := range k {
 		if i == 0 || key != k[0] {
 			s.charge(key, d, since, now)
+			s.judge(key, key == k[1])
 		}
 	}
 	if convicted = s.rank(k) == convict; convicted {
@@ -150,7 +151,13 @@ func (s *suspects) charge(key uint64, d *death, since, now time.Time) {
 	}
 	r.deaths++
 	r.last = now
-	if r.deaths >= 2*convicting || r.deaths >= convicting && r.most <= few {
+}
+
+// judge convicts the requests with a key if enough workers have died with them. whole
+// says whether they are alike with their query.
+func (s *suspects) judge(key uint64, whole bool) {
+	r := s.by[key]
+	if r.deaths >= 2*convicting || r.deaths >= convicting && r.most <= few && whole {
 		r.rank = convict
 	}
 }

@@ -1,4 +1,5 @@
-package node
+// Package proc asks the kernel about a process by its number.
+package proc
 
 import (
 	"bytes"
