@@ -109,7 +109,7 @@ func (p *program) launchUntilAnEnd(ctx context.Context, l launch, from string) e
 	if err := notRunning(ctx, l.Project.Name); err != nil {
 		return err
 	}
-	how := watchForAnEnd(watching, l.Project.Name, from)
+	how := watchForAnEnd(watching, l.Project.Name, from, time.Now())
 	err := p.foreground(ctx, l, nil)
 	done()
 	if told := <-how; told != nil {
@@ -118,13 +118,14 @@ func (p *program) launchUntilAnEnd(ctx context.Context, l launch, from string) e
 	return err
 }
 
-// watchForAnEnd ends the project when a worker has ended, and says how. The result comes
-// when the project has been asked to end, or ctx ends.
-func watchForAnEnd(ctx context.Context, project string, from string) <-chan error {
+// watchForAnEnd ends the project when a worker has ended since then, and says how: events
+// of earlier runs are kept. The result comes when the project has been asked to end, or
+// ctx ends.
+func watchForAnEnd(ctx context.Context, project, from string, since time.Time) <-chan error {
 	result := make(chan error, 1)
 	go func() {
 		for ctx.Err() == nil {
-			if err, over := followToAnEnd(ctx, project, from); over {
+			if err, over := followToAnEnd(ctx, project, from, since); over {
 				result <- err
 				return
 			}
@@ -141,7 +142,7 @@ func watchForAnEnd(ctx context.Context, project string, from string) <-chan erro
 // deaths are the kinds of events that tell that a worker's process has ended.
 func deaths() []string { return []string{"backoff", "failed", "completed", "pending"} }
 
-func followToAnEnd(ctx context.Context, project, from string) (err error, over bool) {
+func followToAnEnd(ctx context.Context, project, from string, since time.Time) (err error, over bool) {
 	c, err := client.Dial(project)
 	if err != nil {
 		return nil, false
@@ -151,7 +152,7 @@ func followToAnEnd(ctx context.Context, project, from string) (err error, over b
 	follow, done := context.WithCancel(ctx)
 	defer done()
 	_ = c.Events(follow, true, func(e api.Event) error { // its end is the project's
-		if e.Worker != "" && first.Worker == "" && slices.Contains(deaths(), e.Kind) {
+		if e.Worker != "" && first.Worker == "" && !e.At.Before(since) && slices.Contains(deaths(), e.Kind) {
 			first = e
 			done()
 		}
