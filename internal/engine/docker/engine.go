@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -136,9 +137,10 @@ func (e *Engine) Kill(_ context.Context, id engine.InstanceID) error {
 // List returns the running instances, sorted by ID.
 func (e *Engine) List(context.Context) ([]engine.Instance, error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	list := make([]engine.Instance, 0, len(e.runs))
-	for _, r := range e.runs {
+	runs := slices.Collect(maps.Values(e.runs)) // a run may hold its own lock and want this one
+	e.mu.Unlock()
+	list := make([]engine.Instance, 0, len(runs))
+	for _, r := range runs {
 		list = append(list, r.instance())
 	}
 	slices.SortFunc(list, func(a, b engine.Instance) int { return cmp.Compare(a.ID, b.ID) })
