@@ -10,6 +10,7 @@ import (
 
 	"bulsa/internal/inner"
 	"bulsa/internal/supervisor"
+	"bulsa/internal/view"
 )
 
 // containerGrace is how long Docker waits after its stop signal, unless it is told otherwise.
@@ -63,7 +64,7 @@ func (f *Failure) Error() string { return f.what }
 func failed(w supervisor.WorkerStatus, how string) *Failure {
 	f := &Failure{Status: 1, what: fmt.Sprintf("%s %s: %s", w.Name, how, w.Cause)}
 	if w.Exit != nil {
-		if status := exitCode(*w.Exit); status > 0 && status < 256 {
+		if status := view.ExitCode(*w.Exit); status > 0 && status < 256 {
 			f.Status = status
 		}
 	}

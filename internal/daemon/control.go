@@ -12,9 +12,9 @@ import (
 
 	"bulsa/internal/admin"
 	"bulsa/internal/api"
-	"bulsa/internal/logs"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
+	"bulsa/internal/view"
 	"bulsa/internal/worker"
 )
 
@@ -23,175 +23,48 @@ func (d *Daemon) Project() api.Project {
 	d.mu.Lock()
 	project := d.project
 	d.mu.Unlock()
-	st := d.supervisor.Status()
-	p := api.Project{
-		Name: project.Name, Dir: project.Dir, Files: project.Files, PID: os.Getpid(), Version: d.options.Version,
-		StartedAt: d.started, Admin: d.adminURL, Ready: ready(st), Services: []api.Service{},
-	}
+	p := d.picture().Project(project, d.supervisor.Status())
+	p.PID, p.Version, p.StartedAt, p.Admin = os.Getpid(), d.options.Version, d.started, d.adminURL
 	if err := d.containers.Away(); err != nil {
 		p.Away = err.Error()
-	}
-	for _, sv := range st.Services {
-		p.Services = append(p.Services, d.service(sv))
 	}
 	return p
 }
 
-func (d *Daemon) service(sv supervisor.ServiceStatus) api.Service {
-	state, cause := serviceState(sv)
-	s := api.Service{
-		Name: sv.Name, Engine: string(sv.Engine), Release: sv.Release, Desired: sv.Desired, Ready: sv.Ready,
-		State: state, Cause: cause, Changes: !sv.Current(), Ports: d.ports.List(sv.Name),
-		AccessLog:    d.accessLog(sv.Service.AccessLog),
-		StartSeconds: sv.Service.Health.Verdict().Seconds(), StopSeconds: (sv.Service.Stop.Drain + sv.Service.Stop.Grace).Seconds(),
+// picture is what the supervisor does not know of what is shown.
+func (d *Daemon) picture() view.Sources {
+	return view.Sources{
+		Now: time.Now(), Ports: d.ports.List, AccessLog: d.accessLog, LogFiles: d.logs.Files, Blocks: d.blocks.of,
+		Rates: func(service, worker string, pid int) (view.Rates, bool) {
+			r, ok := d.sampler.of(service, worker, pid)
+			return view.Rates(r), ok
+		},
 	}
-	for _, w := range sv.Workers {
-		s.Workers = append(s.Workers, d.worker(sv, w, s.Ports))
-	}
-	return s
-}
-
-// serviceState is a service in one word, with the reason where there is one.
-func serviceState(sv supervisor.ServiceStatus) (state, cause string) {
-	if sv.Stopped {
-		return "stopped", ""
-	}
-	if sv.Waiting != "" {
-		return "waiting", sv.Waiting
-	}
-	if sv.Completed {
-		return "completed", ""
-	}
-	failed := 0
-	for _, w := range sv.Workers {
-		switch {
-		case w.Unusable != "":
-			return "failed", w.Unusable
-		case w.State == worker.Failed || w.Finished:
-			failed++
-			cause = fmt.Sprintf("%s: %s", w.Name, w.Cause)
-		}
-	}
-	if failed > 0 && failed == len(sv.Workers) {
-		return "failed", cause
-	}
-	return "running", cause
-}
-
-func (d *Daemon) worker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus, ports []string) api.Worker {
-	out := api.Worker{
-		Name: w.Name, Service: sv.Name, Number: w.Number, Engine: string(sv.Engine), PID: w.PID, ID: w.Ref,
-		State: w.State.String(), Health: w.Health, Restarts: w.Restarts, Address: w.Address, Release: w.Release,
-		Cause: w.Cause, Ports: ports, InFlight: w.InFlight, Status: statusText(w),
-	}
-	out.Failing = failing(sv.Asked, w)
-	if w.Halted != "" {
-		out.Cause = w.Halted
-	}
-	if !w.Started.IsZero() {
-		started := w.Started
-		out.StartedAt = &started
-	}
-	out.EventLoop = eventLoop(w.Loop)
-	out.Inner = w.Inner.Named(sv.Name, w.Name)
-	if r, ok := d.sampler.of(sv.Service.Owner(), w.Name, w.PID); ok {
-		out.RequestsPerSecond = &r.perSecond
-		if p99 := r.p99.Seconds(); p99 > 0 {
-			out.P99Seconds = &p99
-		}
-		if w.PID > 0 && r.memory > 0 {
-			out.CPUPercent, out.MemoryBytes = &r.cpu, &r.memory
-		}
-	}
-	return out
-}
-
-// exitCode is the status that a shell or Docker would show: 128 and the signal
-// for a run that a signal ended.
-func exitCode(e worker.Exit) int {
-	if e.Signal == "" {
-		return e.Code
-	}
-	return 128 + signalNumber(e.Signal)
 }
 
 // Inspect tells all about a worker or a service. Of the environment it shows
 // the names alone.
 func (d *Daemon) Inspect(name string) (api.Inspection, error) {
-	p := d.Project()
-	st := d.supervisor.Status()
-	for i, sv := range st.Services {
-		if sv.Name == name {
-			in := api.Inspection{Service: &p.Services[i], Config: visibleConfig(sv.Service)}
-			for _, w := range sv.Workers {
-				in.Workers = append(in.Workers, d.inspectWorker(sv, w))
-			}
-			return in, nil
-		}
-		for _, w := range sv.Workers {
-			if w.Name == name {
-				in := d.inspectWorker(sv, w)
-				in.Config = visibleConfig(sv.Service)
-				return in, nil
-			}
-			for _, inside := range w.Inner.Named(sv.Name, w.Name) {
-				if inside.Name == name {
-					return api.Inspection{Worker: &inside}, nil
-				}
-			}
-		}
+	in, ok := d.picture().Inspect(d.supervisor.Status(), name)
+	if !ok {
+		return api.Inspection{}, admin.NotFound(d.Project().NoSuch("worker or service", name))
 	}
-	return api.Inspection{}, admin.NotFound(p.NoSuch("worker or service", name))
+	return in, nil
 }
 
-func (d *Daemon) inspectWorker(sv supervisor.ServiceStatus, w supervisor.WorkerStatus) api.Inspection {
-	row := d.worker(sv, w, d.ports.List(sv.Name))
-	in := api.Inspection{Worker: &row, Logs: d.logs.Files(w.Name), Blocks: d.blocks.of(w.Name), Health: &api.Health{
-		Status: w.Health, FailingStreak: w.Streak, CPUSeconds: w.CheckCPU.Seconds(), Warnings: w.Warnings, Log: []api.HealthLog{},
-	}}
-	for _, c := range w.Checks {
-		in.Health.Log = append(in.Health.Log, api.HealthLog{Start: c.Start, End: c.End, ExitCode: c.ExitCode, Output: c.Output, CPU: c.CPU.Seconds()})
-	}
-	for _, h := range w.History {
-		in.History = append(in.History, api.Change{At: h.At, From: h.From.String(), To: h.To.String(), Cause: h.Cause})
-	}
-	return in
-}
-
-// visibleConfig is a service without the values of its environment.
-func visibleConfig(sv spec.Service) json.RawMessage {
-	names := make([]string, 0, len(sv.Command.Env))
-	for _, kv := range sv.Command.Env {
-		name, _, _ := strings.Cut(kv, "=")
-		names = append(names, name)
-	}
-	sv.Command.Env = names
-	if sv.Container != nil {
-		sv.Container = withoutContents(*sv.Container)
-	}
-	b, err := json.Marshal(sv)
-	if err != nil {
-		return nil
-	}
-	return b
-}
-
-// withoutContents is a container without what secrets, configs and build
-// arguments hold.
-func withoutContents(c spec.Container) *spec.Container {
-	c.Files = slices.Clone(c.Files)
-	for i := range c.Files {
-		c.Files[i].Content = ""
-	}
-	if c.Build != nil {
-		build := *c.Build
-		build.Args = map[string]string{}
-		for name := range c.Build.Args {
-			build.Args[name] = ""
+// Metrics is what a scrape of /metrics reads.
+func (d *Daemon) Metrics() admin.Metrics {
+	m := view.Metrics(d.supervisor.Status(), d.server.Stats(), func(pid int) (cpu time.Duration, memory int64, known bool) {
+		u, known := d.sampler.usage(pid)
+		return u.cpu, u.memory, known
+	})
+	m.AccessLogLost = d.ports.LostLines()
+	for service, names := range d.ports.Certificates() {
+		for name, expires := range names {
+			m.Certificates = append(m.Certificates, admin.Certificate{Service: service, Name: name, Expires: expires})
 		}
-		c.Build = &build
 	}
-	return &c
+	return m
 }
 
 // Scale sets the numbers of workers of services, all of them or none.
@@ -263,7 +136,7 @@ func (d *Daemon) await(ctx context.Context, wait bool, names []string, asked tim
 				continue
 			}
 			missing = sv.Name
-			if state, cause := serviceState(sv); state == "failed" && changedSince(sv, asked) {
+			if state, cause := view.ServiceState(sv); state == "failed" && changedSince(sv, asked) {
 				return fmt.Errorf("%s failed: %s", sv.Name, cause)
 			}
 		}
@@ -349,7 +222,7 @@ func (d *Daemon) Logs(ctx context.Context, tail int, follow bool, names []string
 	if err != nil {
 		return nil, err
 	}
-	return convert(ctx, lines, logLine), nil
+	return convert(ctx, lines, view.LogLine), nil
 }
 
 func (d *Daemon) workersOf(names []string) ([]string, error) {
@@ -371,14 +244,10 @@ func (d *Daemon) workersOf(names []string) ([]string, error) {
 	return out, nil
 }
 
-func logLine(l logs.Line) api.LogLine {
-	return api.LogLine{At: l.At, Worker: l.Worker, Stream: l.Stream, Text: l.Text}
-}
-
 // Events sends what happened so far, and with follow what happens.
 func (d *Daemon) Events(ctx context.Context, follow bool) (<-chan api.Event, error) {
 	past, live := d.supervisor.Events(ctx, follow)
-	return convert(ctx, chain(ctx, past, live), apiEvent), nil
+	return convert(ctx, chain(ctx, past, live), view.Event), nil
 }
 
 // replay sends what is there and closes.

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +26,7 @@ import (
 	"bulsa/internal/shim"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
+	"bulsa/internal/view"
 	"bulsa/internal/worker"
 )
 
@@ -405,11 +405,11 @@ func (d *Daemon) announce() {
 
 // watchReady calls OnReady once every service is ready.
 func (d *Daemon) watchReady(ctx context.Context) {
-	settling := time.NewTicker(settleTime / 4)
+	settling := time.NewTicker(view.SettleTime / 4)
 	defer settling.Stop()
 	for {
 		changed := d.supervisor.Changed()
-		if ready(d.supervisor.Status()) {
+		if view.Ready(d.supervisor.Status(), time.Now()) {
 			d.console.say("ready after %s", time.Since(d.started).Round(time.Millisecond))
 			if d.options.OnReady != nil {
 				d.options.OnReady()
@@ -423,26 +423,4 @@ func (d *Daemon) watchReady(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// settleTime is how long a worker that neither listens nor is checked must run
-// before it counts as started well: nothing else tells it from one that is
-// about to exit.
-const settleTime = time.Second
-
-// ready reports whether every service has all its workers in rotation, or has completed.
-func ready(st *supervisor.Status) bool {
-	for _, sv := range st.Services {
-		if sv.Completed {
-			continue
-		}
-		if sv.Ready < sv.Desired || sv.Waiting != "" || slices.ContainsFunc(sv.Workers, unsettled) {
-			return false
-		}
-	}
-	return true
-}
-
-func unsettled(w supervisor.WorkerStatus) bool {
-	return w.State == worker.Ready && w.Address == "" && w.Health == "none" && time.Since(w.Started) < settleTime
 }

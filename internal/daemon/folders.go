@@ -52,3 +52,16 @@ func logFolder(project string) string {
 	}
 	return ""
 }
+
+// cacheDir is where what takes long to find out is kept, for all projects; ""
+// where there is no place for it.
+func cacheDir() string {
+	if os.Getuid() == 0 && os.Getenv("XDG_CACHE_HOME") == "" {
+		return "/var/cache/bulsa"
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "bulsa")
+}

@@ -14,6 +14,7 @@ import (
 	"bulsa/internal/logs"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
+	"bulsa/internal/view"
 )
 
 // Names in a project's folder of logs, beside the output of its workers.
@@ -88,7 +89,7 @@ func (k Kept) Logs(ctx context.Context, tail int, names []string) (<-chan api.Lo
 	if err != nil {
 		return nil, err
 	}
-	return convert(ctx, lines, logLine), nil
+	return convert(ctx, lines, view.LogLine), nil
 }
 
 // Workers are the workers whose output is kept.
@@ -135,7 +136,7 @@ func (d *Daemon) keepEvents(ctx context.Context) (end func(cause string)) {
 	go func() {
 		defer close(written)
 		for e := range events {
-			keep(apiEvent(e))
+			keep(view.Event(e))
 		}
 	}()
 	return func(cause string) {
@@ -153,10 +154,6 @@ func earlierEvents(folder string) []supervisor.Event {
 		events = append(events, supervisor.Event{At: e.At, Service: e.Service, Worker: e.Worker, Kind: e.Kind, Message: e.Message, Cause: e.Cause})
 	}
 	return events
-}
-
-func apiEvent(e supervisor.Event) api.Event {
-	return api.Event{At: e.At, Service: e.Service, Worker: e.Worker, Kind: e.Kind, Message: e.Message, Cause: e.Cause}
 }
 
 // NoSuch is the line about a name of which nothing is kept.

@@ -51,10 +51,10 @@ func (d *Daemon) reportOutside(ctx context.Context) {
 // the better one stands for both.
 func (r *reporting) look() api.Inside {
 	report := api.Inside{Workers: []api.Worker{}, Program: r.program}
-	next := 0
+	next, picture := 0, r.daemon.picture()
 	for _, sv := range r.daemon.supervisor.Status().Services {
 		for _, w := range sv.Workers {
-			row := r.daemon.worker(sv, w, nil)
+			row := picture.Worker(sv, w, nil)
 			row.Number += next
 			r.note(row.Name, row.Number)
 			i := slices.IndexFunc(report.Workers, func(o api.Worker) bool { return o.Number == row.Number })

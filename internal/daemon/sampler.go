@@ -32,10 +32,10 @@ type sample struct {
 
 // rates is what the difference of two samples says about one worker.
 type rates struct {
-	perSecond float64
-	p99       time.Duration
-	cpu       float64 // percent of one core
-	memory    int64
+	PerSecond float64
+	P99       time.Duration
+	CPU       float64 // percent of one core
+	Memory    int64
 }
 
 // sampler looks at the counters once a second, so that readers get rates
@@ -125,10 +125,10 @@ func (s *sampler) of(service, worker string, pid int) (r rates, ok bool) {
 	first, last := s.kept[0], s.kept[len(s.kept)-1]
 	span := last.at.Sub(first.at).Seconds()
 	a, b := workerStats(first.stats, service, worker), workerStats(last.stats, service, worker)
-	r.perSecond = float64(b.Requests-a.Requests) / span
-	r.p99 = b.AnswerTime.Sub(a.AnswerTime).Quantile(0.99)
-	r.memory = last.usage[pid].memory
-	r.cpu = s.cpu(pid)
+	r.PerSecond = float64(b.Requests-a.Requests) / span
+	r.P99 = b.AnswerTime.Sub(a.AnswerTime).Quantile(0.99)
+	r.Memory = last.usage[pid].memory
+	r.CPU = s.cpu(pid)
 	return r, true
 }
 

@@ -1,26 +1,11 @@
-package daemon
+package view
 
 import (
-	"os"
-	"path/filepath"
 	"time"
 
 	"bulsa/internal/api"
 	"bulsa/internal/eventloop"
 )
-
-// cacheDir is where what takes long to find out is kept, for all projects; ""
-// where there is no place for it.
-func cacheDir() string {
-	if os.Getuid() == 0 && os.Getenv("XDG_CACHE_HOME") == "" {
-		return "/var/cache/bulsa"
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(dir, "bulsa")
-}
 
 // eventLoop is what is known of a loop, in the words on the wire.
 func eventLoop(f *eventloop.Figures) *api.EventLoop {

@@ -1,4 +1,4 @@
-package daemon
+package view
 
 import (
 	"cmp"
@@ -16,17 +16,17 @@ import (
 // durationBounds are the buckets of request durations, in seconds.
 var durationBounds = [...]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
 
-// Metrics is what a scrape of /metrics reads.
-func (d *Daemon) Metrics() admin.Metrics {
+// Metrics is what a scrape of /metrics reads of services and workers. usage is what the
+// processes of a worker use.
+func Metrics(st *supervisor.Status, stats proxy.Stats, usage func(pid int) (cpu time.Duration, memory int64, known bool)) admin.Metrics {
 	var m admin.Metrics
-	stats := d.server.Stats()
-	for _, sv := range d.supervisor.Status().Services {
+	for _, sv := range st.Services {
 		inner := map[string][]api.Worker{}
 		var rows []admin.WorkerMetrics
 		for _, w := range sv.Workers {
 			row := workerMetrics(sv, w)
-			if u, known := d.sampler.usage(w.PID); known {
-				row.CPU, row.Memory = &u.cpu, &u.memory
+			if cpu, memory, known := usage(w.PID); known {
+				row.CPU, row.Memory = &cpu, &memory
 			}
 			rows = append(rows, row)
 			if inside := w.Inner.Named(sv.Name, w.Name); len(inside) > 0 {
@@ -44,12 +44,6 @@ func (d *Daemon) Metrics() admin.Metrics {
 			Queued: int(s.Queued), QueueFull: s.QueueFull, Cut: s.Cut,
 			Passed: s.RawPassed, Tunnels: int(s.Tunnels), LostSessions: s.LostSessions,
 		})
-	}
-	m.AccessLogLost = d.ports.LostLines()
-	for service, names := range d.ports.Certificates() {
-		for name, expires := range names {
-			m.Certificates = append(m.Certificates, admin.Certificate{Service: service, Name: name, Expires: expires})
-		}
 	}
 	return m
 }
