@@ -68,6 +68,7 @@ var rooms = map[string]room{
 	"ports":             {may: []string{"balance", "certs", "engine", "listen", "proxy", "proxy/accesslog", "spec"}, far: []string{"supervisor", "admin", "api/client"}, why: "it opens what engines ask for and tables what the proxy serves; it knows no engine and not who fills the pools"},
 	"admin":             {may: []string{"api"}, far: []string{"api/client", "engine", "cli", "daemon"}, why: "it shows and asks; it builds nothing"},
 	"view":              {may: []string{"admin", "api", "engine", "eventloop", "logs", "proxy", "spec", "supervisor", "worker"}, never: pure, why: "pictures for the API are drawn from what others publish, and from nothing else"},
+	"sample":            {may: []string{"api", "doctor", "logs", "proxy", "supervisor"}, far: []string{"admin", "daemon"}, why: "it keeps what is measured, and does not ask who reads it"},
 	"daemon":            {may: anything, why: "the composition root"},
 	"lab":               {may: []string{"api", "api/client"}, why: "experiments use bulsa as its users do"},
 	"cli":               {may: []string{"api", "api/client", "spec", "compose", "daemon", "lab"}, why: "commands talk to the running project through its API"},

@@ -36,7 +36,7 @@ func (d *Daemon) picture() view.Sources {
 	return view.Sources{
 		Now: time.Now(), Ports: d.ports.List, AccessLog: d.accessLog, LogFiles: d.logs.Files, Blocks: d.blocks.of,
 		Rates: func(service, worker string, pid int) (view.Rates, bool) {
-			r, ok := d.sampler.of(service, worker, pid)
+			r, ok := d.sampler.Rates(service, worker, pid)
 			return view.Rates(r), ok
 		},
 	}
@@ -55,8 +55,8 @@ func (d *Daemon) Inspect(name string) (api.Inspection, error) {
 // Metrics is what a scrape of /metrics reads.
 func (d *Daemon) Metrics() admin.Metrics {
 	m := view.Metrics(d.supervisor.Status(), d.server.Stats(), func(pid int) (cpu time.Duration, memory int64, known bool) {
-		u, known := d.sampler.usage(pid)
-		return u.cpu, u.memory, known
+		u, known := d.sampler.Usage(pid)
+		return u.CPU, u.Memory, known
 	})
 	m.AccessLogLost = d.ports.LostLines()
 	for service, names := range d.ports.Certificates() {

@@ -23,6 +23,7 @@ import (
 	"bulsa/internal/logs"
 	"bulsa/internal/ports"
 	"bulsa/internal/proxy"
+	"bulsa/internal/sample"
 	"bulsa/internal/shim"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
@@ -63,7 +64,7 @@ type Daemon struct {
 	ports      *ports.Book
 	admin      *admin.Server
 	adminURL   string
-	sampler    *sampler
+	sampler    *sample.Sampler
 	blocks     *blocks
 	console    *console
 	down       chan struct{} // closed: asked to end
@@ -163,7 +164,7 @@ func build(o Options) (*Daemon, error) {
 	}
 	d.supervisor = supervisor.New(supervisor.Config{Project: o.Project.Name, Engines: d.engines, Pools: pools, Events: d.events})
 	d.supervisor.DiagnoseWith(d.blocks)
-	d.sampler = newSampler(d.server, d.logs)
+	d.sampler = sample.New(d.server.Stats, d.logs.Volume)
 	token, err := admin.Token(o.Project.Name)
 	if err != nil {
 		d.close()
@@ -259,7 +260,7 @@ func (d *Daemon) run(ctx context.Context, control net.Listener) error {
 		return err
 	}
 	go d.admin.ServeControl(control)
-	go d.sampler.run(serving, d.supervisor, d.nameDeaf())
+	go d.sampler.Run(serving, d.supervisor.Status, d.nameDeaf())
 	d.passOn(serving)
 	d.reportOutside(serving)
 	d.announce()

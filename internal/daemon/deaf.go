@@ -32,7 +32,7 @@ func (d *Daemon) nameDeaf() func(*supervisor.Status) {
 				if w.PID == 0 || told[w.Name] == w.PID {
 					continue
 				}
-				seen := doctor.Worker{Name: w.Name, State: w.State.String(), Samples: d.sampler.history.of(w.Name)}
+				seen := doctor.Worker{Name: w.Name, State: w.State.String(), Samples: d.sampler.History(w.Name)}
 				if at := d.elsewhere(seen); len(at) > 0 {
 					told[w.Name] = w.PID
 					d.tell(w.Name, fmt.Sprintf("has answered no request yet, they wait unread; it also listens on %s: is that the application? (bulsa doctor)", strings.Join(at, ", ")))

@@ -12,13 +12,14 @@ import (
 	"bulsa/internal/compose"
 	"bulsa/internal/doctor"
 	"bulsa/internal/node/inspector"
+	"bulsa/internal/sample"
 	"bulsa/internal/supervisor"
 	"bulsa/internal/worker"
 )
 
 const (
 	// doctorWindow is how far the doctor looks back.
-	doctorWindow = historyKept * time.Second
+	doctorWindow = sample.Kept * time.Second
 	// doctorProfile is how long the busiest worker is profiled.
 	doctorProfile = time.Second
 )
@@ -90,7 +91,7 @@ func where(f inspector.Frame) string {
 
 // examination is the table of all that the doctor goes by.
 func (d *Daemon) examination(now time.Time, service string) doctor.Project {
-	p := doctor.Project{Cores: compose.CPUs(), Busy: d.sampler.machineBusy()}
+	p := doctor.Project{Cores: compose.CPUs(), Busy: d.sampler.MachineBusy()}
 	stats := d.server.Stats().Services
 	for _, sv := range d.supervisor.Status().Services {
 		if service != "" && sv.Name != service {
@@ -125,7 +126,7 @@ func (d *Daemon) examination(now time.Time, service string) doctor.Project {
 func (d *Daemon) patient(now time.Time, w supervisor.WorkerStatus) doctor.Worker {
 	out := doctor.Worker{
 		Name: w.Name, Started: w.Started, State: w.State.String(), Cause: w.Cause, Wrapper: wrapperOf(w.PID),
-		CheckCPU: math.NaN(), CheckWall: math.NaN(), Samples: d.sampler.history.of(w.Name),
+		CheckCPU: math.NaN(), CheckWall: math.NaN(), Samples: d.sampler.History(w.Name),
 	}
 	if n := w.ChecksPassed + w.ChecksFailed; n > 0 {
 		out.CheckCPU, out.CheckWall = w.CheckCPU.Seconds()/float64(n), w.CheckLast.Seconds()

@@ -22,48 +22,6 @@ const (
 	insideAnswer = 4 << 10
 )
 
-// addInside notes one look at a worker inside of a container, as the bulsa there
-// has reported it.
-func (h *history) addInside(w api.Worker, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	t := h.workers[w.Name]
-	if t == nil || t.pid != w.PID {
-		h.workers[w.Name] = &track{pid: w.PID}
-		return
-	}
-	s := doctor.Sample{
-		At: now, CPU: figure(w.CPUPercent) / 100, Memory: number(w.MemoryBytes),
-		Answers: figure(w.RequestsPerSecond), Answer: figure(w.P99Seconds), InFlight: float64(w.InFlight),
-	}
-	l := w.EventLoop
-	if l == nil {
-		l = &api.EventLoop{}
-	}
-	s.Utilization, s.Frequency, s.Late = figure(l.Utilization), figure(l.TickFrequency), figure(l.LoopLatency)
-	s.Tick, s.TickMax, s.WorkWait = figure(l.TickDuration), figure(l.TickDurationMax), figure(l.WorkLatency)
-	s.Threads, s.Queued = number(l.Threads), number(l.Queued)
-	s.HeapUsed, s.HeapLimit = number(l.HeapUsed), number(l.HeapLimit)
-	if s.Blocked = l.Blocked; w.EventLoop == nil {
-		s.Blocked = math.NaN()
-	}
-	t.add(s)
-}
-
-func figure(v *float64) float64 {
-	if v == nil {
-		return math.NaN()
-	}
-	return *v
-}
-
-func number[T int | int64](v *T) float64 {
-	if v == nil {
-		return math.NaN()
-	}
-	return float64(*v)
-}
-
 // patientsInside is what is known of the workers inside of a service's containers; ok is
 // false where there are none.
 func (d *Daemon) patientsInside(sv supervisor.ServiceStatus) (s doctor.Service, ok bool) {
@@ -72,7 +30,7 @@ func (d *Daemon) patientsInside(sv supervisor.ServiceStatus) (s doctor.Service, 
 		for _, in := range w.Inner.Named(sv.Name, w.Name) {
 			one := doctor.Worker{
 				Name: in.Name, State: in.State, Cause: in.Cause, CheckCPU: math.NaN(), CheckWall: math.NaN(),
-				Samples: d.sampler.history.of(in.Name),
+				Samples: d.sampler.History(in.Name),
 			}
 			if in.StartedAt != nil {
 				one.Started = *in.StartedAt

@@ -1,11 +1,9 @@
-package daemon
+package sample
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +14,8 @@ const ticksPerSecond = 100
 
 // sessionUsage sums up what the sessions led by leaders use: every worker leads
 // a session of its own. One pass over /proc; see proc(5), /proc/pid/stat.
-func sessionUsage(leaders map[int]bool) map[int]usage {
-	out := map[int]usage{}
+func sessionUsage(leaders map[int]bool) map[int]Usage {
+	out := map[int]Usage{}
 	if len(leaders) == 0 {
 		return out
 	}
@@ -44,8 +42,8 @@ func sessionUsage(leaders map[int]bool) map[int]usage {
 			continue
 		}
 		u := out[session]
-		u.cpu += time.Duration(ticks) * time.Second / ticksPerSecond
-		u.memory += pages * page
+		u.CPU += time.Duration(ticks) * time.Second / ticksPerSecond
+		u.Memory += pages * page
 		out[session] = u
 	}
 	return out
@@ -71,30 +69,6 @@ func machineTime() ticks {
 		}
 	}
 	return t
-}
-
-// commandLine is the command line of a process; nil for one that is gone.
-func commandLine(pid int) []string {
-	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	if err != nil || len(line) == 0 {
-		return nil
-	}
-	return strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
-}
-
-// children are the processes that a process's main thread has started (proc_pid_task(5)).
-func children(pid int) []int {
-	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return nil
-	}
-	var out []int
-	for field := range strings.FieldsSeq(string(list)) {
-		if child, err := strconv.Atoi(field); err == nil {
-			out = append(out, child)
-		}
-	}
-	return out
 }
 
 // parseStat reads session (field 6), utime and stime (14, 15) and rss (24). The

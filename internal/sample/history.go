@@ -1,4 +1,4 @@
-package daemon
+package sample
 
 import (
 	"math"
@@ -13,8 +13,8 @@ import (
 	"bulsa/internal/supervisor"
 )
 
-// historyKept is how many seconds of each worker are kept for the doctor.
-const historyKept = 300
+// Kept is how many samples of each worker are kept for the doctor, one a second.
+const Kept = 300
 
 // history keeps what was measured of each worker's present run in the last
 // minutes, one sample a second.
@@ -26,7 +26,7 @@ type history struct {
 // track is the history of one worker.
 type track struct {
 	pid     int
-	samples []doctor.Sample // oldest first, at most historyKept
+	samples []doctor.Sample // oldest first, at most Kept
 	last    counters
 }
 
@@ -68,7 +68,7 @@ func (h *history) add(w supervisor.WorkerStatus, now counters, memory int64, p99
 }
 
 func (t *track) add(s doctor.Sample) {
-	if len(t.samples) == historyKept {
+	if len(t.samples) == Kept {
 		t.samples = append(t.samples[:0], t.samples[1:]...)
 	}
 	t.samples = append(t.samples, s)
@@ -100,7 +100,7 @@ func (h *history) of(worker string) []doctor.Sample {
 }
 
 // note looks at every worker once.
-func (h *history) note(st *supervisor.Status, x sample, store *logs.Store, p99 func(service, worker string) time.Duration) {
+func (h *history) note(st *supervisor.Status, x sample, volume func(string) logs.Volume, p99 func(service, worker string) time.Duration) {
 	h.keep(st)
 	for _, sv := range st.Services {
 		for _, w := range sv.Workers {
@@ -111,9 +111,9 @@ func (h *history) note(st *supervisor.Status, x sample, store *logs.Store, p99 f
 				continue
 			}
 			used := x.usage[w.PID]
-			now := counters{at: x.at, cpu: used.cpu, log: store.Volume(w.Name)}
+			now := counters{at: x.at, cpu: used.CPU, log: volume(w.Name)}
 			now.requests = workerStats(x.stats, sv.Service.Owner(), w.Name).Requests
-			h.add(w, now, used.memory, p99(sv.Service.Owner(), w.Name))
+			h.add(w, now, used.Memory, p99(sv.Service.Owner(), w.Name))
 		}
 	}
 }
@@ -146,4 +146,46 @@ func orUnknown(v float64) float64 {
 		return math.NaN()
 	}
 	return v
+}
+
+// addInside notes one look at a worker inside of a container, as the bulsa there
+// has reported it.
+func (h *history) addInside(w api.Worker, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.workers[w.Name]
+	if t == nil || t.pid != w.PID {
+		h.workers[w.Name] = &track{pid: w.PID}
+		return
+	}
+	s := doctor.Sample{
+		At: now, CPU: figure(w.CPUPercent) / 100, Memory: number(w.MemoryBytes),
+		Answers: figure(w.RequestsPerSecond), Answer: figure(w.P99Seconds), InFlight: float64(w.InFlight),
+	}
+	l := w.EventLoop
+	if l == nil {
+		l = &api.EventLoop{}
+	}
+	s.Utilization, s.Frequency, s.Late = figure(l.Utilization), figure(l.TickFrequency), figure(l.LoopLatency)
+	s.Tick, s.TickMax, s.WorkWait = figure(l.TickDuration), figure(l.TickDurationMax), figure(l.WorkLatency)
+	s.Threads, s.Queued = number(l.Threads), number(l.Queued)
+	s.HeapUsed, s.HeapLimit = number(l.HeapUsed), number(l.HeapLimit)
+	if s.Blocked = l.Blocked; w.EventLoop == nil {
+		s.Blocked = math.NaN()
+	}
+	t.add(s)
+}
+
+func figure(v *float64) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return *v
+}
+
+func number[T int | int64](v *T) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return float64(*v)
 }
