@@ -69,6 +69,7 @@ var rooms = map[string]room{
 	"admin":             {may: []string{"api"}, far: []string{"api/client", "engine", "cli", "daemon"}, why: "it shows and asks; it builds nothing"},
 	"view":              {may: []string{"admin", "api", "engine", "eventloop", "logs", "proxy", "spec", "supervisor", "worker"}, never: pure, why: "pictures for the API are drawn from what others publish, and from nothing else"},
 	"sample":            {may: []string{"api", "doctor", "logs", "proxy", "supervisor"}, far: []string{"admin", "daemon"}, why: "it keeps what is measured, and does not ask who reads it"},
+	"diagnose":          {may: []string{"admin", "api", "doctor", "engine", "eventloop", "node/inspector", "proxy", "relay", "supervisor", "worker"}, far: []string{"engine/process", "engine/docker", "daemon", "cli"}, why: "it looks into processes by an interface; which engine runs them is the root's business"},
 	"daemon":            {may: anything, why: "the composition root"},
 	"lab":               {may: []string{"api", "api/client"}, why: "experiments use bulsa as its users do"},
 	"cli":               {may: []string{"api", "api/client", "spec", "compose", "daemon", "lab"}, why: "commands talk to the running project through its API"},

@@ -14,7 +14,7 @@ func (d *Daemon) AppMetrics() []admin.AppFamily {
 	found := make([][]relay.Family, len(services))
 	var asked sync.WaitGroup
 	for i, sv := range services {
-		asked.Go(func() { found[i] = d.blocks.processes.Metrics(context.Background(), sv.Name) })
+		asked.Go(func() { found[i] = d.processes.Metrics(context.Background(), sv.Name) })
 	}
 	asked.Wait()
 	var all []admin.AppFamily

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ func (d *Daemon) Project() api.Project {
 // picture is what the supervisor does not know of what is shown.
 func (d *Daemon) picture() view.Sources {
 	return view.Sources{
-		Now: time.Now(), Ports: d.ports.List, AccessLog: d.accessLog, LogFiles: d.logs.Files, Blocks: d.blocks.of,
+		Now: time.Now(), Ports: d.ports.List, AccessLog: d.accessLog, LogFiles: d.logs.Files, Blocks: d.examiner.Blocks,
 		Rates: func(service, worker string, pid int) (view.Rates, bool) {
 			r, ok := d.sampler.Rates(service, worker, pid)
 			return view.Rates(r), ok
@@ -65,6 +66,26 @@ func (d *Daemon) Metrics() admin.Metrics {
 		}
 	}
 	return m
+}
+
+// Profile samples a worker's main thread for a time.
+func (d *Daemon) Profile(ctx context.Context, worker string, span time.Duration) (api.Profile, error) {
+	return d.examiner.Profile(ctx, worker, span)
+}
+
+// Phases traces a worker's event loop for a time.
+func (d *Daemon) Phases(ctx context.Context, worker string, span time.Duration) (api.Phases, error) {
+	return d.examiner.Phases(ctx, worker, span)
+}
+
+// Heap writes a snapshot of a worker's heap.
+func (d *Daemon) Heap(ctx context.Context, worker string, w io.Writer) error {
+	return d.examiner.Heap(ctx, worker, w)
+}
+
+// Doctor says what is slow or ill in the services, or in the named one.
+func (d *Daemon) Doctor(ctx context.Context, service string, profile bool) (api.Report, error) {
+	return d.examiner.Doctor(ctx, service, profile)
 }
 
 // Scale sets the numbers of workers of services, all of them or none.

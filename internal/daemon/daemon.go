@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"bulsa/internal/admin"
+	"bulsa/internal/compose"
+	"bulsa/internal/diagnose"
 	"bulsa/internal/engine"
 	"bulsa/internal/engine/docker"
 	"bulsa/internal/engine/external"
@@ -65,7 +67,8 @@ type Daemon struct {
 	admin      *admin.Server
 	adminURL   string
 	sampler    *sample.Sampler
-	blocks     *blocks
+	processes  *process.Engine
+	examiner   *diagnose.Examiner
 	console    *console
 	down       chan struct{} // closed: asked to end
 	downOnce   sync.Once
@@ -163,8 +166,12 @@ func build(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d.supervisor = supervisor.New(supervisor.Config{Project: o.Project.Name, Engines: d.engines, Pools: pools, Events: d.events})
-	d.supervisor.DiagnoseWith(d.blocks)
 	d.sampler = sample.New(d.server.Stats, d.logs.Volume)
+	d.examiner = diagnose.New(diagnose.Config{
+		Processes: d.processes, Dir: filepath.Join(logDir(o.Project.Name), "profiles"), Status: d.supervisor.Status, Stats: d.server.Stats,
+		History: d.sampler.History, Window: sample.Kept * time.Second, Busy: d.sampler.MachineBusy, Cores: compose.CPUs,
+	})
+	d.supervisor.DiagnoseWith(d.examiner)
 	token, err := admin.Token(o.Project.Name)
 	if err != nil {
 		d.close()
@@ -189,7 +196,7 @@ func (d *Daemon) buildEngines() error {
 	}
 	d.containers = docker.New(docker.Config{Project: d.options.Project.Name, Logs: d.logs, Logger: d.logger,
 		ReportDir: filepath.Join(runtimeDir(d.options.Project.Name), "inner")})
-	d.blocks = newBlocks(processes, filepath.Join(logDir(d.options.Project.Name), "profiles"))
+	d.processes = processes
 	d.engines = map[spec.Engine]engine.Engine{
 		spec.EngineProcess:  processes,
 		spec.EngineExternal: external.New(),
@@ -260,7 +267,7 @@ func (d *Daemon) run(ctx context.Context, control net.Listener) error {
 		return err
 	}
 	go d.admin.ServeControl(control)
-	go d.sampler.Run(serving, d.supervisor.Status, d.nameDeaf())
+	go d.sampler.Run(serving, d.supervisor.Status, d.examiner.NameDeaf(d.tell))
 	d.passOn(serving)
 	d.reportOutside(serving)
 	d.announce()

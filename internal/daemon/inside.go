@@ -3,16 +3,14 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"bulsa/internal/admin"
 	"bulsa/internal/api"
-	"bulsa/internal/doctor"
+	"bulsa/internal/diagnose"
 	"bulsa/internal/engine"
 	"bulsa/internal/inner"
-	"bulsa/internal/supervisor"
 )
 
 // What is asked of a bulsa inside a container: how long that may take, and how
@@ -21,26 +19,6 @@ const (
 	insideTime   = 20 * time.Second
 	insideAnswer = 4 << 10
 )
-
-// patientsInside is what is known of the workers inside of a service's containers; ok is
-// false where there are none.
-func (d *Daemon) patientsInside(sv supervisor.ServiceStatus) (s doctor.Service, ok bool) {
-	s = doctor.Service{Name: sv.Name, Inside: true, Pool: poolSize(sv.Service.Command.Env)}
-	for _, w := range sv.Workers {
-		for _, in := range w.Inner.Named(sv.Name, w.Name) {
-			one := doctor.Worker{
-				Name: in.Name, State: in.State, Cause: in.Cause, CheckCPU: math.NaN(), CheckWall: math.NaN(),
-				Samples: d.sampler.History(in.Name),
-			}
-			if in.StartedAt != nil {
-				one.Started = *in.StartedAt
-			}
-			s.Workers = append(s.Workers, one)
-			s.Loops = s.Loops || in.EventLoop != nil
-		}
-	}
-	return s, len(s.Workers) > 0
-}
 
 // killInside asks the bulsa in a container to send a signal to one of its
 // workers, as docker exec would. What the container has said of itself, the path
@@ -53,7 +31,7 @@ func (d *Daemon) killInside(ctx context.Context, name, signal string) error {
 	if program == "" || worker == "" {
 		return admin.Conflict(fmt.Sprintf("%s cannot be signalled from outside: the bulsa in its container is too old; use docker exec", name))
 	}
-	id, err := running(ctx, d.containers, holder)
+	id, err := diagnose.Running(ctx, d.containers, holder)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package daemon
+package diagnose
 
 import (
 	"context"
@@ -7,12 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"bulsa/internal/api"
 	"bulsa/internal/engine"
-	"bulsa/internal/engine/process"
 	"bulsa/internal/eventloop"
 	"bulsa/internal/node/inspector"
 )
@@ -29,37 +27,22 @@ const (
 	firstAnswer = time.Second
 )
 
-// blocks finds out what blocks the event loops of workers, and keeps it.
-type blocks struct {
-	processes *process.Engine
-	dir       string // for profiles
-
-	mu   sync.Mutex
-	kept map[string][]api.Diagnosis // by worker, oldest first
-}
-
-var _ eventloop.Diagnoser = (*blocks)(nil)
-
-func newBlocks(e *process.Engine, dir string) *blocks {
-	return &blocks{processes: e, dir: dir, kept: map[string][]api.Diagnosis{}}
-}
-
-// of returns what was found of a worker, oldest first.
-func (b *blocks) of(worker string) []api.Diagnosis {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.kept[worker])
+// Blocks returns what was found to block a worker's event loop, oldest first.
+func (e *Examiner) Blocks(worker string) []api.Diagnosis {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.kept[worker])
 }
 
 // Diagnose implements eventloop.Diagnoser.
-func (b *blocks) Diagnose(ctx context.Context, s eventloop.Subject) (eventloop.Diagnosis, error) {
+func (e *Examiner) Diagnose(ctx context.Context, s eventloop.Subject) (eventloop.Diagnosis, error) {
 	found := eventloop.Diagnosis{At: time.Now()}
 	if !s.Last {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, firstAnswer)
 		defer cancel()
 	}
-	err := b.processes.Inspect(ctx, engine.InstanceID(s.Instance), func(ctx context.Context, x *inspector.Session) error {
+	err := e.Processes.Inspect(ctx, engine.InstanceID(s.Instance), func(ctx context.Context, x *inspector.Session) error {
 		stack, err := x.Stack(ctx)
 		if err != nil {
 			return err
@@ -73,7 +56,7 @@ func (b *blocks) Diagnose(ctx context.Context, s eventloop.Subject) (eventloop.D
 			found.Stack = append(found.Stack, frameText(f))
 		}
 		if s.Last {
-			found.Profile, err = b.profile(ctx, s, x)
+			found.Profile, err = e.profile(ctx, s, x)
 		}
 		return err
 	})
@@ -83,11 +66,11 @@ func (b *blocks) Diagnose(ctx context.Context, s eventloop.Subject) (eventloop.D
 	if found.Function == "" {
 		return found, err
 	}
-	b.keep(s, found, err)
+	e.keep(s, found, err)
 	return found, nil // without its profile a diagnosis still is one
 }
 
-func (b *blocks) keep(s eventloop.Subject, found eventloop.Diagnosis, err error) {
+func (e *Examiner) keep(s eventloop.Subject, found eventloop.Diagnosis, err error) {
 	d := api.Diagnosis{
 		At: found.At, Blocked: s.For.Seconds(), Function: found.Function, Place: found.Place, Where: found.Where(),
 		Stack: found.Stack, Profile: found.Profile,
@@ -95,15 +78,15 @@ func (b *blocks) keep(s eventloop.Subject, found eventloop.Diagnosis, err error)
 	if err != nil {
 		d.Error = err.Error()
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := append(b.kept[s.Worker], d)
-	b.kept[s.Worker] = all[max(0, len(all)-blocksKept):]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := append(e.kept[s.Worker], d)
+	e.kept[s.Worker] = all[max(0, len(all)-blocksKept):]
 }
 
 // profile takes a short profile and writes it into the folder, of which the
 // oldest of this worker go.
-func (b *blocks) profile(ctx context.Context, s eventloop.Subject, x *inspector.Session) (string, error) {
+func (e *Examiner) profile(ctx context.Context, s eventloop.Subject, x *inspector.Session) (string, error) {
 	raw, err := x.CPUProfile(ctx, lastProfile)
 	if err != nil {
 		return "", err
@@ -111,14 +94,14 @@ func (b *blocks) profile(ctx context.Context, s eventloop.Subject, x *inspector.
 	if len(raw) > largestProfile {
 		return "", fmt.Errorf("its profile of %d bytes is too large to keep", len(raw))
 	}
-	if err := os.MkdirAll(b.dir, 0o700); err != nil {
+	if err := os.MkdirAll(e.Dir, 0o700); err != nil {
 		return "", fmt.Errorf("cannot keep its profile: %w", err)
 	}
-	path := filepath.Join(b.dir, s.Worker+"-"+time.Now().UTC().Format("20060102T150405.000")+".cpuprofile")
+	path := filepath.Join(e.Dir, s.Worker+"-"+time.Now().UTC().Format("20060102T150405.000")+".cpuprofile")
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
 		return "", fmt.Errorf("cannot keep its profile: %w", err)
 	}
-	old, _ := filepath.Glob(filepath.Join(b.dir, s.Worker+"-*.cpuprofile")) // the names sort by time
+	old, _ := filepath.Glob(filepath.Join(e.Dir, s.Worker+"-*.cpuprofile")) // the names sort by time
 	for _, name := range old[:max(0, len(old)-profilesKept)] {
 		os.Remove(name)
 	}

@@ -1,4 +1,4 @@
-package daemon
+package diagnose
 
 import (
 	"context"
@@ -11,20 +11,20 @@ import (
 
 // elsewhere is where a worker listens that lets its requests wait unread; nil for
 // every other worker.
-func (d *Daemon) elsewhere(w doctor.Worker) []string {
+func (e *Examiner) elsewhere(w doctor.Worker) []string {
 	if !doctor.Unanswered(w) {
 		return nil
 	}
-	id, err := running(context.Background(), d.blocks.processes, w.Name)
+	id, err := Running(context.Background(), e.Processes, w.Name)
 	if err != nil {
 		return nil // no process of bulsa's, or not any more
 	}
-	return d.blocks.processes.Deaf(id)
+	return e.Processes.Deaf(id)
 }
 
-// nameDeaf makes what tells, once for each run, that a ready worker does not answer
+// NameDeaf makes what tells, once for each run, that a ready worker does not answer
 // while something of it listens elsewhere: to be found without a look at doctor.
-func (d *Daemon) nameDeaf() func(*supervisor.Status) {
+func (e *Examiner) NameDeaf(tell func(worker, message string)) func(*supervisor.Status) {
 	told := map[string]int{} // the pid of the run, by worker
 	return func(st *supervisor.Status) {
 		for _, sv := range st.Services {
@@ -32,10 +32,10 @@ func (d *Daemon) nameDeaf() func(*supervisor.Status) {
 				if w.PID == 0 || told[w.Name] == w.PID {
 					continue
 				}
-				seen := doctor.Worker{Name: w.Name, State: w.State.String(), Samples: d.sampler.History(w.Name)}
-				if at := d.elsewhere(seen); len(at) > 0 {
+				seen := doctor.Worker{Name: w.Name, State: w.State.String(), Samples: e.History(w.Name)}
+				if at := e.elsewhere(seen); len(at) > 0 {
 					told[w.Name] = w.PID
-					d.tell(w.Name, fmt.Sprintf("has answered no request yet, they wait unread; it also listens on %s: is that the application? (bulsa doctor)", strings.Join(at, ", ")))
+					tell(w.Name, fmt.Sprintf("has answered no request yet, they wait unread; it also listens on %s: is that the application? (bulsa doctor)", strings.Join(at, ", ")))
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-package daemon
+package diagnose
 
 import (
 	"context"
@@ -23,9 +23,9 @@ const (
 )
 
 // Profile samples a worker's main thread for a time.
-func (d *Daemon) Profile(ctx context.Context, worker string, span time.Duration) (api.Profile, error) {
+func (e *Examiner) Profile(ctx context.Context, worker string, span time.Duration) (api.Profile, error) {
 	p := api.Profile{Worker: worker, Seconds: span.Seconds(), Stack: []api.Frame{}, Hot: []api.Hot{}}
-	err := d.lookInto(ctx, worker, span, func(ctx context.Context, s *inspector.Session) error {
+	err := e.lookInto(ctx, worker, span, func(ctx context.Context, s *inspector.Session) error {
 		p.PID = s.PID()
 		stack, err := s.Stack(ctx)
 		if err != nil {
@@ -49,9 +49,9 @@ func (d *Daemon) Profile(ctx context.Context, worker string, span time.Duration)
 }
 
 // Phases traces a worker's event loop for a time.
-func (d *Daemon) Phases(ctx context.Context, worker string, span time.Duration) (api.Phases, error) {
+func (e *Examiner) Phases(ctx context.Context, worker string, span time.Duration) (api.Phases, error) {
 	out := api.Phases{Worker: worker, Tasks: []api.PoolTask{}}
-	err := d.lookInto(ctx, worker, span, func(ctx context.Context, s *inspector.Session) error {
+	err := e.lookInto(ctx, worker, span, func(ctx context.Context, s *inspector.Session) error {
 		seen, err := s.Phases(ctx, span)
 		out.PID, out.Seconds, out.Iterations = s.PID(), seen.Seconds, seen.Iterations
 		out.Phases, out.Inside = phases(seen.Phases), phases(seen.Inside)
@@ -76,33 +76,37 @@ func phases(rows []inspector.Phase) []api.Phase {
 }
 
 // Heap writes a snapshot of a worker's heap.
-func (d *Daemon) Heap(ctx context.Context, worker string, w io.Writer) error {
-	return d.lookInto(ctx, worker, longestHeap, func(ctx context.Context, s *inspector.Session) error {
+func (e *Examiner) Heap(ctx context.Context, worker string, w io.Writer) error {
+	return e.lookInto(ctx, worker, longestHeap, func(ctx context.Context, s *inspector.Session) error {
 		return s.HeapSnapshot(ctx, w)
 	})
 }
 
 // lookInto opens the inspector of a worker that runs now.
-func (d *Daemon) lookInto(ctx context.Context, worker string, span time.Duration, use func(context.Context, *inspector.Session) error) error {
+func (e *Examiner) lookInto(ctx context.Context, worker string, span time.Duration, use func(context.Context, *inspector.Session) error) error {
 	ctx, cancel := context.WithTimeout(ctx, span+answerSlack)
 	defer cancel()
 	if api.IsInside(worker) {
 		return admin.Conflict(fmt.Sprintf("%s is inside of a container: run bulsa profile there (docker exec CONTAINER bulsa ps has its name, docker cp fetches the file)", worker))
 	}
-	processes := d.blocks.processes
-	id, err := running(ctx, processes, worker)
+	id, err := Running(ctx, e.Processes, worker)
 	if err != nil {
 		return err
 	}
-	err = processes.Inspect(ctx, id, use)
+	err = e.Processes.Inspect(ctx, id, use)
 	if err != nil {
 		return admin.Conflict(err.Error())
 	}
 	return nil
 }
 
-// running is the newest run of a worker.
-func running(ctx context.Context, e engine.Engine, worker string) (engine.InstanceID, error) {
+// Lister is an engine that says what it runs.
+type Lister interface {
+	List(ctx context.Context) ([]engine.Instance, error)
+}
+
+// Running is the newest run of a worker.
+func Running(ctx context.Context, e Lister, worker string) (engine.InstanceID, error) {
 	instances, err := e.List(ctx)
 	if err != nil {
 		return "", err

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package daemon
+package diagnose
 
 func commandLine(int) []string { return nil }
 

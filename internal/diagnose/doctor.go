@@ -1,4 +1,4 @@
-package daemon
+package diagnose
 
 import (
 	"context"
@@ -9,26 +9,20 @@ import (
 	"time"
 
 	"bulsa/internal/api"
-	"bulsa/internal/compose"
 	"bulsa/internal/doctor"
 	"bulsa/internal/node/inspector"
-	"bulsa/internal/sample"
 	"bulsa/internal/supervisor"
 	"bulsa/internal/worker"
 )
 
-const (
-	// doctorWindow is how far the doctor looks back.
-	doctorWindow = sample.Kept * time.Second
-	// doctorProfile is how long the busiest worker is profiled.
-	doctorProfile = time.Second
-)
+// doctorProfile is how long the busiest worker is profiled.
+const doctorProfile = time.Second
 
 // Doctor says what is slow or ill in the services, or in the named one. With
 // profile it also looks into the busiest Node worker.
-func (d *Daemon) Doctor(ctx context.Context, service string, profile bool) (api.Report, error) {
+func (e *Examiner) Doctor(ctx context.Context, service string, profile bool) (api.Report, error) {
 	now := time.Now()
-	table := d.examination(now, service)
+	table := e.examination(now, service)
 	report := api.Report{At: now, Findings: []api.Finding{}, Notes: []string{}}
 	for _, s := range table.Services {
 		for _, w := range s.Workers {
@@ -39,7 +33,7 @@ func (d *Daemon) Doctor(ctx context.Context, service string, profile bool) (api.
 		}
 	}
 	if name := doctor.Busiest(table); profile && name != "" {
-		if seen, err := d.Profile(ctx, name, doctorProfile); err != nil {
+		if seen, err := e.Profile(ctx, name, doctorProfile); err != nil {
 			report.Notes = append(report.Notes, "no profile of the busiest worker: "+err.Error())
 		} else {
 			report.Profiled = name
@@ -90,15 +84,15 @@ func where(f inspector.Frame) string {
 }
 
 // examination is the table of all that the doctor goes by.
-func (d *Daemon) examination(now time.Time, service string) doctor.Project {
-	p := doctor.Project{Cores: compose.CPUs(), Busy: d.sampler.MachineBusy()}
-	stats := d.server.Stats().Services
-	for _, sv := range d.supervisor.Status().Services {
+func (e *Examiner) examination(now time.Time, service string) doctor.Project {
+	p := doctor.Project{Cores: e.Cores(), Busy: e.Busy()}
+	stats := e.Stats().Services
+	for _, sv := range e.Status().Services {
 		if service != "" && sv.Name != service {
 			continue
 		}
 		s := doctor.Service{Name: sv.Name, Pool: poolSize(sv.Service.Command.Env), Lost: doctor.Lost{Led: sv.Service.Forward.Sessions}}
-		if seen := stats[sv.Name]; now.Sub(seen.LastLost) < doctorWindow {
+		if seen := stats[sv.Name]; now.Sub(seen.LastLost) < e.Window {
 			s.Lost.Requests = int(seen.LostSessions)
 		}
 		if h := sv.Service.Health; h.Enabled() {
@@ -108,14 +102,14 @@ func (d *Daemon) examination(now time.Time, service string) doctor.Project {
 			if w.State == worker.Pending {
 				continue
 			}
-			s.Workers = append(s.Workers, d.patient(now, w))
-			s.Loops = s.Loops || d.inspectable(w.Name)
+			s.Workers = append(s.Workers, e.patient(now, w))
+			s.Loops = s.Loops || e.inspectable(w.Name)
 		}
-		for _, u := range d.blocks.processes.Unread(sv.Name) {
+		for _, u := range e.Processes.Unread(sv.Name) {
 			s.Unread = append(s.Unread, doctor.Messages{Kind: u.Topic, Count: u.Count})
 		}
 		p.Services = append(p.Services, s)
-		if s, ok := d.patientsInside(sv); ok {
+		if s, ok := e.patientsInside(sv); ok {
 			p.Services = append(p.Services, s)
 		}
 	}
@@ -123,34 +117,53 @@ func (d *Daemon) examination(now time.Time, service string) doctor.Project {
 }
 
 // patient is what is known of one worker.
-func (d *Daemon) patient(now time.Time, w supervisor.WorkerStatus) doctor.Worker {
+func (e *Examiner) patient(now time.Time, w supervisor.WorkerStatus) doctor.Worker {
 	out := doctor.Worker{
 		Name: w.Name, Started: w.Started, State: w.State.String(), Cause: w.Cause, Wrapper: wrapperOf(w.PID),
-		CheckCPU: math.NaN(), CheckWall: math.NaN(), Samples: d.sampler.History(w.Name),
+		CheckCPU: math.NaN(), CheckWall: math.NaN(), Samples: e.History(w.Name),
 	}
 	if n := w.ChecksPassed + w.ChecksFailed; n > 0 {
 		out.CheckCPU, out.CheckWall = w.CheckCPU.Seconds()/float64(n), w.CheckLast.Seconds()
 	}
 	for _, c := range w.History {
 		died := c.To == worker.Backoff || c.To == worker.Failed
-		if died && now.Sub(c.At) < doctorWindow && !strings.Contains(c.Cause, "asked by bulsa") {
+		if died && now.Sub(c.At) < e.Window && !strings.Contains(c.Cause, "asked by bulsa") {
 			out.Deaths = append(out.Deaths, doctor.Death{At: c.At, Cause: c.Cause})
 		}
 	}
-	for _, b := range d.blocks.of(w.Name) {
-		if now.Sub(b.At) < doctorWindow {
+	for _, b := range e.Blocks(w.Name) {
+		if now.Sub(b.At) < e.Window {
 			out.Blocks = append(out.Blocks, doctor.Block{At: b.At, Where: b.Where})
 		}
 	}
-	out.Elsewhere = d.elsewhere(out)
+	out.Elsewhere = e.elsewhere(out)
 	return out
 }
 
+// patientsInside is what is known of the workers inside of a service's containers; ok is
+// false where there are none.
+func (e *Examiner) patientsInside(sv supervisor.ServiceStatus) (s doctor.Service, ok bool) {
+	s = doctor.Service{Name: sv.Name, Inside: true, Pool: poolSize(sv.Service.Command.Env)}
+	for _, w := range sv.Workers {
+		for _, in := range w.Inner.Named(sv.Name, w.Name) {
+			one := doctor.Worker{
+				Name: in.Name, State: in.State, Cause: in.Cause, CheckCPU: math.NaN(), CheckWall: math.NaN(),
+				Samples: e.History(in.Name),
+			}
+			if in.StartedAt != nil {
+				one.Started = *in.StartedAt
+			}
+			s.Workers = append(s.Workers, one)
+			s.Loops = s.Loops || in.EventLoop != nil
+		}
+	}
+	return s, len(s.Workers) > 0
+}
+
 // inspectable reports whether a worker is a Node program that can be profiled.
-func (d *Daemon) inspectable(worker string) bool {
-	processes := d.blocks.processes
-	id, err := running(context.Background(), processes, worker)
-	return err == nil && processes.Inspectable(id)
+func (e *Examiner) inspectable(worker string) bool {
+	id, err := Running(context.Background(), e.Processes, worker)
+	return err == nil && e.Processes.Inspectable(id)
 }
 
 func poolSize(env []string) int {

@@ -1,4 +1,4 @@
-package daemon
+package diagnose
 
 import (
 	"fmt"
