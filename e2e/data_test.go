@@ -283,6 +283,7 @@ func TestSoakNoCommittedRowIsLost(t *testing.T) { commitThroughCalamities(t) }
 
 func commitThroughCalamities(t *testing.T) {
 	t.Helper()
+	t.Parallel() // it waits for Docker most of its time
 	w, docker := newDockerWorld(t)
 	pg, redis, version := freePort(t), freePort(t), importDatabases(t)
 	times := map[string]int{"restart": 2, "change": 2, "kill": 2, "unhealthy": 1, "bulsa": 1}

@@ -190,6 +190,7 @@ func TestSoakNoNewTCPConnectionIsRefusedWhenRandomServersAreKilled(t *testing.T)
 
 func killTCPServers(t *testing.T) {
 	t.Helper()
+	t.Parallel()
 	n := 60
 	if soaks(t) {
 		n = 1000
