@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"bulsa/internal/proxy/accesslog"
+	"bulsa/internal/proxy/flood"
 	"bulsa/internal/proxy/h1"
 )
 
@@ -48,7 +49,7 @@ type client struct {
 	waiting bool           // between two requests
 	tunnel  *upgraded      // what it has become, if anything
 	http2   *http.Server   // serves the connection's streams; nil: HTTP/1.1
-	guard   *guard         // of its frames, with http2
+	guard   *flood.Guard   // of its frames, with http2
 	streams sync.WaitGroup
 	ended   bool // no stream begins any more
 }

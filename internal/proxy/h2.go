@@ -6,7 +6,10 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
+
+	"bulsa/internal/proxy/flood"
 )
 
 // serveHTTP2 serves a connection whose client begins with HTTP/2's preface, until
@@ -16,12 +19,12 @@ func (c *client) serveHTTP2(e *entrance) {
 	if c.turnFlooderAway(e) {
 		return
 	}
-	g := newGuard(c.conn, func(frames int) {
+	g := flood.NewGuard(c.conn, func(frames int) {
 		if a := c.answersFor(&e.Settings); a.IsValid() {
-			c.server.flooders.cut(a, time.Now())
+			c.server.flooders.Cut(a, time.Now())
 		}
 		c.endNow()
-		c.server.log.warn("HTTP/2 client cut off", "service", e.owner.Service, "client", c.peer.String(), "error", errFlooded, "frames", frames)
+		c.server.log.warn("HTTP/2 client cut off", "service", e.owner.Service, "client", c.peer.String(), "error", flood.ErrCutOff, "frames", frames)
 	})
 	defer g.Close()
 	ln := &oneConn{conn: g, closed: make(chan struct{})}
@@ -34,7 +37,7 @@ func (c *client) serveHTTP2(e *entrance) {
 	}
 	_ = c.http2.Serve(ln) // until wake, or the connection's end
 	if ln.taken {
-		<-g.closed
+		<-g.Closed()
 	}
 	c.endStreams()
 }
@@ -102,7 +105,7 @@ func (c *client) endStreams() {
 
 // oneConn is a listener of one connection that was accepted elsewhere.
 type oneConn struct {
-	conn   *guard
+	conn   *flood.Guard
 	taken  bool
 	closed chan struct{}
 }
@@ -113,7 +116,7 @@ func (l *oneConn) Accept() (net.Conn, error) {
 		return l.conn, nil
 	}
 	select {
-	case <-l.conn.closed:
+	case <-l.conn.Closed():
 	case <-l.closed:
 	}
 	return nil, net.ErrClosed
@@ -125,4 +128,26 @@ func (l *oneConn) Addr() net.Addr { return l.conn.LocalAddr() }
 func (l *oneConn) Close() error {
 	close(l.closed)
 	return nil
+}
+
+// answersFor is the address that stands for a client's floods; not valid where it has
+// none, or many clients stand behind it.
+func (c *client) answersFor(s *Settings) netip.Addr {
+	peer := c.peer.Addr()
+	if !peer.IsValid() || !s.ProxyProtocol && trusts(s.Trusted, peer) {
+		return netip.Addr{}
+	}
+	return oneClient(peer)
+}
+
+// turnFlooderAway says GOAWAY to a client that is not taken, if it is one.
+func (c *client) turnFlooderAway(e *entrance) bool {
+	a := c.answersFor(&e.Settings)
+	if !a.IsValid() || !c.server.flooders.Banned(a, time.Now()) {
+		return false
+	}
+	e.owner.counters.turnedAway.Add(1)
+	c.stall = time.Second
+	_, _ = c.Write(flood.TurnedAway())
+	return true
 }

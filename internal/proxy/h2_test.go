@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -459,12 +460,29 @@ func rawFrame(kind, flags byte, stream uint32, payload []byte) []byte {
 	return append(b, payload...)
 }
 
+// Types and flags of HTTP/2 frames (RFC 9113, section 6), and what begins a connection.
+const (
+	frameData       = 0x0
+	frameHeaders    = 0x1
+	frameReset      = 0x3
+	frameSettings   = 0x4
+	frameGoAway     = 0x7
+	flagPadded      = 0x8
+	enhanceYourCalm = 0xb // RFC 9113, section 7
+	clientPreface   = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+)
+
+type frame struct {
+	kind, flags byte
+	stream      uint32
+}
+
 func readFrame(r io.Reader) (frame, []byte, error) {
-	var s frameScanner
-	if _, err := io.ReadFull(r, s.head[:frameHeaderLength]); err != nil {
+	var head [9]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return frame{}, nil, err
 	}
-	payload := make([]byte, s.payload())
+	payload := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
 	_, err := io.ReadFull(r, payload)
-	return s.parsed(), payload, err
+	return frame{head[3], head[4], binary.BigEndian.Uint32(head[5:]) &^ (1 << 31)}, payload, err
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"bulsa/internal/proxy/flood"
 )
 
 // ServeHTTP3 serves the clients of a listener that speaks TLS by HTTP/3, too, over
@@ -68,7 +70,7 @@ type quicConn struct {
 	conn   *quic.Conn
 
 	mu        sync.Mutex
-	allowance allowance
+	allowance flood.Allowance
 }
 
 // excessiveLoad is H3_EXCESSIVE_LOAD (RFC 9114, section 8.1).
@@ -83,10 +85,10 @@ func (q *quicConn) settle(givenUp bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !givenUp {
-		q.allowance.earn(1)
+		q.allowance.Earn(1)
 		return
 	}
-	if q.allowance.spend(1, time.Now()) || q.conn.Context().Err() != nil {
+	if q.allowance.Spend(1, time.Now()) || q.conn.Context().Err() != nil {
 		return
 	}
 	if q.conn.CloseWithError(excessiveLoad, errGivenUp.Error()) == nil {
@@ -112,7 +114,7 @@ func (s *Server) welcomeQUIC(ctx context.Context, id string, conn *quic.Conn) co
 		}
 		context.AfterFunc(conn.Context(), func() { e.owner.counters.leave(pass) })
 	}
-	return context.WithValue(ctx, quicKey{}, &quicConn{client: c, conn: conn, allowance: allowance{left: freeFrames, at: time.Now()}})
+	return context.WithValue(ctx, quicKey{}, &quicConn{client: c, conn: conn, allowance: flood.NewAllowance(time.Now())})
 }
 
 func serveHTTP3Stream(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bulsa/internal/proxy/flood"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -90,7 +91,7 @@ func TestAnHTTP3ClientThatGivesUpAllItAsksForIsCutOff(t *testing.T) {
 			}
 		}
 		var closed *quic.ApplicationError
-		if !errors.As(err, &closed) || closed.ErrorCode != excessiveLoad || n < freeFrames || n > 1000 {
+		if !errors.As(err, &closed) || closed.ErrorCode != excessiveLoad || n < flood.Free || n > 1000 {
 			t.Fatalf("after %d requests: %v", n, err)
 		}
 		eventually(t, "the log says why", func() bool { return strings.Contains(h.log.String(), errGivenUp.Error()) })
@@ -107,7 +108,7 @@ func TestAnHTTP3ClientMayGiveUpAsMuchAsItWaitsFor(t *testing.T) {
 	began := make(chan struct{}, 1)
 	h := open(t, settings(), app(t, "app.1", waiting(began)))
 	c := h.http3Client(settings())
-	for n := range 2 * freeFrames {
+	for n := range 2 * flood.Free {
 		for _, path := range []string{"/now", "/"} {
 			str, err := askHTTP3(t, c, path)
 			if err != nil {

@@ -176,7 +176,7 @@ func TestHTTP2WithPriorKnowledgeIsKnownEvenInPieces(t *testing.T) {
 	_, _ = io.WriteString(c, "PRI * HT")
 	eventually(t, "the client is there", func() bool { return h.stats().OpenClients == 1 })
 	_, _ = io.WriteString(c, "TP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
-	head := make([]byte, frameHeaderLength)
+	head := make([]byte, 9) // of a frame
 	if _, err := io.ReadFull(c, head); err != nil || head[3] != 0x4 {
 		t.Fatalf("no SETTINGS but %x (%v)", head, err)
 	}

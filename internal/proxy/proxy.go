@@ -16,6 +16,7 @@ import (
 
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/accesslog"
+	"bulsa/internal/proxy/flood"
 	"bulsa/internal/proxy/retry"
 )
 
@@ -79,7 +80,7 @@ type Server struct {
 	buffers     buffers
 	loops       loops
 	singleCalls bool
-	flooders    flooders
+	flooders    flood.Addresses
 	downstreams atomic.Int64 // clients on loops
 
 	mu        sync.Mutex

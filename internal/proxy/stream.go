@@ -115,7 +115,7 @@ func (s *stream) give(route *target, r *refusal) {
 // giveHead tells the guard which answers of 400 are not net/http's own.
 func (s *stream) giveHead(status int) {
 	if status == http.StatusBadRequest && s.client.guard != nil {
-		s.client.guard.known.Add(1)
+		s.client.guard.Expect400()
 	}
 	s.w.WriteHeader(status)
 }

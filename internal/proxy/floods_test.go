@@ -1,9 +1,8 @@
 package proxy
 
 import (
-	"bytes"
-	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,14 +10,14 @@ import (
 	"time"
 )
 
-// flood is a client that makes a server work for nothing. frames returns what it
+// frameFlood is a client that makes a server work for nothing. frames returns what it
 // sends in the nth round.
-type flood struct {
+type frameFlood struct {
 	name   string
 	frames func(n int) []byte
 }
 
-func floods() []flood {
+func floods() []frameFlood {
 	request := func(n int, flags byte) []byte {
 		return rawFrame(frameHeaders, flags, uint32(2*n+1), literally([]string{":method", "POST", ":path", "/slow", ":scheme", "http", ":authority", "a"}))
 	}
@@ -31,7 +30,7 @@ func floods() []flood {
 			return next
 		}
 	}
-	return []flood{
+	return []frameFlood{
 		{"rapid reset", func(n int) []byte {
 			return slices.Concat(request(n, 0x5), rawFrame(frameReset, 0, uint32(2*n+1), []byte{0, 0, 0, 8}))
 		}},
@@ -72,7 +71,7 @@ func TestFloodsOfHTTP2AreCut(t *testing.T) {
 
 // drown sends the flood in small pieces until the server ends the connection. It
 // says whether the server told the client to calm down.
-func drown(t *testing.T, h *house, f flood) (calm bool) {
+func drown(t *testing.T, h *house, f frameFlood) (calm bool) {
 	c := h.dial()
 	ended := make(chan struct{})
 	go func() {
@@ -105,53 +104,28 @@ func drown(t *testing.T, h *house, f flood) (calm bool) {
 	return calm
 }
 
-func TestWhoDownloadsMayOpenWindows(t *testing.T) {
-	now := time.Unix(0, 0)
-	a := allowance{left: freeFrames, at: now}
-	for range 100_000 { // a client that opens both windows for every frame of data, however small
-		a.earn(frame{kind: frameData, length: 1}.worth())
-		if !a.spend(2, now) {
-			t.Fatal("cut off")
-		}
+func TestAFlooderThatComesBackIsToldToCalmDown(t *testing.T) {
+	h := open(t, settings(), app(t, "app.1", hello("app.1")))
+	drown(t, h, floods()[0])
+	client, now := netip.MustParseAddr("127.0.0.1"), time.Now()
+	eventually(t, "it is counted", func() bool { return strings.Contains(h.log.String(), "HTTP/2 client cut off") })
+	for range 30 { // for long enough, on any machine
+		h.server.flooders.Cut(client, now)
 	}
-	for range 1000 { // and one that opens them each 4 KB, after a megabyte is under way
-		for range 64 {
-			a.earn(frame{kind: frameData, length: 16 << 10}.worth())
-		}
-		if !a.spend(2*64*4, now) {
-			t.Fatal("cut off")
-		}
+	c := h.dial()
+	if _, err := c.Write([]byte(clientPreface)); err != nil {
+		t.Fatal(err)
 	}
-}
-
-func TestAnAllowanceComesBackWithTime(t *testing.T) {
-	now := time.Unix(0, 0)
-	a := allowance{left: freeFrames, at: now}
-	if !a.spend(freeFrames, now) || a.spend(1, now) {
-		t.Fatal("the allowance is another one")
+	if f, _, err := readFrame(c); err != nil || f.kind != frameSettings {
+		t.Fatalf("first came %v, %v", f, err)
 	}
-	a = allowance{left: freeFrames, at: now}
-	for range 10_000 { // a ping each second for hours
-		now = now.Add(time.Second)
-		if !a.spend(1, now) {
-			t.Fatal("pings are cut off")
-		}
+	if f, payload, err := readFrame(c); err != nil || f.kind != frameGoAway || payload[7] != enhanceYourCalm {
+		t.Errorf("then came %v with %v, %v", f, payload, err)
 	}
-}
-
-// TestFramesAreFoundHoweverTheyAreSplit compares the scanner with itself.
-func TestFramesAreFoundHoweverTheyAreSplit(t *testing.T) {
-	all := slices.Concat([]byte(clientPreface), rawFrame(0x4, 0, 0, make([]byte, 12)), rawFrame(frameData, flagPadded, 3, []byte{2, 'x', 0, 0}),
-		rawFrame(frameData, flagPadded|flagEndStream, 5, nil), rawFrame(frameReset, 0, 1<<31-1, make([]byte, 4)), rawFrame(frameData, 0, 7, bytes.Repeat([]byte("y"), 70000)))
-	want := "[{12 4 0 0} {1 0 8 3} {0 0 9 5} {4 3 0 2147483647} {70000 0 0 7}]"
-	for size := 1; size < 60; size++ {
-		s := frameScanner{skip: len(clientPreface)}
-		var got []frame
-		for piece := range slices.Chunk(all, size) {
-			s.scan(piece, func(f frame, _ []byte) { got = append(got, f) })
-		}
-		if text := fmt.Sprint(got); text != want || !s.between() {
-			t.Fatalf("in pieces of %d: %s", size, text)
-		}
+	if status, _ := h.get("/"); status != 200 {
+		t.Errorf("its neighbours of HTTP/1.1 got %d", status)
+	}
+	if n := h.stats().TurnedAway; n != 1 {
+		t.Errorf("%d were counted as turned away", n)
 	}
 }

@@ -1,4 +1,4 @@
-package proxy
+package flood
 
 import (
 	"net/netip"
@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// flooders are the addresses whose HTTP/2 connections had to be cut off. Who comes back
+// Addresses are the addresses whose HTTP/2 connections had to be cut off. Who comes back
 // to be cut off again is turned away for a while: each connection costs the server
 // more than its client.
-type flooders struct {
+type Addresses struct {
 	mu        sync.Mutex
 	addresses map[netip.Addr]flooder
 }
@@ -28,8 +28,8 @@ const (
 	mostFlooders  = 4096
 )
 
-// cut counts that a connection of a was cut off.
-func (f *flooders) cut(a netip.Addr, now time.Time) {
+// Cut counts that a connection of a was cut off.
+func (f *Addresses) Cut(a netip.Addr, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.addresses == nil || len(f.addresses) >= mostFlooders {
@@ -49,7 +49,7 @@ func (f *flooders) cut(a netip.Addr, now time.Time) {
 
 // forget drops those who were not cut off lately, and all where that is not enough: a
 // flood from so many addresses is not held up by remembering them.
-func (f *flooders) forget(now time.Time) {
+func (f *Addresses) forget(now time.Time) {
 	kept := make(map[netip.Addr]flooder)
 	for a, one := range f.addresses {
 		if now.Sub(one.last) <= floodMemory {
@@ -62,31 +62,9 @@ func (f *flooders) forget(now time.Time) {
 	f.addresses = kept
 }
 
-// banned says whether a is not to be taken now.
-func (f *flooders) banned(a netip.Addr, now time.Time) bool {
+// Banned says whether a is not to be taken now.
+func (f *Addresses) Banned(a netip.Addr, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return now.Before(f.addresses[a].until)
-}
-
-// answersFor is the address that stands for a client's floods; not valid where it has
-// none, or many clients stand behind it.
-func (c *client) answersFor(s *Settings) netip.Addr {
-	peer := c.peer.Addr()
-	if !peer.IsValid() || !s.ProxyProtocol && trusts(s.Trusted, peer) {
-		return netip.Addr{}
-	}
-	return oneClient(peer)
-}
-
-// turnFlooderAway says GOAWAY to a client that is not taken, if it is one.
-func (c *client) turnFlooderAway(e *entrance) bool {
-	a := c.answersFor(&e.Settings)
-	if !a.IsValid() || !c.server.flooders.banned(a, time.Now()) {
-		return false
-	}
-	e.owner.counters.turnedAway.Add(1)
-	c.stall = time.Second
-	_, _ = c.Write(append([]byte{0, 0, 0, frameSettings, 0, 0, 0, 0, 0}, goAway(0, enhanceYourCalm)...))
-	return true
 }

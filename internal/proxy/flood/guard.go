@@ -1,4 +1,4 @@
-package proxy
+package flood
 
 import (
 	"encoding/binary"
@@ -28,16 +28,16 @@ const (
 	clientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 )
 
-// errFlooded ends a connection whose client sent too many frames for nothing.
-var errFlooded = errors.New("too many frames that ask for nothing")
+// ErrCutOff ends a connection whose client sent too many frames for nothing.
+var ErrCutOff = errors.New("too many frames that ask for nothing")
 
-// guard counts the frames of an HTTP/2 connection below the server that speaks
+// Guard counts the frames of an HTTP/2 connection below the server that speaks
 // on it, and cuts the connection off when the client makes the server work
 // without asking for anything: rapid reset (CVE-2023-44487), resets provoked from
 // the server (CVE-2025-8671), empty CONTINUATION and DATA, PING, SETTINGS,
 // PRIORITY and WINDOW_UPDATE. net/http bounds the size of heads and the number of
 // requests at a time, but not these.
-type guard struct {
+type Guard struct {
 	net.Conn
 	flooded func(frames int)
 	in      frameScanner
@@ -47,7 +47,7 @@ type guard struct {
 
 	mu        sync.Mutex // held while writing: a frame must not be broken
 	out       frameScanner
-	allowance allowance
+	allowance Allowance
 	highest   uint32       // the last stream that the client opened
 	known     atomic.Int32 // answers of 400 that are on their way and are not net/http's own
 	malformed []uint32     // streams whose request net/http answers with 400
@@ -57,18 +57,18 @@ type guard struct {
 	closed chan struct{}
 }
 
-// newGuard calls flooded, if it cuts the connection off, with the number of frames
+// NewGuard calls flooded, if it cuts the connection off, with the number of frames
 // that had come.
-func newGuard(conn net.Conn, flooded func(frames int)) *guard {
-	return &guard{
+func NewGuard(conn net.Conn, flooded func(frames int)) *Guard {
+	return &Guard{
 		Conn: conn, flooded: flooded, closed: make(chan struct{}),
 		in:        frameScanner{skip: len(clientPreface)},
 		buf:       make([]byte, readAheadBytes),
-		allowance: allowance{left: freeFrames, at: time.Now()},
+		allowance: NewAllowance(time.Now()),
 	}
 }
 
-func (g *guard) Read(p []byte) (int, error) {
+func (g *Guard) Read(p []byte) (int, error) {
 	if len(g.ahead) == 0 {
 		if len(p) >= len(g.buf) {
 			return g.look(p)
@@ -84,7 +84,7 @@ func (g *guard) Read(p []byte) (int, error) {
 }
 
 // look reads into p and counts the frames.
-func (g *guard) look(p []byte) (int, error) {
+func (g *Guard) look(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 	cheap := 0
 	g.in.scan(p[:n], func(f frame, payload []byte) {
@@ -101,31 +101,31 @@ func (g *guard) look(p []byte) (int, error) {
 	})
 	if cheap > 0 && !g.spend(cheap) {
 		g.cutOff()
-		return 0, errFlooded
+		return 0, ErrCutOff
 	}
 	return n, err
 }
 
-func (g *guard) spend(n int) bool {
+func (g *Guard) spend(n int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.allowance.spend(n, time.Now())
+	return g.allowance.Spend(n, time.Now())
 }
 
 // Write looks at what the server answers: heads and data are what the client
 // asked for, a reset is what it provoked.
-func (g *guard) Write(p []byte) (int, error) {
+func (g *Guard) Write(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	provoked := 0
 	g.out.scan(p, func(f frame, payload []byte) {
-		g.allowance.earn(f.worth())
+		g.allowance.Earn(f.worth())
 		if f.kind == frameReset || g.endsMalformed(f, payload) {
 			provoked++
 		}
 	})
 	if provoked > 0 {
-		g.allowance.spend(provoked, time.Now()) // the next Read looks whether that was too much
+		g.allowance.Spend(provoked, time.Now()) // the next Read looks whether that was too much
 	}
 	n, err := g.Conn.Write(p)
 	if err == nil && len(g.resets) > 0 && g.out.between() {
@@ -138,7 +138,7 @@ func (g *guard) Write(p []byte) (int, error) {
 // endsMalformed notes a reset for a request with fields that HTTP/2 does not
 // allow: net/http answers it with 400, which is allowed, and leaves out the stream
 // error, which is not (RFC 9113, section 8.1.1).
-func (g *guard) endsMalformed(f frame, payload []byte) bool {
+func (g *Guard) endsMalformed(f frame, payload []byte) bool {
 	const status400, protocolError = 0x8c, 0x1 // RFC 7541, appendix A; RFC 9113, section 7
 	if f.kind == frameHeaders && len(payload) > 0 && payload[0] == status400 && g.known.Add(-1) < 0 {
 		g.known.Add(1)
@@ -173,7 +173,7 @@ func keepLast(payload []byte) {
 }
 
 // cutOff says GOAWAY if that can be said at once, and closes.
-func (g *guard) cutOff() {
+func (g *Guard) cutOff() {
 	if g.mu.TryLock() {
 		if g.out.between() {
 			_ = g.Conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
@@ -191,40 +191,55 @@ func goAway(last, code uint32) []byte {
 	return binary.BigEndian.AppendUint32(b, code)
 }
 
-func (g *guard) Close() error {
+// TurnedAway is what a client is told that is not taken: settings, with which a
+// server begins, and GOAWAY.
+func TurnedAway() []byte {
+	return append([]byte{0, 0, 0, frameSettings, 0, 0, 0, 0, 0}, goAway(0, enhanceYourCalm)...)
+}
+
+// Expect400 says that an answer of 400 is on its way that is not net/http's own.
+func (g *Guard) Expect400() { g.known.Add(1) }
+
+// Closed is closed with the connection.
+func (g *Guard) Closed() <-chan struct{} { return g.closed }
+
+func (g *Guard) Close() error {
 	err := g.Conn.Close()
 	g.ending.Do(func() { close(g.closed) })
 	return err
 }
 
 const (
-	// freeFrames is how many frames a client may send for nothing, at once and
+	// Free is how many frames a client may send for nothing, at once and
 	// over time again. Two for each request that is reset make 600 frames.
-	freeFrames      = 300
+	Free            = 300
 	freePerSecond   = 20
 	mostFreeFrames  = 4096 // that a client can have earned
 	bytesPerWindow  = 2048 // of an answer's data that may cost one WINDOW_UPDATE; clients are known to send one for 4 KB
 	windowsPerFrame = 2    // for the stream and the connection, however small the frame
 )
 
-// allowance is how many frames a client may still send for nothing. What the
+// Allowance is how many frames a client may still send for nothing. What the
 // server sends for it earns some: who downloads must open windows.
-type allowance struct {
+type Allowance struct {
 	left float64
 	at   time.Time // of the last look
 }
 
-// spend takes n; false when that is more than was left.
-func (a *allowance) spend(n int, now time.Time) bool {
-	if a.left < freeFrames {
-		a.left = min(freeFrames, a.left+freePerSecond*now.Sub(a.at).Seconds())
+// NewAllowance is that of a new connection.
+func NewAllowance(now time.Time) Allowance { return Allowance{left: Free, at: now} }
+
+// Spend takes n; false when that is more than was left.
+func (a *Allowance) Spend(n int, now time.Time) bool {
+	if a.left < Free {
+		a.left = min(Free, a.left+freePerSecond*now.Sub(a.at).Seconds())
 	}
 	a.at = now
 	a.left -= float64(n)
 	return a.left >= 0
 }
 
-func (a *allowance) earn(n int) { a.left = min(mostFreeFrames, max(a.left, 0)+float64(n)) }
+func (a *Allowance) Earn(n int) { a.left = min(mostFreeFrames, max(a.left, 0)+float64(n)) }
 
 // frame is the header of an HTTP/2 frame.
 type frame struct {
