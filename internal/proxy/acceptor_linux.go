@@ -69,7 +69,7 @@ func (l *loop) pauseAcceptor(d *acceptor, errno syscall.Errno) {
 		return
 	}
 	d.paused, d.pause = true, min(max(2*d.pause, 5*time.Millisecond), longest)
-	l.server.log.warn("cannot accept a client; trying again", "listener", d.id, "error", errno, "pause", d.pause)
+	l.server.log.Warn("cannot accept a client; trying again", "listener", d.id, "error", errno, "pause", d.pause)
 	_ = l.control(unix.EPOLL_CTL_DEL, d.fd, 0, 0)
 	for _, each := range l.others {
 		each.post(each.shed)

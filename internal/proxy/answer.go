@@ -34,7 +34,7 @@ func (a *attempt) answer(resp *http.Response, body answerBody) (reusable, ok boo
 		return false, true
 	case readErr != nil:
 		a.keep = false
-		a.client.server.log.warn("answer broken off", "service", a.route.Service, "worker", a.ep.Config().Worker,
+		a.client.server.log.Warn("answer broken off", "service", a.route.Service, "worker", a.ep.Config().Worker,
 			"request", a.what(), "error", readErr)
 		w.breakOff()
 		return false, false

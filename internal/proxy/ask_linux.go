@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/limit"
 )
 
 // ask sends the request over an upstream that is free.
@@ -126,8 +127,8 @@ func (l *loop) sentSome(t *transaction) {
 func (l *loop) awaitBody(t *transaction) {
 	set := &t.route.Settings
 	d := set.IdleTimeout
-	if set.MinRate > 0 && (d <= 0 || d > paceWindow) {
-		d = paceWindow
+	if set.MinRate > 0 && (d <= 0 || d > limit.Window) {
+		d = limit.Window
 	}
 	t.downstream.readBy, t.wantedAt = l.after(d), l.clock
 }
@@ -190,7 +191,7 @@ func (l *loop) readBody(t *transaction) bool {
 // tooSlow ends the transaction of a client whose n bytes of body came too slowly.
 func (l *loop) tooSlow(t *transaction, n int) bool {
 	rate := t.route.Settings.MinRate
-	if !t.pace.slow(n, time.Duration(l.clock-t.wantedAt), rate) {
+	if !t.pace.Slow(n, time.Duration(l.clock-t.wantedAt), rate) {
 		return false
 	}
 	l.spoil(t, &refusal{status: http.StatusRequestTimeout, reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", rate)})

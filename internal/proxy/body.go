@@ -14,7 +14,6 @@ const replayLimit = 64 << 10
 var (
 	errBodyTooLarge = errors.New("the body is larger than allowed")
 	errBodyStopped  = errors.New("the body is not wanted any more")
-	errTooSlow      = errors.New("the client is slower than it may be")
 )
 
 // body is a request's body between the client, who fills it once, and the

@@ -18,6 +18,7 @@ import (
 	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/flood"
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/limit"
 )
 
 // client is one accepted connection. Its goroutine is the only one that reads
@@ -35,7 +36,7 @@ type client struct {
 	stall   time.Duration  // how long a write may take
 	sockets time.Duration  // Settings.WebSockets of the request at hand
 	rate    int64          // Settings.MinRate of the request at hand
-	reading pace           // of what is written
+	reading limit.Meter    // of what is written
 	held    bool           // the wait for a first worker is already spent
 	spelled spelling       // the fields of the request at hand
 	ahead   []byte         // what a loop has read of it already; its next bytes
@@ -315,7 +316,7 @@ func (c *client) refusal(route *target, r *refusal, closing, headOnly bool) []by
 
 // turnAway answers a connection that is one too many, whatever it says.
 func (c *client) turnAway(route *target, r *refusal) {
-	c.server.log.warn("connection turned away", "service", route.Service, "client", c.peer.Addr().String(), "reason", r.reason)
+	c.server.log.Warn("connection turned away", "service", route.Service, "client", c.peer.Addr().String(), "reason", r.reason)
 	if route.Settings.Protocol == TCP {
 		return // nothing that we could say would be understood
 	}
@@ -364,8 +365,8 @@ func (c *client) Write(p []byte) (int, error) {
 	}
 	began := time.Now()
 	n, err := c.conn.Write(p)
-	if err == nil && c.reading.slow(n, time.Since(began), c.rate) {
-		err = errTooSlow
+	if err == nil && c.reading.Slow(n, time.Since(began), c.rate) {
+		err = limit.ErrTooSlow
 	}
 	return n, err
 }

@@ -13,6 +13,7 @@ import (
 
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/limit"
 )
 
 // downstream is a client's connection on a loop. Between two requests it owns nothing
@@ -45,7 +46,7 @@ type downstream struct {
 	readBy  int64 // when what the client has to send must have come; 0: any time
 	writeBy int64 // when it must have taken something of out
 	tookAt  int64 // when it took something last
-	reading pace
+	reading limit.Meter
 }
 
 type downstreamState uint8
@@ -90,7 +91,7 @@ func (l *loop) welcome(d *acceptor, fd int, peer netip.AddrPort) {
 	}
 	var bad *refusal
 	if g.pass, bad = g.owner.counters.enter(peer.Addr(), &e.Settings); bad != nil {
-		l.server.log.warn("connection turned away", "service", g.owner.Service, "client", peer.Addr().String(), "reason", bad.reason)
+		l.server.log.Warn("connection turned away", "service", g.owner.Service, "client", peer.Addr().String(), "reason", bad.reason)
 		if e.Settings.Protocol == TCP { // nothing that we could say would be understood
 			l.lose(g)
 			return
@@ -483,7 +484,7 @@ func (g *downstream) patience() time.Duration {
 // flush sends what is pending; false when the client is gone.
 func (l *loop) flush(g *downstream) bool {
 	n, errno := g.push()
-	if errno != 0 || n > 0 && g.reading.slow(n, time.Duration(l.clock-g.tookAt), g.settings().MinRate) {
+	if errno != 0 || n > 0 && g.reading.Slow(n, time.Duration(l.clock-g.tookAt), g.settings().MinRate) {
 		l.lose(g)
 		return false
 	}

@@ -12,6 +12,7 @@ import (
 
 	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/limit"
 	"bulsa/internal/proxy/retry"
 )
 
@@ -192,10 +193,10 @@ func (x *exchange) readBody() bool {
 	if set.H2C && x.chunked() { // gRPC: a stream of messages, which may be silent for long
 		patience, rate = 0, 0
 	}
-	if rate > 0 && (patience <= 0 || patience > paceWindow) {
-		patience = paceWindow
+	if rate > 0 && (patience <= 0 || patience > limit.Window) {
+		patience = limit.Window
 	}
-	src := &paced{Reader: x.asker.bodyOf(x.req, &x.trailer), rate: rate}
+	src := &limit.Reader{Reader: x.asker.bodyOf(x.req, &x.trailer), Least: rate}
 	err := x.body.fill(src, set.MaxBody, func() { x.armRead(deadline(patience)) })
 	if err != nil && x.asker.leftBy(err) {
 		x.clientLeft()
@@ -364,7 +365,7 @@ func (x *exchange) bodyRefusal(err error) *refusal {
 		return &refusal{status: http.StatusRequestEntityTooLarge, reason: fmt.Sprintf("the body is larger than %d bytes", x.route.Settings.MaxBody)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &refusal{status: http.StatusRequestTimeout, reason: "the body of the request stopped arriving"}
-	case errors.Is(err, errTooSlow):
+	case errors.Is(err, limit.ErrTooSlow):
 		return &refusal{status: http.StatusRequestTimeout, reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", x.route.Settings.MinRate)}
 	}
 	var fault h1.Fault
@@ -379,7 +380,7 @@ func (x *exchange) refuse(r *refusal) {
 	x.status = r.status
 	x.stopReader()
 	if r.status >= http.StatusInternalServerError {
-		x.client.server.log.warn("request not answered", "service", x.route.Service, "status", r.status, "error", r.reason)
+		x.client.server.log.Warn("request not answered", "service", x.route.Service, "status", r.status, "error", r.reason)
 	}
 	x.asker.decline(x, r)
 }

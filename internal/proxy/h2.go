@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bulsa/internal/proxy/flood"
+	"bulsa/internal/proxy/limit"
 )
 
 // serveHTTP2 serves a connection whose client begins with HTTP/2's preface, until
@@ -24,7 +25,7 @@ func (c *client) serveHTTP2(e *entrance) {
 			c.server.flooders.Cut(a, time.Now())
 		}
 		c.endNow()
-		c.server.log.warn("HTTP/2 client cut off", "service", e.owner.Service, "client", c.peer.String(), "error", flood.ErrCutOff, "frames", frames)
+		c.server.log.Warn("HTTP/2 client cut off", "service", e.owner.Service, "client", c.peer.String(), "error", flood.ErrCutOff, "frames", frames)
 	})
 	defer g.Close()
 	ln := &oneConn{conn: g, closed: make(chan struct{})}
@@ -137,7 +138,7 @@ func (c *client) answersFor(s *Settings) netip.Addr {
 	if !peer.IsValid() || !s.ProxyProtocol && trusts(s.Trusted, peer) {
 		return netip.Addr{}
 	}
-	return oneClient(peer)
+	return limit.OneClient(peer)
 }
 
 // turnFlooderAway says GOAWAY to a client that is not taken, if it is one.

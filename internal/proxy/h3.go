@@ -92,7 +92,7 @@ func (q *quicConn) settle(givenUp bool) {
 		return
 	}
 	if q.conn.CloseWithError(excessiveLoad, errGivenUp.Error()) == nil {
-		q.client.server.log.warn("HTTP/3 client cut off", "client", q.client.peer.String(), "error", errGivenUp)
+		q.client.server.log.Warn("HTTP/3 client cut off", "client", q.client.peer.String(), "error", errGivenUp)
 	}
 }
 

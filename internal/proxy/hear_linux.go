@@ -295,7 +295,7 @@ func (l *loop) finish(t *transaction) {
 // that the client does not take a part for the whole.
 func (l *loop) breakOff(t *transaction, err error) {
 	g := t.downstream
-	l.server.log.warn("answer broken off", "service", t.route.Service, "worker", t.worker(), "request", string(t.line), "error", err)
+	l.server.log.Warn("answer broken off", "service", t.route.Service, "worker", t.worker(), "request", string(t.line), "error", err)
 	l.dropUpstream(t)
 	l.release(t, false)
 	t.idlePool.worker.errors.Add(1)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/limit"
 )
 
 func TestAmbiguousRequestsAreRefused(t *testing.T) {
@@ -298,20 +299,6 @@ func TestTheTableChangesBetweenTwoRequests(t *testing.T) {
 	}
 }
 
-func TestTheLogIsLimited(t *testing.T) {
-	var l limitedLog
-	now := time.Now()
-	written := 0
-	for range 100 {
-		if _, ok := l.allow(now); ok {
-			written++
-		}
-	}
-	if suppressed, ok := l.allow(now.Add(time.Second)); !ok || suppressed != 95 || written != 5 {
-		t.Fatal(written, suppressed, ok)
-	}
-}
-
 func TestHistogramBucketsHoldWhatTheyShould(t *testing.T) {
 	for d := time.Microsecond; d < 4*time.Minute; d += d/7 + 1 {
 		b := bucketOf(d)
@@ -325,16 +312,6 @@ func TestHistogramBucketsHoldWhatTheyShould(t *testing.T) {
 	}
 	if p := h.snapshot().Quantile(0.99); p < 900*time.Millisecond || p > 1200*time.Millisecond {
 		t.Fatal(p)
-	}
-}
-
-func TestAnIPv6ClientIsItsSubnet(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::",
-	} {
-		if got := oneClient(netip.MustParseAddr(address)); got.String() != want {
-			t.Errorf("%s counts as %s, want %s", address, got, want)
-		}
 	}
 }
 
@@ -378,24 +355,6 @@ func TestATrustedPeerIsNotOneClient(t *testing.T) {
 	}
 }
 
-func TestAClientsPaceIsJudgedByTheTimeItTakes(t *testing.T) {
-	var p pace
-	for range 100 { // a worker that is slow is not the client's fault
-		if p.slow(1, 0, 1000) {
-			t.Fatal("too slow, although nobody waited for it")
-		}
-	}
-	if p.slow(4000, 4*time.Second, 1000) || p.slow(1000, time.Second, 1000) {
-		t.Error("too slow at its rate")
-	}
-	if p.slow(4000, 4*time.Second, 1000) || !p.slow(100, time.Second, 1000) {
-		t.Error("not too slow below its rate")
-	}
-	if p.slow(0, time.Hour, 0) {
-		t.Error("too slow without a limit")
-	}
-}
-
 func TestABodyThatStaysOutIsRefusedByItsRate(t *testing.T) {
 	t.Parallel()
 	s := settings()
@@ -403,7 +362,7 @@ func TestABodyThatStaysOutIsRefusedByItsRate(t *testing.T) {
 	h := open(t, s, app(t, "app.1", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	c := h.dial()
 	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
-	_ = c.SetDeadline(time.Now().Add(4 * paceWindow))
+	_ = c.SetDeadline(time.Now().Add(4 * limit.Window))
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || resp.StatusCode != http.StatusRequestTimeout {
 		t.Fatalf("%v, %v", resp, err)

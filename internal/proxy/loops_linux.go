@@ -33,7 +33,7 @@ func (ls *loops) begin(s *Server) []*loop {
 	for range processors {
 		l, err := newLoop(s)
 		if err != nil {
-			s.log.warn("serving clients on goroutines instead of event loops", "error", err)
+			s.log.Warn("serving clients on goroutines instead of event loops", "error", err)
 			for _, l := range ls.all {
 				l.closeOwn()
 			}
@@ -100,7 +100,7 @@ func (s *Server) acceptOnLoops(ctx context.Context, id string, ln net.Listener) 
 		acceptors[i] = d
 		l.post(func() {
 			if err := l.openAcceptor(d); err != nil {
-				s.log.warn("cannot accept clients", "listener", ln.Addr().String(), "error", err)
+				s.log.Warn("cannot accept clients", "listener", ln.Addr().String(), "error", err)
 			}
 		})
 	}

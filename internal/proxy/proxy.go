@@ -17,6 +17,7 @@ import (
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/flood"
+	"bulsa/internal/proxy/limit"
 	"bulsa/internal/proxy/retry"
 )
 
@@ -70,7 +71,7 @@ type Config struct {
 
 // Server forwards the requests of any number of listeners.
 type Server struct {
-	log         limitedLog
+	log         limit.Log
 	version     string
 	table       atomic.Pointer[map[string]*entrance]
 	closing     atomic.Bool
@@ -154,7 +155,7 @@ func New(c Config) *Server {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	return &Server{
-		log:         limitedLog{out: logger},
+		log:         limit.Log{Out: logger},
 		version:     c.Version,
 		loops:       loops{off: c.Goroutines},
 		singleCalls: c.SingleCalls,
@@ -271,7 +272,7 @@ func (s *Server) accept(ctx context.Context, id string, ln net.Listener) error {
 			return nil
 		case passing(err):
 			pause = min(max(2*pause, 5*time.Millisecond), longestPause)
-			s.log.warn("cannot accept a client; trying again", "listener", ln.Addr().String(), "error", err, "pause", pause)
+			s.log.Warn("cannot accept a client; trying again", "listener", ln.Addr().String(), "error", err, "pause", pause)
 			wait(ctx, pause)
 		default:
 			return err

@@ -135,7 +135,7 @@ func (c *client) meetProxy(e *entrance) bool {
 		err = c.readProxyHeader(e.Settings.HeaderTimeout)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		c.server.log.warn("connection closed", "service", e.owner.Service, "client", c.peer.Addr().String(), "reason", err)
+		c.server.log.Warn("connection closed", "service", e.owner.Service, "client", c.peer.Addr().String(), "reason", err)
 	}
 	return err == nil
 }

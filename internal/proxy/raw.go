@@ -105,7 +105,7 @@ func (c *client) passOn(route *target, give func(*target, *balance.Endpoint) (ti
 	for {
 		d := x.look()
 		if d.Kind == retry.Refuse {
-			c.server.log.warn("cannot pass a connection on", "service", route.Service, "error", d.Refusal.Reason)
+			c.server.log.Warn("cannot pass a connection on", "service", route.Service, "error", d.Refusal.Reason)
 			return
 		}
 		took, err := give(route, d.Endpoint)

@@ -1,12 +1,9 @@
 package proxy
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -99,42 +96,4 @@ func (r *refusal) append(b []byte, service, version string, closing, headOnly bo
 		return b
 	}
 	return append(b, text...)
-}
-
-// limitedLog writes at most a few lines a second and then says how many it left
-// out: a failing service must not fill the disk.
-type limitedLog struct {
-	out        *slog.Logger
-	mu         sync.Mutex
-	second     time.Time
-	lines      int
-	suppressed int
-}
-
-const linesPerSecond = 5
-
-func (l *limitedLog) warn(text string, args ...any) {
-	suppressed, ok := l.allow(time.Now())
-	if !ok {
-		return
-	}
-	if suppressed > 0 {
-		args = append(args, "suppressed", suppressed)
-	}
-	l.out.Log(context.Background(), slog.LevelWarn, text, args...)
-}
-
-func (l *limitedLog) allow(now time.Time) (suppressed int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now.Sub(l.second) >= time.Second {
-		suppressed, l.suppressed = l.suppressed, 0
-		l.second, l.lines = now, 0
-	}
-	l.lines++
-	if l.lines > linesPerSecond {
-		l.suppressed++
-		return 0, false
-	}
-	return suppressed, true
 }

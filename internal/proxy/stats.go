@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/limit"
 	"bulsa/internal/proxy/retry"
 )
 
@@ -143,7 +144,7 @@ type service struct {
 	lostSessions               atomic.Uint64
 	openClients, openTunnels   atomic.Int64
 	tries                      retry.Service
-	crowd                      crowd
+	crowd                      limit.PerAddress
 	duration                   histogram
 	workers                    sync.Map // name to *worker
 }

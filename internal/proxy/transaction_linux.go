@@ -9,6 +9,7 @@ import (
 
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/limit"
 	"bulsa/internal/proxy/retry"
 	contract "bulsa/internal/upstream"
 )
@@ -37,7 +38,7 @@ type transaction struct {
 	size      int64 // of a chunked body, what has come
 	pipe      *pipe // of a long body
 	wantedAt  int64 // since when more of the body is awaited
-	pace      pace
+	pace      limit.Meter
 	chunks    h1.Chunks
 
 	clock    int64 // of its beginning
@@ -434,7 +435,7 @@ func (l *loop) refuse(t *transaction, r *refusal) {
 	t.status = r.status
 	keep := t.keep && t.complete && r.status != http.StatusBadRequest && !l.server.closing.Load()
 	if r.status >= http.StatusInternalServerError {
-		l.server.log.warn("request not answered", "service", t.route.Service, "status", r.status, "error", r.reason)
+		l.server.log.Warn("request not answered", "service", t.route.Service, "status", r.status, "error", r.reason)
 	}
 	answer := r.append(nil, t.route.Service, l.server.version, !keep, t.head)
 	l.free(t)
