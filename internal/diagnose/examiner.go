@@ -12,7 +12,7 @@ import (
 	"bulsa/internal/engine"
 	"bulsa/internal/eventloop"
 	"bulsa/internal/node/inspector"
-	"bulsa/internal/proxy"
+	"bulsa/internal/proxy/stats"
 	"bulsa/internal/relay"
 	"bulsa/internal/supervisor"
 )
@@ -22,7 +22,7 @@ type Config struct {
 	Processes Processes
 	Dir       string // for profiles of workers that hang
 	Status    func() *supervisor.Status
-	Stats     func() proxy.Stats
+	Stats     func() stats.Snapshot
 	History   func(worker string) []doctor.Sample // of its present run, oldest first
 	Window    time.Duration                       // how far the histories go back
 	Busy      func() float64                      // share of the machine's processors in use; NaN: unknown

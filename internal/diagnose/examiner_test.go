@@ -14,7 +14,7 @@ import (
 	"bulsa/internal/engine"
 	"bulsa/internal/eventloop"
 	"bulsa/internal/node/inspector"
-	"bulsa/internal/proxy"
+	"bulsa/internal/proxy/stats"
 	"bulsa/internal/relay"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
@@ -43,7 +43,7 @@ func examiner(p processes, st *supervisor.Status) *Examiner {
 		unread[i].InFlight = 1
 	}
 	return New(Config{
-		Processes: p, Status: func() *supervisor.Status { return st }, Stats: func() proxy.Stats { return proxy.Stats{} },
+		Processes: p, Status: func() *supervisor.Status { return st }, Stats: func() stats.Snapshot { return stats.Snapshot{} },
 		History: func(string) []doctor.Sample { return unread }, Window: 5 * time.Minute,
 		Busy: math.NaN, Cores: func() int { return 2 },
 	})

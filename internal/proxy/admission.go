@@ -18,17 +18,17 @@ type pass struct {
 // enter counts a client's connection, or says why it is one too many. A trusted
 // peer is a proxy with many clients: only all connections together bound it.
 func (s *service) enter(peer netip.Addr, set *Settings) (pass, *refusal) {
-	if n := s.openClients.Add(1); set.Connections > 0 && n > int64(set.Connections) {
-		s.openClients.Add(-1)
-		s.turnedAway.Add(1)
+	if n := s.OpenClients.Add(1); set.Connections > 0 && n > int64(set.Connections) {
+		s.OpenClients.Add(-1)
+		s.TurnedAway.Add(1)
 		return pass{}, tooMany(fmt.Sprintf("%d clients are connected, and no more may be", set.Connections))
 	}
 	p := pass{ok: true}
 	if set.ConnectionsPerAddress > 0 && peer.IsValid() && (set.ProxyProtocol || !trusts(set.Trusted, peer)) {
 		p.address = limit.OneClient(peer)
 		if !s.crowd.Enter(p.address, set.ConnectionsPerAddress) {
-			s.openClients.Add(-1)
-			s.turnedAway.Add(1)
+			s.OpenClients.Add(-1)
+			s.TurnedAway.Add(1)
 			return pass{}, tooMany(fmt.Sprintf("%d connections of %s are open, and no more may be", set.ConnectionsPerAddress, p.address))
 		}
 	}
@@ -44,7 +44,7 @@ func (s *service) leave(p pass) {
 	if !p.ok {
 		return
 	}
-	s.openClients.Add(-1)
+	s.OpenClients.Add(-1)
 	if p.address.IsValid() {
 		s.crowd.Leave(p.address)
 	}

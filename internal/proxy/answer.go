@@ -21,8 +21,8 @@ type answerBody struct {
 // another request. ok: the worker has given all that it promised.
 func (a *attempt) answer(resp *http.Response, body answerBody) (reusable, ok bool) {
 	a.status = resp.StatusCode
-	a.idle.worker.requests.Add(1)
-	a.idle.worker.answerTime.add(a.took)
+	a.idle.worker.Requests.Add(1)
+	a.idle.worker.AnswerTime.Add(a.took)
 	w := a.asker.begin(a, resp)
 	readErr, writeErr := a.copyBody(w, resp, body)
 	if writeErr == nil && readErr == nil {
@@ -169,8 +169,8 @@ func (a *attempt) reusable(resp *http.Response) bool {
 // directions have ended.
 func (a *attempt) switchProtocols(resp *http.Response) {
 	a.status = resp.StatusCode
-	a.idle.worker.requests.Add(1)
-	a.idle.worker.answerTime.add(a.took)
+	a.idle.worker.Requests.Add(1)
+	a.idle.worker.AnswerTime.Add(a.took)
 	a.keep = false
 	b := append([]byte("HTTP/1.1 "), resp.Status...)
 	b = appendAnswerFields(append(b, "\r\n"...), resp.Header, a.answerSpelled)
@@ -180,9 +180,9 @@ func (a *attempt) switchProtocols(resp *http.Response) {
 	}
 	_, err := a.client.Write(append(b, "\r\n"...))
 	counters := a.route.counters
-	counters.count(a.status, time.Since(a.exchange.began))
-	counters.openTunnels.Add(1)
-	defer counters.openTunnels.Add(-1)
+	counters.Count(a.status, time.Since(a.exchange.began))
+	counters.OpenTunnels.Add(1)
+	defer counters.OpenTunnels.Add(-1)
 	a.stopReader()
 	if err != nil {
 		return
@@ -198,7 +198,7 @@ func (a *attempt) switchProtocols(resp *http.Response) {
 	a.client.carry(u)
 	a.bodySent = u.sent
 	if u.wasCut {
-		counters.cut.Add(1)
+		counters.Cut.Add(1)
 	}
 }
 

@@ -61,14 +61,14 @@ func (x *exchange) attempt(d retry.Decision) (result, retry.Decision) {
 	if r != unanswered {
 		x.try.Release(time.Now(), ok, a.took)
 		if !ok {
-			a.idle.worker.errors.Add(1)
+			a.idle.worker.Errors.Add(1)
 		}
 		return r, retry.Decision{}
 	}
 	a.outcome.Lost = a.body != nil && !a.body.rewind()
 	next := x.try.Failed(time.Now(), a.outcome)
 	if next.Kind != retry.AskAgain {
-		a.idle.worker.errors.Add(1)
+		a.idle.worker.Errors.Add(1)
 	}
 	return unanswered, next
 }

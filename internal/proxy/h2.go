@@ -147,7 +147,7 @@ func (c *client) turnFlooderAway(e *entrance) bool {
 	if !a.IsValid() || !c.server.flooders.Banned(a, time.Now()) {
 		return false
 	}
-	e.owner.counters.turnedAway.Add(1)
+	e.owner.counters.TurnedAway.Add(1)
 	c.stall = time.Second
 	_, _ = c.Write(flood.TurnedAway())
 	return true

@@ -143,8 +143,8 @@ func (l *loop) beginAnswer(t *transaction) {
 	t.status = a.Status
 	t.try.Answered()
 	t.took = time.Duration(l.clock - t.tryClock)
-	t.idlePool.worker.requests.Add(1)
-	t.idlePool.worker.answerTime.add(t.took)
+	t.idlePool.worker.Requests.Add(1)
+	t.idlePool.worker.AnswerTime.Add(t.took)
 	t.from, t.to, t.owed, t.recycle = a.Body, a.BodyFor(&l.asked), a.Length, a.KeepAlive
 	if t.from == h1.ByChunks {
 		t.pieces.Reset()
@@ -298,7 +298,7 @@ func (l *loop) breakOff(t *transaction, err error) {
 	l.server.log.Warn("answer broken off", "service", t.route.Service, "worker", t.worker(), "request", string(t.line), "error", err)
 	l.dropUpstream(t)
 	l.release(t, false)
-	t.idlePool.worker.errors.Add(1)
+	t.idlePool.worker.Errors.Add(1)
 	to := t.to
 	l.free(t)
 	if to == h1.UntilClose {

@@ -173,8 +173,8 @@ func (c *client) splice(route *target, ep *balance.Endpoint) (took time.Duration
 func (c *client) carryTCP(route *target, ep *balance.Endpoint, up net.Conn) error {
 	route.line.speech.tcp.Store(true)
 	c.countRaw(route, ep)
-	route.counters.openTunnels.Add(1)
-	defer route.counters.openTunnels.Add(-1)
+	route.counters.OpenTunnels.Add(1)
+	defer route.counters.OpenTunnels.Add(-1)
 	p := &passage{client: c, up: up, mayBeHTTP: route.Settings.Protocol == Auto && c.raw != nil && !beginsTLS(c.raw)}
 	err := p.run(c.proxyHeader(route))
 	if p.isHTTP {

@@ -19,6 +19,7 @@ import (
 	"bulsa/internal/proxy/flood"
 	"bulsa/internal/proxy/limit"
 	"bulsa/internal/proxy/retry"
+	"bulsa/internal/proxy/stats"
 )
 
 // Settings says how one service's requests are forwarded. A zero duration, size
@@ -412,7 +413,7 @@ func (s *Server) downstreamLeft() {
 }
 
 // Stats copies the counters. It never makes a request wait.
-func (s *Server) Stats() Stats { return s.stats.snapshot() }
+func (s *Server) Stats() stats.Snapshot { return s.stats.snapshot() }
 
 // sweep closes idle upstream connections of endpoints that have left, as soon
 // as the pool says so, and of those that have become too old to be used again.

@@ -15,6 +15,7 @@ import (
 
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/retry"
+	"bulsa/internal/proxy/stats"
 )
 
 // dialer is a Connector that dials an address.
@@ -128,7 +129,7 @@ func (h *house) ask(c net.Conn, method, request string) *http.Response {
 	return resp
 }
 
-func (h *house) stats() ServiceStats { return h.server.Stats().Services["app"] }
+func (h *house) stats() stats.Service { return h.server.Stats().Services["app"] }
 
 func browser() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: 10 * time.Second}

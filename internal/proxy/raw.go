@@ -113,7 +113,7 @@ func (c *client) passOn(route *target, give func(*target, *balance.Endpoint) (ti
 			x.try.Release(time.Now(), true, took)
 			return
 		}
-		route.counters.worker(d.Endpoint.Config().Worker).errors.Add(1)
+		route.counters.worker(d.Endpoint.Config().Worker).Errors.Add(1)
 		x.try.Failed(time.Now(), retry.Outcome{Ending: retry.Unbegun, Reason: "did not take the connection: " + err.Error()})
 	}
 }
@@ -143,8 +143,8 @@ func withTimeout(d time.Duration) (context.Context, context.CancelFunc) {
 }
 
 func (c *client) countRaw(route *target, ep *balance.Endpoint) {
-	route.counters.rawPassed.Add(1)
-	route.counters.worker(ep.Config().Worker).requests.Add(1)
+	route.counters.RawPassed.Add(1)
+	route.counters.worker(ep.Config().Worker).Requests.Add(1)
 }
 
 // side is one end of a tunnel, with the bytes that were read from it already.

@@ -181,7 +181,7 @@ func (r *rig) mustBeClean() {
 	})
 	r.mustComeToNothing("requests under way", l.server.stats.service("app").tries.InFlight.Load)
 	r.mustComeToNothing("requests at the worker", func() int64 { return int64(r.ep.InFlight()) })
-	r.mustComeToNothing("clients", l.server.stats.service("app").openClients.Load)
+	r.mustComeToNothing("clients", l.server.stats.service("app").OpenClients.Load)
 	r.mustComeToNothing("downstreams of the loop", func() int64 { return int64(l.load.Load()) })
 	r.mustComeToNothing("downstreams of the server", l.server.downstreams.Load)
 	if len(l.waiting) != 0 {

@@ -14,11 +14,11 @@ func (t *target) ended() { t.counters.tries.InFlight.Add(-1) }
 
 // answered counts an answer and writes it into the access log.
 func (t *target) answered(a *accesslog.Account) {
-	t.counters.count(a.Status, a.Took)
+	t.counters.Count(a.Status, a.Took)
 	t.learn(a)
 	if a.Session && a.Status == http.StatusBadRequest {
-		t.counters.lostSessions.Add(1)
-		t.counters.lastLost.Store(time.Now().UnixNano())
+		t.counters.LostSessions.Add(1)
+		t.counters.LastLost.Store(time.Now().UnixNano())
 	}
 	t.logged(a)
 }

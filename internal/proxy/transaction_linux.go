@@ -312,7 +312,7 @@ func (l *loop) failed(t *transaction, o retry.Outcome) {
 	ep := t.try.Endpoint()
 	d := t.try.Failed(l.now, o)
 	if d.Kind != retry.AskAgain {
-		t.idlePool.worker.errors.Add(1)
+		t.idlePool.worker.Errors.Add(1)
 		l.released(t, ep)
 	}
 	l.follow(t, d)

@@ -9,7 +9,7 @@ import (
 	"bulsa/internal/api"
 	"bulsa/internal/doctor"
 	"bulsa/internal/logs"
-	"bulsa/internal/proxy"
+	"bulsa/internal/proxy/stats"
 	"bulsa/internal/supervisor"
 )
 
@@ -118,7 +118,7 @@ func (h *history) note(st *supervisor.Status, x sample, volume func(string) logs
 	}
 }
 
-func workerStats(s proxy.Stats, service, worker string) proxy.WorkerStats {
+func workerStats(s stats.Snapshot, service, worker string) stats.Worker {
 	return s.Services[service].Workers[worker]
 }
 

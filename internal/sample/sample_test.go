@@ -8,7 +8,7 @@ import (
 	"bulsa/internal/api"
 	"bulsa/internal/doctor"
 	"bulsa/internal/logs"
-	"bulsa/internal/proxy"
+	"bulsa/internal/proxy/stats"
 	"bulsa/internal/spec"
 	"bulsa/internal/supervisor"
 )
@@ -28,7 +28,7 @@ func TestTheDoctorExaminesWorkersInsideOfContainers(t *testing.T) {
 	silent := func(string) logs.Volume { return logs.Volume{} }
 	nobody := func(string, string) time.Duration { return 0 }
 	for i := range 8 {
-		h.note(status(report), sample{at: at.Add(time.Duration(i) * time.Second), stats: proxy.Stats{}}, silent, nobody)
+		h.note(status(report), sample{at: at.Add(time.Duration(i) * time.Second), stats: stats.Snapshot{}}, silent, nobody)
 	}
 	seen := h.of("app.1/1")
 	if len(seen) != 7 || seen[0].CPU != 1.5 || seen[0].Memory != 1<<20 || seen[0].Blocked != 3 || !math.IsNaN(seen[0].HeapUsed) {
@@ -61,7 +61,7 @@ func newWorld() *world {
 // look shows a run that has answered so many requests and used so much.
 func (w *world) look(pid int, requests uint64, used Usage) {
 	st := &supervisor.Status{Services: []supervisor.ServiceStatus{{Name: "app", Service: spec.Service{Name: "app"}, Workers: []supervisor.WorkerStatus{{Name: "app.1", PID: pid}}}}}
-	counted := proxy.Stats{Services: map[string]proxy.ServiceStats{"app": {Workers: map[string]proxy.WorkerStats{"app.1": {Requests: requests}}}}}
+	counted := stats.Snapshot{Services: map[string]stats.Service{"app": {Workers: map[string]stats.Worker{"app.1": {Requests: requests}}}}}
 	w.note(st, sample{at: begin.Add(time.Duration(w.looks) * time.Second), stats: counted, usage: map[int]Usage{pid: used}})
 	w.looks++
 }

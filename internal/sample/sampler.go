@@ -11,7 +11,7 @@ import (
 
 	"bulsa/internal/doctor"
 	"bulsa/internal/logs"
-	"bulsa/internal/proxy"
+	"bulsa/internal/proxy/stats"
 	"bulsa/internal/supervisor"
 )
 
@@ -29,7 +29,7 @@ type Usage struct {
 // sample is one look at the counters.
 type sample struct {
 	at      time.Time
-	stats   proxy.Stats
+	stats   stats.Snapshot
 	usage   map[int]Usage // by the pid of the worker's first process
 	machine ticks         // of all processors
 }
@@ -45,7 +45,7 @@ type Rates struct {
 // Sampler looks at the counters once a second, so that readers get rates
 // without having to wait for a second look.
 type Sampler struct {
-	stats   func() proxy.Stats
+	stats   func() stats.Snapshot
 	volume  func(worker string) logs.Volume
 	history *history
 	mu      sync.Mutex
@@ -53,7 +53,7 @@ type Sampler struct {
 }
 
 // New is a sampler of the data path's counters and of what workers write.
-func New(stats func() proxy.Stats, volume func(worker string) logs.Volume) *Sampler {
+func New(stats func() stats.Snapshot, volume func(worker string) logs.Volume) *Sampler {
 	return &Sampler{stats: stats, volume: volume, history: newHistory()}
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"bulsa/internal/admin"
 	"bulsa/internal/api"
-	"bulsa/internal/proxy"
+	"bulsa/internal/proxy/stats"
 	"bulsa/internal/supervisor"
 	"bulsa/internal/worker"
 )
@@ -18,7 +18,7 @@ var durationBounds = [...]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 
 // Metrics is what a scrape of /metrics reads of services and workers. usage is what the
 // processes of a worker use.
-func Metrics(st *supervisor.Status, stats proxy.Stats, usage func(pid int) (cpu time.Duration, memory int64, known bool)) admin.Metrics {
+func Metrics(st *supervisor.Status, stats stats.Snapshot, usage func(pid int) (cpu time.Duration, memory int64, known bool)) admin.Metrics {
 	var m admin.Metrics
 	for _, sv := range st.Services {
 		inner := map[string][]api.Worker{}
@@ -114,7 +114,7 @@ func plus[T int64 | time.Duration](a, b *T) *T {
 }
 
 // histogram brings the proxy's fine buckets to those of the metrics.
-func histogram(h proxy.Histogram) admin.Histogram {
+func histogram(h stats.Histogram) admin.Histogram {
 	out := admin.Histogram{Bounds: durationBounds[:], Count: h.Count, Sum: h.Sum.Seconds()}
 	for _, bound := range durationBounds {
 		out.Counts = append(out.Counts, h.Below(time.Duration(bound*float64(time.Second))))

@@ -1,0 +1,2 @@
+// Package stats counts what clients saw and workers did. Nothing is decided by it.
+package stats
