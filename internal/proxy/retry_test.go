@@ -290,7 +290,7 @@ func TestALivingWorkerThatClosesInPlaceOfAnAnswerIsAskedTwiceAtMost(t *testing.T
 				var asked atomic.Int32
 				var workers []*balance.Endpoint
 				for i := range 3 {
-					workers = append(workers, wire(t, fmt.Sprintf("app.%d", i+1), func(_ int, c net.Conn, br *bufio.Reader) {
+					worker := wire(t, fmt.Sprintf("app.%d", i+1), func(_ int, c net.Conn, br *bufio.Reader) {
 						for {
 							req, err := http.ReadRequest(br)
 							if err != nil {
@@ -302,7 +302,8 @@ func TestALivingWorkerThatClosesInPlaceOfAnAnswerIsAskedTwiceAtMost(t *testing.T
 							}
 							_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 						}
-					}))
+					})
+					workers = append(workers, endpoint(worker.Config().Worker, living{worker.Config().Connector.(dialer)}))
 				}
 				h := open(t, settings(), workers...)
 				if used == "connections in use" {
@@ -320,15 +321,46 @@ func TestALivingWorkerThatClosesInPlaceOfAnAnswerIsAskedTwiceAtMost(t *testing.T
 	}
 }
 
+// living is the address of a worker that is known to live.
+type living struct{ dialer }
+
+func (d living) Connect(ctx context.Context) (net.Conn, error) {
+	c, err := d.dialer.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return lives{c.(*net.TCPConn)}, nil
+}
+
+type lives struct{ *net.TCPConn }
+
+func (lives) Died() bool { return false }
+
+// TestWhatKillsWorkersIsGivenToTwoAndThenToOne where requests are the same, and where
+// they share only their path after four deaths.
 func TestWhatKillsWorkersIsGivenToTwoAndThenToOne(t *testing.T) {
+	for _, c := range []struct {
+		alike bool
+		dead  []int // after each request
+	}{{true, []int{2, 3, 4}}, {false, []int{2, 4, 5}}} {
+		giveWhatKills(t, c.alike, c.dead)
+	}
+}
+
+func giveWhatKills(t *testing.T, alike bool, deaths []int) {
+	t.Helper()
 	h := open(t, settings())
 	f := &fleet{t: t, pool: h.pool}
 	for i := range 6 {
 		f.live = append(f.live, newMortal(t, fmt.Sprintf("app.%d", i+1)))
 	}
 	f.publish()
-	for n, want := range []int{2, 3, 4} {
-		if status, body := h.get("/crash?n=" + fmt.Sprint(n)); status != 502 || !strings.Contains(body, "others like it have ended with their workers") {
+	for n, want := range deaths {
+		query := 0
+		if !alike {
+			query = n
+		}
+		if status, body := h.get("/crash?n=" + fmt.Sprint(query)); status != 502 || !strings.Contains(body, "others like it have ended with their workers") {
 			t.Errorf("%d %s", status, body)
 		}
 		dead := 0
@@ -691,6 +723,7 @@ func (d telling) Connect(ctx context.Context) (net.Conn, error) {
 type tells struct{ *net.TCPConn }
 
 func (tells) Tells() bool { return true }
+func (tells) Died() bool  { return false }
 
 func TestARequestThatAWorkerHasReadButNotBegunGoesToAnother(t *testing.T) {
 	for name, c := range map[string]struct {
