@@ -39,3 +39,31 @@ func TestAProgramOnItsOwnPortIsRestarted(t *testing.T) {
 	}
 	eventually(t, "the new one serves", serves)
 }
+
+// askingServer connects to its port to see whether it is free, as is-port-reachable and
+// tcp-port-used do, and takes any other one when somebody accepts.
+const askingServer = `
+const net = require('net'), http = require('http'), port = Number(process.argv[2]);
+const listen = (n) => http.createServer((q, s) => s.end('asked')).listen(n);
+const c = net.connect(port, '127.0.0.1', () => { c.end(); listen(0); }).on('error', () => listen(port));
+`
+
+// TestAProgramThatLooksWhetherItsPortIsFreeIsReached: bulsa listens there, so it is not.
+func TestAProgramThatLooksWhetherItsPortIsFreeIsReached(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	port := freePort(t)
+	script := w.write("asking.js", askingServer)
+	w.ready("run", "--name", "asking", "--admin", "off", "-p", fmt.Sprintf("%s:%s", port, port), "-w", "2", "--", "node", script, port)
+	for range 2 {
+		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%s/", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("status %s", res.Status)
+		}
+		w.must("restart", "-p", "asking")
+	}
+}

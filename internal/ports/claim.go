@@ -100,15 +100,30 @@ func (b *Book) lead(sv spec.Service, at place, a engine.Ask) (engine.Grant, erro
 	had := b.claims[claimID{a.Process, a.Key}]
 	b.note(a, &claim{ask: a, port: port})
 	b.unhold(had)
-	if a.Waited && a.Port != 0 && !h.told["waited"] {
-		h.told["waited"] = true
-		b.cfg.Notice(sv.Name, fmt.Sprintf("%s listens on port %d, not on $PORT (%d), and on nothing else: the published port leads to it; publish %d:%d to say so at once",
-			a.Worker, a.Port, s.number(), s.number(), a.Port))
+	if a.Waited {
+		b.sayAlone(sv, a, s.number())
 	}
-	if a.Own || a.Waited {
+	if a.Own || a.Waited || h.target {
 		b.settle(sv)
 	}
 	return s.grant(a, port), nil
+}
+
+// sayAlone says once that a published port leads to what a worker has alone.
+func (b *Book) sayAlone(sv spec.Service, a engine.Ask, public int) {
+	h := b.habitsOf(sv.Name)
+	target := sv.Ports[0].Target
+	if a.Port == 0 && target == 0 || h.told["waited"] {
+		return
+	}
+	h.told["waited"] = true
+	if a.Port == 0 {
+		b.cfg.Notice(sv.Name, fmt.Sprintf("%s listens on a free port of its own, not on port %d, which it finds in use: the published port leads to it; publish %d without a target to say so",
+			a.Worker, target, public))
+		return
+	}
+	b.cfg.Notice(sv.Name, fmt.Sprintf("%s listens on port %d, not on $PORT (%d), and on nothing else: the published port leads to it; publish %d:%d to say so at once",
+		a.Worker, a.Port, public, public, a.Port))
 }
 
 // turn has a published port lead to these servers of the service from now on.
@@ -218,7 +233,7 @@ func (b *Book) settle(sv spec.Service) {
 	h := b.habitsOf(sv.Name)
 	for _, c := range b.sorted() {
 		a := c.ask
-		demoted := h.byPort && c.main() && !a.Own
+		demoted := c.main() && (h.byPort && !a.Own || h.target && a.Port == 0)
 		if a.Service != sv.Name || c.left || c.port != "" && !demoted {
 			continue
 		}
@@ -260,7 +275,7 @@ func (b *Book) moveAside(sv spec.Service, c *claim) {
 	u, _ := s.use(sv.Name)
 	c.port, c.asked = u.port, s
 	a.Moved(c.port)
-	if taken && !h.told[s.id] {
+	if taken && a.Port != 0 && !h.told[s.id] {
 		h.told[s.id] = true
 		b.cfg.Notice(sv.Name, fmt.Sprintf("port %d of %s was asked for first and taken for the application's; now it listens on $PORT (%d): port %d is reached at %s",
 			a.Port, a.Worker, b.open[b.socketID(sv, 0)].number(), a.Port, s.address()))
@@ -278,6 +293,8 @@ func (b *Book) sayBeside(sv spec.Service, a engine.Ask, s *socket) {
 	first := sv.Ports[0]
 	public := b.open[b.socketID(sv, 0)].number()
 	switch {
+	case first.Target != 0 && !b.holds(a) && a.Port == 0:
+		b.cfg.Notice(sv.Name, fmt.Sprintf("%s listens on a free port of its own, but the published port %d leads to port %d: publish %d without a target", a.Worker, public, first.Target, public))
 	case first.Target != 0 && !b.holds(a):
 		b.cfg.Notice(sv.Name, fmt.Sprintf("%s listens on port %d, but the published port %d leads to port %d: publish %d:%d", a.Worker, s.number(), public, first.Target, public, s.number()))
 	case h.app != 0:

@@ -352,3 +352,52 @@ func TestALibrarysOwnPortIsNotTheApplication(t *testing.T) {
 		t.Errorf("the application was granted %+v", g)
 	}
 }
+
+// N:N, and a program that connects to N to see whether it is free: bulsa listens there.
+func TestAProgramThatFindsItsOwnPortInUseIsReachedAtThePublishedOne(t *testing.T) {
+	number := free(t)
+	b := newBook(t, spec.Port{Host: "127.0.0.1", Published: number, Target: number})
+	a := wish(at(0))
+	g := b.claim(a)
+	if g.Wait == 0 || g.Port != "" {
+		t.Fatalf("granted %+v at once", g)
+	}
+	a.Waited = true
+	if again := b.claim(a); again.Port != engine.Main || listens(g.Number) {
+		t.Errorf("granted %+v, want the main port", again)
+	}
+	if len(b.notices) != 1 || !strings.Contains(b.notices[0], "publish "+strconv.Itoa(number)+" without a target") {
+		t.Errorf("notices: %q", b.notices)
+	}
+	second := at(0)
+	second.Worker = "app.2"
+	if g := b.claim(second); g.Port != engine.Main || g.Wait != 0 {
+		t.Errorf("the second worker was granted %+v", g)
+	}
+}
+
+// The same, but what listens on any port is a helper: the application comes later.
+func TestAHelperOnAnyPortGivesWayToWhatListensOnTheTarget(t *testing.T) {
+	for _, waited := range []bool{false, true} {
+		number := free(t)
+		b := newBook(t, spec.Port{Host: "127.0.0.1", Published: number, Target: number})
+		helper, moved := wish(at(0)), engine.Port("")
+		helper.Moved = func(p engine.Port) { moved = p }
+		b.claim(helper)
+		if waited {
+			helper.Waited = true
+			b.claim(helper)
+		}
+		if g := b.claim(at(number)); g.Port != engine.Main {
+			t.Errorf("the application was granted %+v", g)
+		}
+		if moved == "" || moved == engine.Main {
+			t.Errorf("waited %v: the helper was moved to %q, want a place of its own", waited, moved)
+		}
+		next := at(0)
+		next.Worker = "app.2"
+		if g := b.claim(next); g.Wait != 0 || g.Port == engine.Main {
+			t.Errorf("the helper of the second worker was granted %+v", g)
+		}
+	}
+}

@@ -27,6 +27,7 @@ type habits struct {
 	app     int          // the port taken for the application's; 0: none yet, or what PORT says
 	byPort  bool         // the application listens on what PORT says
 	anyPort bool         // the application listens on any port that is free
+	target  bool         // the application listens on the target that was published
 	beside  map[int]bool // ports of other servers of theirs
 
 	numbered map[int]bool    // published ports without a target that are asked for by their own number
@@ -66,7 +67,7 @@ func (h *habits) place(a engine.Ask, ports []spec.Port, holds bool) place {
 		}
 	}
 	switch {
-	case ports[0].Target != 0:
+	case ports[0].Target != 0 && !h.evades(a, ports):
 		return place{published: own}
 	case a.Shared: // it would be told another port than it asked for
 		return place{published: own}
@@ -80,6 +81,14 @@ func (h *habits) place(a engine.Ask, ports []spec.Port, holds bool) place {
 		return place{published: 0}
 	}
 	return place{published: 0, wait: h.patience(a)}
+}
+
+// evades reports whether a server on any free port may be the application, which looked
+// whether its own port is free: of a port that is published as N:N bulsa is the one who
+// listens on N, a program that connects there to see (serve, tcp-port-used) finds it in
+// use, and the published port would lead nowhere.
+func (h *habits) evades(a engine.Ask, ports []spec.Port) bool {
+	return a.Port == 0 && len(ports) == 1 && ports[0].Target == ports[0].Published && !h.target
 }
 
 func (h *habits) patience(a engine.Ask) time.Duration {
@@ -105,6 +114,7 @@ func (h *habits) learn(a engine.Ask, at place, ports []spec.Port) {
 	case at.published == own:
 		h.beside[a.Port] = true
 	case ports[at.published].Target != 0 && !a.Own:
+		h.target = h.target || at.published == 0
 	case at.published > 0 && !a.Own:
 		h.numbered[a.Port] = true
 	case a.Own:
