@@ -18,8 +18,8 @@ import (
 
 // besideProcess is a command with the environment, the working directory and the user
 // of a process. Linux shows them to who may trace it (proc_pid_environ(5)): its own
-// user, and root.
-func besideProcess(pid int, o daemon.ExecOptions) (*exec.Cmd, error) {
+// user, and root. It is no member of bulsa's cluster, whose channel the worker has.
+func besideProcess(pid int, isNode bool, o daemon.ExecOptions) (*exec.Cmd, error) {
 	folder := fmt.Sprintf("/proc/%d", pid)
 	content, err := os.ReadFile(filepath.Join(folder, "environ"))
 	if errors.Is(err, fs.ErrPermission) {
@@ -32,13 +32,15 @@ func besideProcess(pid int, o daemon.ExecOptions) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := spec.Inherit(own, strings.Split(strings.TrimRight(string(content), "\x00"), "\x00"))
+	env := spec.Inherit(own, daemon.Outside(strings.Split(strings.TrimRight(string(content), "\x00"), "\x00"), isNode))
 	dir, err := os.Readlink(filepath.Join(folder, "cwd"))
 	if err != nil {
 		return nil, fmt.Errorf("its working directory cannot be read: %s", reason(err))
 	}
 	if o.Dir != "" {
-		dir = absolute(dir, o.Dir)
+		if dir = absolute(dir, o.Dir); !isFolder(dir) {
+			return nil, usage("--workdir: there is no folder %s", dir)
+		}
 	}
 	credential, err := credentialOf(folder, o.User)
 	if err != nil {

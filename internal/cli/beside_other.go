@@ -10,7 +10,7 @@ import (
 )
 
 // besideProcess needs Linux's /proc, which shows the environment of a process.
-func besideProcess(int, daemon.ExecOptions) (*exec.Cmd, error) {
+func besideProcess(int, bool, daemon.ExecOptions) (*exec.Cmd, error) {
 	return nil, errors.New("this system does not show the environment of a process")
 }
 

@@ -84,7 +84,7 @@ func (p *program) exec(ctx context.Context, name string, o execOptions) error {
 			return ended(status, err)
 		})
 	case string(spec.EngineProcess):
-		cmd, err := besideProcess(w.PID, o.ExecOptions)
+		cmd, err := besideProcess(w.PID, w.EventLoop != nil, o.ExecOptions)
 		if err != nil {
 			return fmt.Errorf("cannot run a command beside %s: %w", w.Name, err)
 		}
@@ -167,6 +167,11 @@ func startError(program string, err error) error {
 		return &statusError{127, fmt.Sprintf("command not found: %s", program)}
 	}
 	return &statusError{126, fmt.Sprintf("cannot run %s: %s", program, reason(err))}
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // ended turns an exit status into this command's own.

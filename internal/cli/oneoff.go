@@ -137,7 +137,7 @@ func (p *program) processOnce(s spec.Service, args []string, o runOptions) error
 	if o.once.entrypoint != "" {
 		command = append(strings.Fields(o.once.entrypoint), args...)
 	}
-	env := append(slices.Clone(s.Command.Env), "BULSA_SERVICE="+s.Name)
+	env := append(daemon.Outside(s.Command.Env, false), "BULSA_SERVICE="+s.Name)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Args, cmd.Env, cmd.Dir = command, env, s.Command.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -145,6 +145,9 @@ func (p *program) processOnce(s spec.Service, args []string, o runOptions) error
 		cmd.Dir = filepath.Join(s.Command.Dir, o.flags.Workers)
 		if filepath.IsAbs(o.flags.Workers) {
 			cmd.Dir = o.flags.Workers
+		}
+		if !isFolder(cmd.Dir) {
+			return usage("-w: there is no folder %s", cmd.Dir)
 		}
 	}
 	if err := asUser(cmd, s.Command.User); err != nil {

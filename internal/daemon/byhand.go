@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"bulsa/internal/engine/docker"
+	"bulsa/internal/node"
 	"bulsa/internal/spec"
 )
 
@@ -21,6 +22,10 @@ type (
 func NewOperator(ctx context.Context, project string) (*Operator, error) {
 	return docker.NewOperator(ctx, "", project)
 }
+
+// Outside is the environment of a command beside a worker that is a process, made of the
+// worker's own; isNode: its application is known to be a Node program.
+func Outside(env []string, isNode bool) []string { return node.Outside(env, isNode) }
 
 // Pull pulls the images of p's containers again.
 func Pull(ctx context.Context, p spec.Project, out io.Writer) error {

@@ -32,7 +32,7 @@ func WritePreload(dir string) (string, error) {
 			return "", fmt.Errorf("cannot write the preload for Node: %w", err)
 		}
 	}
-	return filepath.Join(dir, "bulsa.cjs"), nil
+	return filepath.Join(dir, entry), nil
 }
 
 // replaceFile never shows a half-written file to a worker that starts meanwhile.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bulsa/internal/engine"
+	"bulsa/internal/node"
 )
 
 // pipeGrace is how long a finished command's output may stay open in a process
@@ -98,7 +99,7 @@ func (x *execution) start(path string, c engine.Command) error {
 	}
 	defer write.Close()
 	x.child, err = x.run.engine.children.start(spawn{
-		kind: command, path: path, args: c.Args, dir: x.run.plan.command.Dir, env: x.run.env,
+		kind: command, path: path, args: c.Args, dir: x.run.plan.command.Dir, env: node.Outside(x.run.env, false),
 		files: []uintptr{null.Fd(), write.Fd(), write.Fd()}, credential: x.run.plan.credential,
 	})
 	if err != nil {
