@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bulsa/internal/proxy/limit"
+	"bulsa/internal/proxy/reply"
 )
 
 // pass is a connection's leave to be there. It is given back with service.leave.
@@ -17,7 +18,7 @@ type pass struct {
 
 // enter counts a client's connection, or says why it is one too many. A trusted
 // peer is a proxy with many clients: only all connections together bound it.
-func (s *service) enter(peer netip.Addr, set *Settings) (pass, *refusal) {
+func (s *service) enter(peer netip.Addr, set *Settings) (pass, *reply.Local) {
 	if n := s.OpenClients.Add(1); set.Connections > 0 && n > int64(set.Connections) {
 		s.OpenClients.Add(-1)
 		s.TurnedAway.Add(1)
@@ -35,8 +36,8 @@ func (s *service) enter(peer netip.Addr, set *Settings) (pass, *refusal) {
 	return p, nil
 }
 
-func tooMany(reason string) *refusal {
-	return &refusal{status: http.StatusServiceUnavailable, reason: reason, retryAfter: time.Second}
+func tooMany(reason string) *reply.Local {
+	return &reply.Local{Status: http.StatusServiceUnavailable, Reason: reason, RetryAfter: time.Second}
 }
 
 // leave gives a pass back.

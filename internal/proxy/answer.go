@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/h1"
 )
 
 // answerBody is the body of a worker's answer.
@@ -174,9 +175,9 @@ func (a *attempt) switchProtocols(resp *http.Response) {
 	a.keep = false
 	b := append([]byte("HTTP/1.1 "), resp.Status...)
 	b = appendAnswerFields(append(b, "\r\n"...), resp.Header, a.answerSpelled)
-	b = appendField(b, "Connection", "Upgrade")
+	b = h1.AppendField(b, "Connection", "Upgrade")
 	for _, v := range resp.Header["Upgrade"] {
-		b = appendField(b, "Upgrade", v)
+		b = h1.AppendField(b, "Upgrade", v)
 	}
 	_, err := a.client.Write(append(b, "\r\n"...))
 	counters := a.route.counters

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"bulsa/internal/proxy/h1"
 )
 
 // delimiter is what tells an HTTP/1.1 client where the answer's body ends.
@@ -67,11 +69,11 @@ func (w *answer1) appendHead(b []byte, resp *http.Response) []byte {
 	case byChunks:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 		if names := trailerNames(resp.Trailer); names != "" {
-			b = appendField(b, "Trailer", names)
+			b = h1.AppendField(b, "Trailer", names)
 		}
 	case noBody:
 		if v := resp.Header["Content-Length"]; len(v) > 0 && resp.StatusCode != http.StatusNoContent {
-			b = appendField(b, "Content-Length", v[0])
+			b = h1.AppendField(b, "Content-Length", v[0])
 		}
 	}
 	if resp.Header["Date"] == nil { // which is owed to the client by now (RFC 9110, section 6.6.1)
@@ -80,9 +82,9 @@ func (w *answer1) appendHead(b []byte, resp *http.Response) []byte {
 		b = append(b, "\r\n"...)
 	}
 	if cookie := w.stickyCookie(); cookie != "" {
-		b = appendField(b, "Set-Cookie", cookie)
+		b = h1.AppendField(b, "Set-Cookie", cookie)
 	}
-	w.client.ownFields(w.route, resp.Header, func(name, value string) { b = appendField(b, name, value) })
+	w.client.ownFields(w.route, resp.Header, func(name, value string) { b = h1.AppendField(b, name, value) })
 	switch {
 	case !w.keep:
 		b = append(b, "Connection: close\r\n"...)
@@ -96,7 +98,7 @@ func appendAnswerFields(b []byte, h http.Header, as spelling) []byte {
 	forClient(h, func(name string, values []string) {
 		name = as.of(name)
 		for _, v := range values {
-			b = appendField(b, name, v)
+			b = h1.AppendField(b, name, v)
 		}
 	})
 	return b

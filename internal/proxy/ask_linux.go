@@ -10,6 +10,7 @@ import (
 
 	"bulsa/internal/proxy/h1"
 	"bulsa/internal/proxy/limit"
+	"bulsa/internal/proxy/reply"
 )
 
 // ask sends the request over an upstream that is free.
@@ -194,12 +195,12 @@ func (l *loop) tooSlow(t *transaction, n int) bool {
 	if !t.pace.Slow(n, time.Duration(l.clock-t.wantedAt), rate) {
 		return false
 	}
-	l.spoil(t, &refusal{status: http.StatusRequestTimeout, reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", rate)})
+	l.spoil(t, &reply.Local{Status: http.StatusRequestTimeout, Reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", rate)})
 	return true
 }
 
 // takeBody takes the part of data that belongs to the request's body.
-func (l *loop) takeBody(t *transaction, data []byte) (used int, _ *refusal) {
+func (l *loop) takeBody(t *transaction, data []byte) (used int, _ *reply.Local) {
 	if t.body == h1.ByLength {
 		used = int(min(t.left, int64(len(data))))
 		t.left -= int64(used)
@@ -213,7 +214,7 @@ func (l *loop) takeBody(t *transaction, data []byte) (used int, _ *refusal) {
 		part, n, fault := t.chunks.Next(data[used:])
 		used += n
 		if fault != h1.OK {
-			return used, badRequest(fault.Error())
+			return used, reply.BadRequest(fault.Error())
 		}
 		if t.size += int64(len(part)); limit > 0 && t.size > limit {
 			return used, tooLarge(limit)

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"bulsa/internal/proxy/reply"
 )
 
 // asker is who one request came from: a client's HTTP/1.1 connection, or one
@@ -41,7 +43,7 @@ type asker interface {
 	begin(a *attempt, resp *http.Response) answerer
 
 	// decline gives the whole of an answer in the worker's place.
-	decline(x *exchange, r *refusal)
+	decline(x *exchange, r *reply.Local)
 }
 
 // answerer takes the rest of an answer whose head was given. It may keep what it
@@ -109,9 +111,9 @@ func (c *client) interim(status int, reason string, h http.Header) error {
 }
 
 // decline keeps the connection where the request has been read to its end.
-func (c *client) decline(x *exchange, r *refusal) {
+func (c *client) decline(x *exchange, r *reply.Local) {
 	unread := x.req.ContentLength != 0 && x.whole == nil && x.body == nil
-	x.keep = x.keep && !unread && r.status != http.StatusBadRequest && !c.last()
+	x.keep = x.keep && !unread && r.Status != http.StatusBadRequest && !c.last()
 	answer := c.refusal(x.route, r, !x.keep, x.req.Method == http.MethodHead)
 	if _, err := c.Write(answer); err != nil {
 		x.keep = false

@@ -19,6 +19,7 @@ import (
 	"bulsa/internal/proxy/flood"
 	"bulsa/internal/proxy/h1"
 	"bulsa/internal/proxy/limit"
+	"bulsa/internal/proxy/reply"
 )
 
 // client is one accepted connection. Its goroutine is the only one that reads
@@ -269,13 +270,13 @@ func requestPath(req *http.Request) []byte {
 
 // readRequest returns the next request, or what is wrong with it, or an error
 // when the client has left.
-func (c *client) readRequest() (*http.Request, *refusal, error) {
+func (c *client) readRequest() (*http.Request, *reply.Local, error) {
 	var parsed h1.Request
 	head, err := readHead(c.br, parsed.Parse)
 	var fault h1.Fault
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &refusal{status: http.StatusRequestTimeout, reason: "the head of the request did not arrive in time"}, nil
+		return nil, &reply.Local{Status: http.StatusRequestTimeout, Reason: "the head of the request did not arrive in time"}, nil
 	case errors.As(err, &fault):
 		return nil, faulty(fault, c.br.Size()), nil
 	case err != nil:
@@ -290,15 +291,15 @@ func (c *client) readRequest() (*http.Request, *refusal, error) {
 	c.spelled = spellingOf(parsed.Fields)
 	req, err := readRequest(c.br, &parsed)
 	if err != nil {
-		return nil, badRequest("a malformed request"), nil
+		return nil, reply.BadRequest("a malformed request"), nil
 	}
 	return req, nil, nil
 }
 
 // refuse answers a request that was not understood (nil), or that no route takes,
 // and ends the connection.
-func (c *client) refuse(route *target, r *refusal, req *http.Request) {
-	a := accesslog.Account{Client: c.peer.Addr(), Status: r.status, Began: time.Now()}
+func (c *client) refuse(route *target, r *reply.Local, req *http.Request) {
+	a := accesslog.Account{Client: c.peer.Addr(), Status: r.Status, Began: time.Now()}
 	if req != nil {
 		a.Describe(req)
 	}
@@ -308,20 +309,20 @@ func (c *client) refuse(route *target, r *refusal, req *http.Request) {
 }
 
 // refusal writes r as an answer.
-func (c *client) refusal(route *target, r *refusal, closing, headOnly bool) []byte {
-	r.own = nil
-	c.ownFields(route, nil, func(name, value string) { r.own = appendField(r.own, name, value) })
-	return r.append(nil, route.Service, c.server.version, closing, headOnly)
+func (c *client) refusal(route *target, r *reply.Local, closing, headOnly bool) []byte {
+	r.Own = nil
+	c.ownFields(route, nil, func(name, value string) { r.Own = h1.AppendField(r.Own, name, value) })
+	return r.Append(nil, route.Service, c.server.version, closing, headOnly)
 }
 
 // turnAway answers a connection that is one too many, whatever it says.
-func (c *client) turnAway(route *target, r *refusal) {
-	c.server.log.Warn("connection turned away", "service", route.Service, "client", c.peer.Addr().String(), "reason", r.reason)
+func (c *client) turnAway(route *target, r *reply.Local) {
+	c.server.log.Warn("connection turned away", "service", route.Service, "client", c.peer.Addr().String(), "reason", r.Reason)
 	if route.Settings.Protocol == TCP {
 		return // nothing that we could say would be understood
 	}
 	c.stall = time.Second
-	_, _ = c.Write(r.append(nil, route.Service, c.server.version, true, false))
+	_, _ = c.Write(r.Append(nil, route.Service, c.server.version, true, false))
 	c.linger()
 }
 

@@ -14,6 +14,7 @@ import (
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
 	"bulsa/internal/proxy/limit"
+	"bulsa/internal/proxy/reply"
 )
 
 // downstream is a client's connection on a loop. Between two requests it owns nothing
@@ -89,14 +90,14 @@ func (l *loop) welcome(d *acceptor, fd int, peer netip.AddrPort) {
 		l.handOver(g, nil)
 		return
 	}
-	var bad *refusal
+	var bad *reply.Local
 	if g.pass, bad = g.owner.counters.enter(peer.Addr(), &e.Settings); bad != nil {
-		l.server.log.Warn("connection turned away", "service", g.owner.Service, "client", peer.Addr().String(), "reason", bad.reason)
+		l.server.log.Warn("connection turned away", "service", g.owner.Service, "client", peer.Addr().String(), "reason", bad.Reason)
 		if e.Settings.Protocol == TCP { // nothing that we could say would be understood
 			l.lose(g)
 			return
 		}
-		_ = l.tell(g, bad.append(nil, g.owner.Service, l.server.version, true, false))
+		_ = l.tell(g, bad.Append(nil, g.owner.Service, l.server.version, true, false))
 		l.end(g, true)
 		return
 	}
@@ -171,7 +172,7 @@ func (g *downstream) late(l *loop) {
 		l.queue(&g.sock)
 	case g.readBy == 0 || now < g.readBy:
 	case g.state == downstreamHead:
-		l.refuseUnread(g, g.owner, &refusal{status: http.StatusRequestTimeout, reason: "the head of the request did not arrive in time"}, nil)
+		l.refuseUnread(g, g.owner, &reply.Local{Status: http.StatusRequestTimeout, Reason: "the head of the request did not arrive in time"}, nil)
 	case g.state == downstreamShort:
 		g.waited, g.fresh = true, true
 		l.queue(&g.sock)
@@ -374,7 +375,7 @@ func (l *loop) start(g *downstream, e *entrance, data []byte, n int) {
 	case h1.ByLength:
 		used = l.takeLoose(t, data, n)
 	case h1.ByChunks:
-		var bad *refusal
+		var bad *reply.Local
 		if used, bad = l.takeBody(t, data[n:]); bad != nil {
 			g.save(nil)
 			l.refuse(t, bad)
@@ -532,9 +533,9 @@ func (l *loop) next(g *downstream) {
 
 // refuseUnread answers a request that was not understood (nil), or that is not
 // read, and ends the connection.
-func (l *loop) refuseUnread(g *downstream, route *target, r *refusal, request *h1.Request) {
-	l.unread(g.peer.Addr(), route, r.status, request)
-	_ = l.tell(g, r.append(nil, route.Service, l.server.version, true, request != nil && request.IsHead()))
+func (l *loop) refuseUnread(g *downstream, route *target, r *reply.Local, request *h1.Request) {
+	l.unread(g.peer.Addr(), route, r.Status, request)
+	_ = l.tell(g, r.Append(nil, route.Service, l.server.version, true, request != nil && request.IsHead()))
 	l.end(g, true)
 }
 

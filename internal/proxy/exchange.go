@@ -13,6 +13,7 @@ import (
 	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/h1"
 	"bulsa/internal/proxy/limit"
+	"bulsa/internal/proxy/reply"
 	"bulsa/internal/proxy/retry"
 )
 
@@ -131,12 +132,12 @@ func (x *exchange) account() *accesslog.Account {
 
 // takeBody looks at what the request carries. A body that has come with the head
 // needs no goroutine and can be sent again.
-func (x *exchange) takeBody() *refusal {
+func (x *exchange) takeBody() *reply.Local {
 	req, limit := x.req, x.route.Settings.MaxBody
 	if expect := req.Header.Get("Expect"); expect != "" && req.ProtoAtLeast(1, 1) {
 		if !strings.EqualFold(expect, "100-continue") {
 			x.keep = x.keep && req.ContentLength == 0
-			return &refusal{status: http.StatusExpectationFailed, reason: "an unknown expectation"}
+			return &reply.Local{Status: http.StatusExpectationFailed, Reason: "an unknown expectation"}
 		}
 		x.expects = req.ContentLength != 0
 	}
@@ -267,7 +268,7 @@ func (x *exchange) use(up io.Closer) {
 }
 
 // forward tries endpoints until one has answered; else it says why none has.
-func (x *exchange) forward() *refusal {
+func (x *exchange) forward() *reply.Local {
 	d := retry.Decision{Kind: retry.Look}
 	for {
 		if d.Kind == retry.Look {
@@ -295,8 +296,8 @@ func (x *exchange) forward() *refusal {
 	}
 }
 
-func refusalOf(r retry.Refusal) *refusal {
-	return &refusal{status: r.Status, reason: r.Reason, retryAfter: r.RetryAfter}
+func refusalOf(r retry.Refusal) *reply.Local {
+	return &reply.Local{Status: r.Status, Reason: r.Reason, RetryAfter: r.RetryAfter}
 }
 
 // look waits until an endpoint is to be asked, or the request to be refused.
@@ -359,28 +360,28 @@ func (x *exchange) what() string {
 	return fmt.Sprintf("%s %.200s", x.req.Method, requestTarget(x.req))
 }
 
-func (x *exchange) bodyRefusal(err error) *refusal {
+func (x *exchange) bodyRefusal(err error) *reply.Local {
 	switch {
 	case errors.Is(err, errBodyTooLarge):
-		return &refusal{status: http.StatusRequestEntityTooLarge, reason: fmt.Sprintf("the body is larger than %d bytes", x.route.Settings.MaxBody)}
+		return &reply.Local{Status: http.StatusRequestEntityTooLarge, Reason: fmt.Sprintf("the body is larger than %d bytes", x.route.Settings.MaxBody)}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &refusal{status: http.StatusRequestTimeout, reason: "the body of the request stopped arriving"}
+		return &reply.Local{Status: http.StatusRequestTimeout, Reason: "the body of the request stopped arriving"}
 	case errors.Is(err, limit.ErrTooSlow):
-		return &refusal{status: http.StatusRequestTimeout, reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", x.route.Settings.MinRate)}
+		return &reply.Local{Status: http.StatusRequestTimeout, Reason: fmt.Sprintf("the body arrives more slowly than %d bytes per second", x.route.Settings.MinRate)}
 	}
 	var fault h1.Fault
 	if errors.As(err, &fault) {
 		return faulty(fault, 0)
 	}
-	return badRequest("a malformed body")
+	return reply.BadRequest("a malformed body")
 }
 
 // refuse answers in the worker's place.
-func (x *exchange) refuse(r *refusal) {
-	x.status = r.status
+func (x *exchange) refuse(r *reply.Local) {
+	x.status = r.Status
 	x.stopReader()
-	if r.status >= http.StatusInternalServerError {
-		x.client.server.log.Warn("request not answered", "service", x.route.Service, "status", r.status, "error", r.reason)
+	if r.Status >= http.StatusInternalServerError {
+		x.client.server.log.Warn("request not answered", "service", x.route.Service, "status", r.Status, "error", r.Reason)
 	}
 	x.asker.decline(x, r)
 }

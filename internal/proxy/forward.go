@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"bulsa/internal/proxy/h1"
 )
 
 // appendHead writes the request line and the header for the worker: the
@@ -19,7 +21,7 @@ func (x *exchange) appendHead(b []byte) []byte {
 	b = append(b, req.Host...)
 	b = append(b, "\r\n"...)
 	b = x.appendFraming(b)
-	x.fieldsForWorker(func(name, value string) { b = appendField(b, x.client.spelled.of(name), value) })
+	x.fieldsForWorker(func(name, value string) { b = h1.AppendField(b, x.client.spelled.of(name), value) })
 	return append(b, "\r\n"...)
 }
 
@@ -62,7 +64,7 @@ func (x *exchange) appendFraming(b []byte) []byte {
 	case x.chunked():
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 		if x.promised != "" {
-			b = appendField(b, "Trailer", x.promised)
+			b = h1.AppendField(b, "Trailer", x.promised)
 		}
 	case req.Header.Get("Content-Length") != "":
 		b = append(b, "Content-Length: "...)
@@ -74,7 +76,7 @@ func (x *exchange) appendFraming(b []byte) []byte {
 	}
 	if x.upgrade != "" {
 		b = append(b, "Connection: Upgrade\r\n"...)
-		b = appendField(b, "Upgrade", x.upgrade)
+		b = h1.AppendField(b, "Upgrade", x.upgrade)
 	}
 	if hasToken(req.Header["Te"], "trailers") {
 		b = append(b, "Te: trailers\r\n"...)
@@ -255,20 +257,6 @@ func hasToken(values []string, token string) bool {
 	return false
 }
 
-// appendField writes one field; a line break inside a value would be another field.
-func appendField(b []byte, name, value string) []byte {
-	b = append(b, name...)
-	b = append(b, ": "...)
-	start := len(b)
-	b = append(b, value...)
-	for i := start; i < len(b); i++ {
-		if b[i] == '\r' || b[i] == '\n' || b[i] == 0 {
-			b[i] = ' '
-		}
-	}
-	return append(b, "\r\n"...)
-}
-
 func trailerNames(t http.Header) string {
 	var names []string
 	for name := range t {
@@ -298,7 +286,7 @@ func appendTrailer(b []byte, t http.Header) []byte {
 			continue
 		}
 		for _, v := range values {
-			b = appendField(b, name, v)
+			b = h1.AppendField(b, name, v)
 		}
 	}
 	return append(b, "\r\n"...)

@@ -109,7 +109,7 @@ func (s *Server) welcomeQUIC(ctx context.Context, id string, conn *quic.Conn) co
 	if e := s.entrance(id); e != nil {
 		pass, bad := e.owner.counters.enter(c.peer.Addr(), &e.Settings)
 		if bad != nil {
-			_ = conn.CloseWithError(excessiveLoad, bad.reason)
+			_ = conn.CloseWithError(excessiveLoad, bad.Reason)
 			return ctx
 		}
 		context.AfterFunc(conn.Context(), func() { e.owner.counters.leave(pass) })

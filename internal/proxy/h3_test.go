@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bulsa/internal/proxy/flood"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"bulsa/internal/proxy/flood"
 )
 
 // http3Client is a connection of HTTP/3 to the house.

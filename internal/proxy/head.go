@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/reply"
 )
 
 const defaultMaxHeader = h1.DefaultHead
@@ -39,7 +40,7 @@ func readHead(r *bufio.Reader, parse func(b []byte, limit int) (int, h1.Fault)) 
 
 // faulty is the answer to a client whose message has a fault. limit is that of a
 // head.
-func faulty(fault h1.Fault, limit int) *refusal {
+func faulty(fault h1.Fault, limit int) *reply.Local {
 	reason := fault.Error()
 	switch fault {
 	case h1.LongHead:
@@ -47,7 +48,7 @@ func faulty(fault h1.Fault, limit int) *refusal {
 	case h1.LongTarget:
 		reason = fmt.Sprintf("the request line is longer than %d bytes (x-bulsa.limits.header)", limit)
 	}
-	return &refusal{status: fault.Status(), reason: reason}
+	return &reply.Local{Status: fault.Status(), Reason: reason}
 }
 
 // readRequest takes the request whose head was parsed from r. net/http reads in

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bulsa/internal/balance"
+	"bulsa/internal/proxy/reply"
 	contract "bulsa/internal/upstream"
 )
 
@@ -179,7 +180,7 @@ func (c *client) carryTCP(route *target, ep *balance.Endpoint, up net.Conn) erro
 	err := p.run(c.proxyHeader(route))
 	if p.isHTTP {
 		route.line.speech.http.Store(true)
-		c.refuse(route, badRequest("a malformed request"), nil)
+		c.refuse(route, reply.BadRequest("a malformed request"), nil)
 	}
 	return err
 }

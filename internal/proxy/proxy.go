@@ -3,8 +3,10 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"reflect"
 	"sync"
@@ -18,6 +20,7 @@ import (
 	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/flood"
 	"bulsa/internal/proxy/limit"
+	"bulsa/internal/proxy/reply"
 	"bulsa/internal/proxy/retry"
 	"bulsa/internal/proxy/stats"
 )
@@ -147,6 +150,24 @@ func (e *entrance) target(host, path []byte) *target {
 		return &e.targets[i]
 	}
 	return nil
+}
+
+// noRoute says why no route takes the request. Over TLS a client that meant
+// another server is told so (RFC 9110, section 15.5.20).
+func (e *entrance) noRoute(host, path []byte, overTLS bool) *reply.Local {
+	r := &reply.Local{Status: http.StatusNotFound, Unrouted: true}
+	switch {
+	case !e.knows(host):
+		r.Reason = fmt.Sprintf("no service for host %.100q on this port", host)
+		if overTLS {
+			r.Status = http.StatusMisdirectedRequest
+		}
+	case e.segments && dotted(path):
+		r.Status, r.Reason = http.StatusBadRequest, "a path with segments . or .. is not routed"
+	default:
+		r.Reason = fmt.Sprintf("no service for path %.200q on this port", path)
+	}
+	return r
 }
 
 // New makes a server with an empty table.

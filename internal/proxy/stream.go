@@ -10,6 +10,7 @@ import (
 
 	"bulsa/internal/proxy/accesslog"
 	"bulsa/internal/proxy/h1"
+	"bulsa/internal/proxy/reply"
 )
 
 // stream is one request of an HTTP/2 or HTTP/3 connection as net/http's servers
@@ -66,12 +67,12 @@ func (s *stream) serve() {
 
 // checkStream refuses what HTTP/2 can carry and HTTP/1.1 cannot, so that nothing
 // becomes another request on its way to the worker.
-func checkStream(r *http.Request) *refusal {
+func checkStream(r *http.Request) *reply.Local {
 	if r.Method == http.MethodConnect {
-		return &refusal{status: http.StatusNotImplemented, reason: "CONNECT is not supported"}
+		return &reply.Local{Status: http.StatusNotImplemented, Reason: "CONNECT is not supported"}
 	}
 	if hosts := r.Header["Host"]; r.Host == "" || len(hosts) > 1 || len(hosts) == 1 && hosts[0] != r.Host {
-		return badRequest("not exactly one host") // RFC 9113, section 8.3.1
+		return reply.BadRequest("not exactly one host") // RFC 9113, section 8.3.1
 	}
 	if lengths := r.Header["Content-Length"]; len(lengths) > 1 || len(lengths) == 1 && lengths[0] != strconv.FormatInt(r.ContentLength, 10) {
 		return faulty(h1.BadLength, 0) // section 8.1.1
@@ -87,26 +88,26 @@ func checkStream(r *http.Request) *refusal {
 	case fault != h1.OK:
 		return faulty(fault, limit)
 	case n != len(head) || string(parsed.Target) != r.RequestURI || string(parsed.Host) != r.Host:
-		return badRequest("a :path or :authority that HTTP/1.1 cannot say")
+		return reply.BadRequest("a :path or :authority that HTTP/1.1 cannot say")
 	}
 	return nil
 }
 
 // refuse answers what no service takes.
-func (s *stream) refuse(route *target, r *refusal) {
-	a := accesslog.Account{Client: s.client.peer.Addr(), Status: r.status, Began: time.Now()}
+func (s *stream) refuse(route *target, r *reply.Local) {
+	a := accesslog.Account{Client: s.client.peer.Addr(), Status: r.Status, Began: time.Now()}
 	a.Describe(s.r)
 	route.answered(&a)
 	s.give(route, r)
 }
 
-func (s *stream) give(route *target, r *refusal) {
+func (s *stream) give(route *target, r *reply.Local) {
 	h := s.w.Header()
-	text := r.describe(h, route.Service, s.client.server.version)
+	text := r.Describe(h, route.Service, s.client.server.version)
 	s.client.ownFields(route, nil, h.Set)
 	s.closing()
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	s.giveHead(r.status)
+	s.giveHead(r.Status)
 	if s.r.Method != http.MethodHead {
 		_, _ = io.WriteString(s.w, text)
 	}
@@ -128,7 +129,7 @@ func (s *stream) closing() {
 	}
 }
 
-func (s *stream) decline(x *exchange, r *refusal) { s.give(x.route, r) }
+func (s *stream) decline(x *exchange, r *reply.Local) { s.give(x.route, r) }
 
 // shortBody is nil: what has come of a stream cannot be seen.
 func (s *stream) shortBody(*http.Request, bool) []byte { return nil }

@@ -7,6 +7,9 @@ import (
 	"bulsa/internal/proxy/accesslog"
 )
 
+// statusClientGone is nginx's number for a client that left before the answer.
+const statusClientGone = 499
+
 // began counts a request in. It is owed an ended.
 func (t *target) began() { t.counters.tries.InFlight.Add(1) }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"bulsa/internal/proxy/accesslog"
+	"bulsa/internal/proxy/reply"
 )
 
 // TLS makes a listener speak TLS.
@@ -21,11 +22,11 @@ type TLS struct {
 
 // ownAnswer is what a listener answers by itself: an ACME challenge, or that the
 // service is reached by TLS; nil: nothing.
-func (e *entrance) ownAnswer(req *http.Request) *refusal {
+func (e *entrance) ownAnswer(req *http.Request) *reply.Local {
 	path := requestPath(req)
 	if e.Challenge != nil {
 		if text, ok := e.Challenge(req.Host, string(path)); ok {
-			return &refusal{status: http.StatusOK, reason: text, verbatim: true}
+			return &reply.Local{Status: http.StatusOK, Reason: text, Verbatim: true}
 		}
 	}
 	route := e.target([]byte(req.Host), path)
@@ -35,14 +36,14 @@ func (e *entrance) ownAnswer(req *http.Request) *refusal {
 	var buf [maxHost]byte
 	host := string(hostName(buf[:0], []byte(req.Host)))
 	if host == "" { // HTTP/1.0
-		return badRequest("no Host")
+		return reply.BadRequest("no Host")
 	}
 	if route.Redirect != "443" {
 		host += ":" + route.Redirect
 	}
-	return &refusal{
-		status: http.StatusPermanentRedirect, reason: "this service is reached by https", unrouted: true,
-		location: "https://" + host + requestTarget(req),
+	return &reply.Local{
+		Status: http.StatusPermanentRedirect, Reason: "this service is reached by https", Unrouted: true,
+		Location: "https://" + host + requestTarget(req),
 	}
 }
 
@@ -69,9 +70,9 @@ func (c *client) tellNoTLS(e *entrance, err error) {
 	if !ok || bad.Conn == nil || !startsRequest(bad.RecordHeader) {
 		return
 	}
-	r := badRequest("this port speaks TLS: use https://")
-	e.owner.answered(&accesslog.Account{Client: c.peer.Addr(), Status: r.status, Began: time.Now()})
-	_, _ = bad.Conn.Write(r.append(nil, e.owner.Service, c.server.version, true, false))
+	r := reply.BadRequest("this port speaks TLS: use https://")
+	e.owner.answered(&accesslog.Account{Client: c.peer.Addr(), Status: r.Status, Began: time.Now()})
+	_, _ = bad.Conn.Write(r.Append(nil, e.owner.Service, c.server.version, true, false))
 	c.linger()
 }
 

@@ -10,6 +10,7 @@ import (
 	"bulsa/internal/balance"
 	"bulsa/internal/proxy/h1"
 	"bulsa/internal/proxy/limit"
+	"bulsa/internal/proxy/reply"
 	"bulsa/internal/proxy/retry"
 	contract "bulsa/internal/upstream"
 )
@@ -405,12 +406,12 @@ func (t *transaction) late(l *loop) {
 	case g.readBy > 0 && now >= g.readBy && !t.wantsBody():
 		g.readBy = l.after(t.route.Settings.IdleTimeout)
 	case g.readBy > 0 && now >= g.readBy:
-		l.spoil(t, &refusal{status: http.StatusRequestTimeout, reason: "the body of the request stopped arriving"})
+		l.spoil(t, &reply.Local{Status: http.StatusRequestTimeout, Reason: "the body of the request stopped arriving"})
 	}
 }
 
 // spoil ends a transaction whose client is at fault.
-func (l *loop) spoil(t *transaction, r *refusal) {
+func (l *loop) spoil(t *transaction, r *reply.Local) {
 	l.leaveWorker(t)
 	if t.status == 0 {
 		l.refuse(t, r)
@@ -430,14 +431,14 @@ func (l *loop) leaveWorker(t *transaction) {
 }
 
 // refuse answers in the worker's place.
-func (l *loop) refuse(t *transaction, r *refusal) {
+func (l *loop) refuse(t *transaction, r *reply.Local) {
 	g := t.downstream
-	t.status = r.status
-	keep := t.keep && t.complete && r.status != http.StatusBadRequest && !l.server.closing.Load()
-	if r.status >= http.StatusInternalServerError {
-		l.server.log.Warn("request not answered", "service", t.route.Service, "status", r.status, "error", r.reason)
+	t.status = r.Status
+	keep := t.keep && t.complete && r.Status != http.StatusBadRequest && !l.server.closing.Load()
+	if r.Status >= http.StatusInternalServerError {
+		l.server.log.Warn("request not answered", "service", t.route.Service, "status", r.Status, "error", r.Reason)
 	}
-	answer := r.append(nil, t.route.Service, l.server.version, !keep, t.head)
+	answer := r.Append(nil, t.route.Service, l.server.version, !keep, t.head)
 	l.free(t)
 	switch {
 	case !l.tell(g, answer):
@@ -460,8 +461,8 @@ func (l *loop) desert(t *transaction) {
 	l.lose(g)
 }
 
-func tooLarge(limit int64) *refusal {
-	return &refusal{status: http.StatusRequestEntityTooLarge, reason: fmt.Sprintf("the body is larger than %d bytes", limit)}
+func tooLarge(limit int64) *reply.Local {
+	return &reply.Local{Status: http.StatusRequestEntityTooLarge, Reason: fmt.Sprintf("the body is larger than %d bytes", limit)}
 }
 
 // forwardedFor joins what X-Forwarded-For says.

@@ -305,3 +305,17 @@ func allowedTrailer(name []byte) bool {
 	}
 	return true
 }
+
+// AppendField writes one field; a line break inside a value would be another field.
+func AppendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ": "...)
+	start := len(b)
+	b = append(b, value...)
+	for i := start; i < len(b); i++ {
+		if b[i] == '\r' || b[i] == '\n' || b[i] == 0 {
+			b[i] = ' '
+		}
+	}
+	return append(b, "\r\n"...)
+}
