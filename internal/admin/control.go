@@ -40,8 +40,9 @@ type Control interface {
 	// Doctor says what is slow or ill in one service, "" for all. With profile it
 	// looks into the busiest Node worker, too.
 	Doctor(ctx context.Context, service string, profile bool) (api.Report, error)
-	// Down begins the graceful end of the whole project and returns at once.
-	Down(ctx context.Context) error
+	// Down begins the graceful end of the whole project and returns at once. What
+	// still runs after within is killed; nil: each service has its own time.
+	Down(ctx context.Context, within *time.Duration) error
 	// Apply takes a resolved spec.Project as JSON and makes the running project
 	// equal to it. message has one line for each thing that changed, or says that nothing did.
 	Apply(ctx context.Context, raw json.RawMessage) (message string, err error)

@@ -103,7 +103,7 @@ func (f *fake) Kill(_ context.Context, worker, signal string) error {
 	return f.remember("kill " + asJSON(worker, signal))
 }
 
-func (f *fake) Down(context.Context) error { return f.remember("down") }
+func (f *fake) Down(context.Context, *time.Duration) error { return f.remember("down") }
 
 func (f *fake) Apply(_ context.Context, raw json.RawMessage) (string, error) {
 	return "app: 1 -> 2 workers", f.remember("apply " + string(raw))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -317,11 +318,19 @@ func (s *Server) kill(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) down(w http.ResponseWriter, r *http.Request) error {
-	if err := decode(w, r, &struct{}{}); err != nil {
+	var req api.DownRequest
+	if err := decode(w, r, &req); err != nil {
 		return err
 	}
+	var within *time.Duration
+	if req.Seconds != nil {
+		if *req.Seconds < 0 || *req.Seconds > math.MaxInt32 {
+			return Invalid("seconds is from 0 to 2147483647")
+		}
+		within = new(time.Duration(*req.Seconds) * time.Second)
+	}
 	// The project ends even when the one who asked is gone already.
-	return s.done(w, s.cfg.Control.Down(context.WithoutCancel(r.Context())))
+	return s.done(w, s.cfg.Control.Down(context.WithoutCancel(r.Context()), within))
 }
 
 func (s *Server) apply(w http.ResponseWriter, r *http.Request) error {

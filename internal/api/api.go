@@ -165,6 +165,11 @@ type NamesRequest struct {
 	Wait  bool     `json:"wait"`  // answer when it is done
 }
 
+// DownRequest is the body of POST /api/v1/down.
+type DownRequest struct {
+	Seconds *int `json:"seconds,omitempty"` // after which what still runs is killed, and what is in flight cut off before; none: each service's own time
+}
+
 // KillRequest is the body of POST /api/v1/kill.
 type KillRequest struct {
 	Worker string `json:"worker"`

@@ -93,7 +93,10 @@ func (p Project) Stopped(now time.Time) Readiness {
 	for _, s := range p.Services {
 		var waits []string
 		for _, w := range s.Workers {
-			if w.State != "pending" && w.State != "failed" {
+			switch {
+			case w.State == "ready" && w.InFlight > 0: // nothing new comes to it: the project ends
+				waits = append(waits, fmt.Sprintf("%s has open requests or WebSockets: %d", w.Name, w.InFlight))
+			case w.State != "pending" && w.State != "failed":
 				waits = append(waits, w.Waits(now))
 			}
 		}

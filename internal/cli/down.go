@@ -39,8 +39,8 @@ func (p *program) downCommand() *cobra.Command {
 				return err
 			}
 			w := wait{what: "the end of " + c.Name(), limit: time.Duration(limit), stops: true}
-			defer hurry(cmd.Context(), c, nil, seconds)()
-			if err := p.await(cmd.Context(), c, w, c.Down); err != nil {
+			down := func(ctx context.Context) error { return c.Down(ctx, seconds) }
+			if err := p.await(cmd.Context(), c, w, down); err != nil {
 				return err
 			}
 			if before.Away != "" {

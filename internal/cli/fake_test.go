@@ -212,7 +212,7 @@ func (s served) Doctor(_ context.Context, service string, profile bool) (api.Rep
 	return r, nil
 }
 
-func (s served) Down(context.Context) error {
+func (s served) Down(context.Context, *time.Duration) error {
 	s.remember("down")
 	close(s.ended)
 	return nil

@@ -168,7 +168,7 @@ func followToAnEnd(ctx context.Context, project, from string, since time.Time) (
 		}
 	}
 	// What ends is this process: the wait for that is over when the project is.
-	if err := c.Down(ctx); err != nil && ctx.Err() == nil {
+	if err := c.Down(ctx, -1); err != nil && ctx.Err() == nil {
 		return err, true
 	}
 	return ended(status, nil), true

@@ -56,7 +56,7 @@ func (p *program) waitFor(ctx context.Context, names []string, down bool) error 
 			fmt.Fprintf(p.stdout, "%s: %d\n", name, code)
 		}
 		if down && len(left) < len(names) {
-			if err := c.Down(ctx); err != nil {
+			if err := c.Down(ctx, -1); err != nil {
 				return err
 			}
 			break

@@ -193,9 +193,13 @@ func (d *Daemon) Kill(ctx context.Context, name, signal string) error {
 	return kind(d.supervisor.Kill(ctx, name, signal))
 }
 
-// Down begins the end of the project.
-func (d *Daemon) Down(context.Context) error {
+// Down begins the end of the project. What still runs after within is killed.
+func (d *Daemon) Down(_ context.Context, within *time.Duration) error {
 	d.downOnce.Do(func() { close(d.down) })
+	if within != nil { // the drain leaves the workers a part of the time, as in a container
+		time.AfterFunc(*within*6/10, d.hurry)
+		time.AfterFunc(*within, d.supervisor.ForceStop)
+	}
 	return nil
 }
 

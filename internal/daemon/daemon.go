@@ -72,6 +72,8 @@ type Daemon struct {
 	console    *console
 	down       chan struct{} // closed: asked to end
 	downOnce   sync.Once
+	hurried    context.Context // ended: whoever asked for the end wants no longer drain
+	hurry      context.CancelFunc
 
 	mu      sync.Mutex // guards project; held while a change is applied
 	project spec.Project
@@ -145,6 +147,7 @@ func build(o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d := &Daemon{options: o, inside: Inside(), started: time.Now(), project: o.Project, down: make(chan struct{})}
+	d.hurried, d.hurry = context.WithCancel(context.Background())
 	stdout := o.Stdout
 	if stdout != nil {
 		stdout = &oneAtATime{out: stdout} // workers' lines and the access log's
@@ -367,8 +370,9 @@ func (d *Daemon) end(signals <-chan os.Signal) error {
 		over <- d.awaitSecond(signals, done)
 	}()
 	drain, stop := context.WithTimeout(ctx, d.inside.Drain())
+	context.AfterFunc(d.hurried, stop)
 	if err := d.server.Shutdown(drain); err != nil {
-		d.logger.Warn("some requests were cut off", "reason", err)
+		d.console.say("%s", err)
 	}
 	stop()
 	d.supervisor.Shutdown(context.Background())

@@ -374,8 +374,9 @@ func (s *Server) checkQuiet() {
 const farewell = time.Second
 
 // Shutdown stops accepting, gives idle clients a moment to ask once more, answers
-// what is in flight with Connection: close, and lets upgraded and raw connections
-// live until ctx ends; then it cuts what is left and returns ctx's error.
+// what is in flight with Connection: close, closes WebSockets as a worker's drain does,
+// and lets other upgraded and raw connections live until ctx ends; then it cuts what
+// is left and returns a *CutOff.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	end := time.Now().Add(farewell)
@@ -395,6 +396,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.loops.drain()
 	s.checkQuiet()
 	s.mu.Unlock()
+	s.closeWebSockets()
 	var quics sync.WaitGroup
 	quics.Go(func() { s.shutdownQUIC(ctx) })
 	defer s.loops.stop()
@@ -405,9 +407,27 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	left := CutOff{why: ctx.Err()}
+	for _, sv := range s.Stats().Services {
+		left.Requests += max(0, sv.InFlight-sv.Tunnels)
+		left.Upgraded += sv.Tunnels
+	}
 	s.cut()
 	<-s.quiet
-	return ctx.Err()
+	return &left
+}
+
+// CutOff is what a Shutdown did not wait for any longer.
+type CutOff struct {
+	Requests, Upgraded int64
+	why                error
+}
+
+// Unwrap is the end of the context.
+func (c *CutOff) Unwrap() error { return c.why }
+
+func (c *CutOff) Error() string {
+	return fmt.Sprintf("cut off before their end: requests: %d, WebSockets and other upgraded connections: %d", c.Requests, c.Upgraded)
 }
 
 func (s *Server) cut() {

@@ -209,8 +209,9 @@ func (f *frames) begin() {
 	f.have = 0
 }
 
-// closeWebSockets has the WebSockets of workers that drain be closed, one after the
-// other within the time that is given for it: their clients come back to others.
+// closeWebSockets has the WebSockets of workers that drain be closed, of all workers
+// when the server shuts down, one after the other within the time that is given for
+// it: their clients come back to others, or later.
 func (s *Server) closeWebSockets() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -223,7 +224,7 @@ func (c *client) closeWebSocket() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.tunnel
-	if t == nil || t.told || t.frames == nil || !t.endpoint.Draining() {
+	if t == nil || t.told || t.frames == nil || !t.endpoint.Draining() && !c.server.closing.Load() {
 		return
 	}
 	t.told = true

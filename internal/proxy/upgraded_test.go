@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -48,13 +49,18 @@ func TestFramesAreFollowed(t *testing.T) {
 // upgrading is a worker that switches protocols and then does what it is told.
 func upgrading(t *testing.T, protocol string, then func(c net.Conn, br *bufio.Reader)) *house {
 	t.Helper()
-	return open(t, settings(), wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
+	return open(t, settings(), upgrades(t, protocol, then))
+}
+
+func upgrades(t *testing.T, protocol string, then func(c net.Conn, br *bufio.Reader)) *balance.Endpoint {
+	t.Helper()
+	return wire(t, "app.1", func(_ int, c net.Conn, br *bufio.Reader) {
 		if _, err := http.ReadRequest(br); err != nil {
 			return
 		}
 		fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol)
 		then(c, br)
-	}))
+	})
 }
 
 func (h *house) upgrade(protocol string) (net.Conn, *bufio.Reader) {
@@ -116,7 +122,9 @@ func TestAClientThatLeavesIsNotCut(t *testing.T) {
 // An upgraded connection lives until the deadline of the drain, and then hears
 // why it ends.
 func TestTheDrainEndsWebSocketsAtItsDeadline(t *testing.T) {
-	h := upgrading(t, "websocket", func(c net.Conn, br *bufio.Reader) { _, _ = io.Copy(c, br) })
+	patient := settings()
+	patient.WebSockets = 1000 * time.Hour
+	h := open(t, patient, upgrades(t, "websocket", func(c net.Conn, br *bufio.Reader) { _, _ = io.Copy(c, br) }))
 	c, br := h.upgrade("websocket")
 	drain, deadline := context.WithCancel(context.Background())
 	over := make(chan error, 1)
@@ -132,7 +140,7 @@ func TestTheDrainEndsWebSocketsAtItsDeadline(t *testing.T) {
 		t.Errorf("at the deadline the client got %q", rest)
 	}
 	_ = c.Close()
-	if err := <-over; err != context.Canceled {
+	if err, ok := errors.AsType[*CutOff](<-over); !ok || !errors.Is(err, context.Canceled) || err.Requests != 0 || err.Upgraded != 1 {
 		t.Error(err)
 	}
 	if n := h.stats().Cut; n != 1 {

@@ -166,13 +166,18 @@ func (c *Client) Apply(ctx context.Context, project json.RawMessage) (string, er
 	return a.Message, err
 }
 
-// Down ends the project gracefully and returns when its process is gone.
-func (c *Client) Down(ctx context.Context) error {
+// Down ends the project gracefully and returns when its process is gone. After so many
+// seconds what still runs is killed; negative: never before its own time.
+func (c *Client) Down(ctx context.Context, seconds int) error {
 	p, err := c.Project(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.post(ctx, "down", struct{}{}, nil); err != nil {
+	var req api.DownRequest
+	if seconds >= 0 {
+		req.Seconds = &seconds
+	}
+	if err := c.post(ctx, "down", req, nil); err != nil {
 		return err
 	}
 	return c.gone(ctx, p.PID)
