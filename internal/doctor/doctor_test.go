@@ -233,6 +233,19 @@ func TestIllnessesAreFoundWithEvidenceAndRemedy(t *testing.T) {
 	}
 }
 
+// The block was as the program started: the longest iteration since is no evidence of it.
+func TestABlockIsNotContradictedByItsOwnFinding(t *testing.T) {
+	for _, f := range Examine(project(func(_ *Project, s *Service) { s.Workers[0].Blocks = []Block{{Where: "load (app.js:3)"}} })) {
+		if f.Kind == "loop-blocked" {
+			if said := strings.Join(f.Evidence, "; "); strings.Contains(said, "longest") || !strings.Contains(said, "blocked once in load (app.js:3)") {
+				t.Errorf("it says %q", said)
+			}
+			return
+		}
+	}
+	t.Error("no block was found")
+}
+
 func TestTheHeaviestFindingComesFirst(t *testing.T) {
 	found := Examine(project(func(_ *Project, s *Service) {
 		s.Workers[0].Wrapper = "npm start"

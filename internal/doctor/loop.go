@@ -44,7 +44,7 @@ func blocked(p Project, s Service, w Worker) []Finding {
 		f.Weight = 100
 		f.Summary = fmt.Sprintf("the event loop of %s is blocked now, for %s so far", w.Name, duration(stuck))
 	}
-	if longest > 0 {
+	if longest >= limit { // else the block was in an earlier run, or as it started
 		f.Evidence = append(f.Evidence, fmt.Sprintf("the longest iteration took %s", duration(longest)))
 	}
 	if late := largest(now, lateOf); orZero(late) > 0.01 {
