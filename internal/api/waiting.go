@@ -24,12 +24,16 @@ func (p Project) Named(names []string) Project {
 	return out
 }
 
+// listenSoon is how long nobody minds that a program which was started listens on nothing.
+const listenSoon = 3 * time.Second
+
 // Waits says what keeps a worker from being ready, and where to look; "" for one that is.
 func (w Worker) Waits(now time.Time) string {
 	span := ""
 	if w.StartedAt != nil {
 		span = " for " + shortly(now.Sub(*w.StartedAt))
 	}
+	ran := span
 	switch w.State {
 	case "ready":
 		return ""
@@ -40,6 +44,8 @@ func (w Worker) Waits(now time.Time) string {
 		switch {
 		case w.Health == "starting" && (w.Address != "" || len(w.Ports) == 0):
 			return fmt.Sprintf("%s has run%s, and its health check has not passed yet: bulsa inspect %s", w.Name, span, w.Name)
+		case w.Engine == "process" && w.StartedAt != nil && now.Sub(*w.StartedAt) < listenSoon:
+			return fmt.Sprintf("%s starts, and does not listen yet%s", w.Name, strings.TrimPrefix(span, ran))
 		case w.Engine == "process":
 			return fmt.Sprintf("%s has run%s but listens on no port: bulsa logs %s", w.Name, span, w.Name)
 		}

@@ -61,7 +61,7 @@ func (w *wait) look(now time.Time, p api.Project) (line string, over error) {
 	switch {
 	case r.Ready:
 		return "", nil
-	case !w.stops && w.hopeless(p):
+	case !w.stops && (w.hopeless(p) || w.stuck(now, p)):
 		return line, errors.New(line)
 	case limit > 0 && now.Sub(w.moved) >= limit:
 		return line, fmt.Errorf("nothing moved for %s: %s", limit.Round(time.Second), line)
@@ -107,6 +107,25 @@ func (w *wait) hopeless(p api.Project) bool {
 	}
 	return false
 }
+
+// stuck reports a worker that was started since the question and has failed for good,
+// with nothing that moves beside it: it is not started again by itself.
+func (w *wait) stuck(now time.Time, p api.Project) bool {
+	if now.Sub(w.moved) < waitQuiet { // what was asked for may have an answer of its own
+		return false
+	}
+	for _, s := range p.Services {
+		for _, worker := range s.Workers {
+			if s.Ready < s.Desired && gaveIn(worker) && worker.Release == s.Release && worker.StartedAt != nil && worker.StartedAt.After(w.asked) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// gaveIn reports a worker that bulsa does not start again by itself.
+func gaveIn(w api.Worker) bool { return w.State == "failed" && w.Failing }
 
 // await asks for something, and looks now and then until it is done, until there is no
 // sense in waiting any longer, or until the user does not want to. do returns when it is done.
@@ -163,11 +182,14 @@ func (w *wait) left(project string) error {
 func (p *program) gaveUp(ctx context.Context, c *client.Client, w wait, project api.Project, why error) error {
 	project = project.Named(w.names)
 	p.lastWords(ctx, c, project)
-	serve := 0
+	serve, goesOn := 0, "bulsa goes on trying: bulsa events -f -p "
 	for _, s := range project.Services {
 		for _, worker := range s.Workers {
 			if worker.State == "ready" {
 				serve++
+			}
+			if gaveIn(worker) && !w.stops {
+				goesOn = "see bulsa events -p "
 			}
 		}
 	}
@@ -175,7 +197,7 @@ func (p *program) gaveUp(ctx context.Context, c *client.Client, w wait, project 
 	if serve > 0 && !w.stops {
 		text += fmt.Sprintf("; %s meanwhile", serves(serve))
 	}
-	return fmt.Errorf("%s is not done: %s; bulsa goes on trying: bulsa events -f -p %s", w.what, text, c.Name())
+	return fmt.Errorf("%s is not done: %s; %s%s", w.what, text, goesOn, c.Name())
 }
 
 func serves(n int) string {

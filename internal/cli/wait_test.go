@@ -98,6 +98,32 @@ func TestAWaitForAWorkerThatDiesAgainAndAgainEnds(t *testing.T) {
 	}
 }
 
+// A program on a port of its own, of which a second worker is wanted: nothing dies again
+// and again, and nothing will ever change.
+func TestAWaitForAWorkerThatHasFailedForGoodEnds(t *testing.T) {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, c := range []struct {
+		what    string
+		failing bool
+		started time.Duration
+		over    bool
+	}{{"since the question", true, time.Second, true}, {"before it", true, -time.Second, false}, {"not for good", false, time.Second, false}} {
+		w := wait{asked: began, moved: began}
+		p := oneWorker("failed", 0, began.Add(c.started))
+		p.Services[0].Workers[0].Failing = c.failing
+		if _, over := w.look(began.Add(2*time.Second), p); over != nil {
+			t.Errorf("%s: it ends at once: %v", c.what, over)
+		}
+		_, over := w.look(began.Add(8*time.Second), p)
+		if (over != nil) != c.over {
+			t.Errorf("%s: %v", c.what, over)
+		}
+		if c.over && !strings.Contains(over.Error(), "idle.1 is failed: exit 1") {
+			t.Errorf("%s: it ends with %v", c.what, over)
+		}
+	}
+}
+
 func TestAStopIsOverWhenNothingRuns(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	p := oneWorker("draining", 0, began)
