@@ -23,10 +23,8 @@ const (
 // above is what is larger than the limits and waits for its split. The list only
 // shrinks: what fits its limit again must leave it.
 var above = map[string]bool{
-	"proxy":                      true,
-	"proxy/downstream_linux.go":  true,
-	"proxy/exchange.go":          true,
-	"proxy/transaction_linux.go": true,
+	"proxy":                     true,
+	"proxy/downstream_linux.go": true,
 }
 
 // questions are what goes up in a house where commands go down and facts come

@@ -360,7 +360,7 @@ func giveWhatKills(t *testing.T, alike bool, deaths []int) {
 		if !alike {
 			query = n
 		}
-		if status, body := h.get("/crash?n=" + fmt.Sprint(query)); status != 502 || !strings.Contains(body, "others like it have ended with their workers") {
+		if status, body := h.get("/crash?n=" + fmt.Sprint(query)); status != 502 || !strings.Contains(body, "so no other gets it") {
 			t.Errorf("%d %s", status, body)
 		}
 		dead := 0

@@ -217,6 +217,8 @@ func (t *Try) givenUp() Refusal {
 	switch {
 	case !t.begun:
 		return Refusal{Status: unavailable, Reason: t.last, RetryAfter: retryAfter}
+	case t.convicted && t.blamed > 1:
+		return Refusal{Status: badGateway, Reason: t.last + "; it was with two workers when they ended, so no other gets it"}
 	case t.convicted:
 		return Refusal{Status: badGateway, Reason: t.last + "; others like it have ended with their workers, so no other gets it"}
 	}
