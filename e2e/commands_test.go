@@ -163,7 +163,7 @@ services:
 	if out := w.must("logs", "talk.1"); out != "talk.1 | line 1\ntalk.1 | line 2\ntalk.1 | line 3\n" {
 		t.Errorf("logs talk.1 prints\n%s", out)
 	}
-	if out := w.must("logs", "--tail", "1", "talk"); out != "talk.1 | line 3\n" && out != "talk.2 | line 3\n" {
+	if out := w.must("logs", "--tail", "1", "talk"); out != "talk.1 | line 3\ntalk.2 | line 3\n" && out != "talk.2 | line 3\ntalk.1 | line 3\n" {
 		t.Errorf("logs --tail 1 talk prints\n%s", out)
 	}
 	if out := w.must("logs", "--tail", "0"); out != "" {

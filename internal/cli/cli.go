@@ -126,9 +126,7 @@ func (p *program) root() *cobra.Command {
 	}
 	p.addGlobals(root)
 	root.Flags().BoolVarP(&showVersion, "version", "v", false, "show the version of bulsa")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w; see %s --help", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		p.runCommand(), p.upCommand(), p.downCommand(), p.startCommand(), p.stopCommand(),
 		p.restartCommand(), p.killCommand(), p.psCommand(), p.inspectCommand(), p.logsCommand(),

@@ -32,7 +32,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"events --format xml":            `--format: "xml" is none of text, json`,
 		"run":                            `run needs a command, as in bulsa run app.js; see bulsa run --help`,
 		"run -w many app.js":             `--workers: "many" is not a number of workers`,
-		"run --health-retries x app.js":  `invalid argument "x" for "--health-retries" flag`,
+		"run --health-retries x app.js":  `--health-retries: "x" is not a number`,
 		"run --health-retries=-1 app.js": `--health-retries: -1 is less than 0`,
 		"run --health-interval 5 app.js": `--health-interval: `,
 		"run --stop-signal NO app.js":    `--stop-signal: "NO" is not a signal`,

@@ -134,7 +134,9 @@ func (p *program) report(ctx context.Context, name string, o outcome) error {
 func (p *program) printStarted(project api.Project) {
 	for _, s := range project.Services {
 		line := fmt.Sprintf("%s: %d of %d workers ready", s.Name, s.Ready, s.Desired)
-		if len(s.Ports) > 0 {
+		if s.State == "completed" {
+			line = s.Name + ": completed"
+		} else if len(s.Ports) > 0 {
 			line += " on " + strings.Join(s.Ports, ", ")
 		}
 		fmt.Fprintln(p.stdout, line)

@@ -39,7 +39,7 @@ func (p *program) logsCommand() *cobra.Command {
 	}
 	p.addProjectFlags(cmd, "")
 	cmd.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on with new lines until Ctrl-C")
-	cmd.Flags().StringVarP(&o.tail, "tail", "n", o.tail, "the last `N` lines, or all")
+	cmd.Flags().StringVarP(&o.tail, "tail", "n", o.tail, "the last `N` lines of each worker, or all")
 	cmd.Flags().BoolVarP(&o.timestamps, "timestamps", "t", false, "show when each line was written")
 	cmd.Flags().Var(&o.since, "since", "lines from this `TIME` on: 2026-11-30T10:00:00Z, or 10m ago")
 	cmd.Flags().Var(&o.until, "until", "lines up to this `TIME`")

@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"bulsa/internal/api"
 	"bulsa/internal/api/client"
 )
 
@@ -33,6 +35,13 @@ func (p *program) namesCommand(cmd *cobra.Command, verb namesVerb) *cobra.Comman
 			return err
 		}
 		defer c.Close()
+		project, err := c.Project(ctx)
+		if err != nil {
+			return err
+		}
+		if err := saysAll(verb.noun, args, project); err != nil {
+			return err
+		}
 		named := args
 		if len(named) == 0 {
 			named = []string{c.Name()}
@@ -43,7 +52,11 @@ func (p *program) namesCommand(cmd *cobra.Command, verb namesVerb) *cobra.Comman
 			return err
 		}
 		for _, name := range named {
-			if _, err := fmt.Fprintf(p.stdout, "%s: %s\n", name, verb.done); err != nil {
+			done := verb.done
+			if i := slices.IndexFunc(project.Services, func(s api.Service) bool { return s.Name == name }); i >= 0 && !verb.stops && project.Services[i].Desired == 0 && project.Services[i].State != "stopped" {
+				done = "has no workers: bulsa scale " + name + "=1 starts one"
+			}
+			if _, err := fmt.Fprintf(p.stdout, "%s: %s\n", name, done); err != nil {
 				return err
 			}
 		}

@@ -33,6 +33,9 @@ func (p *program) scaleCommand() *cobra.Command {
 }
 
 func (p *program) scale(ctx context.Context, args []string, limit time.Duration) error {
+	if meant := likeScale(args); meant != "" {
+		return usage("%q is not SERVICE=N: %s", strings.Join(args, " "), meant)
+	}
 	scales, names := make([]api.Scale, 0, len(args)), make([]string, 0, len(args))
 	for _, arg := range args {
 		one, err := parseScale(arg)

@@ -101,6 +101,10 @@ func (s *source) keyProblem(parent, key string) *spec.Problem {
 		if old := s.firstVersion(); old != nil {
 			return old
 		}
+		ofService := schemaKeys("services.any")
+		if near := spec.Nearest(key, ofService); near != "" && spec.Nearest(key, schemaKeys("")) == "" {
+			p.Fix = fmt.Sprintf("did you mean %q, below a service?", near)
+		}
 	}
 	if before, _, found := strings.Cut(parent, "."); found && before == "services" && strings.Count(parent, ".") == 1 {
 		p.Fix = serviceSuggestion(key, schemaKeys(parent))

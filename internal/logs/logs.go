@@ -181,7 +181,7 @@ func (s *Store) Last(worker string) string {
 	return k.last()
 }
 
-// Tail returns the last n lines of the named workers (all when none is named), in
+// Tail returns the last n lines of each of the named workers (all when none is named), in
 // order of time; all lines when n is negative. A name is a worker (app.1) or a
 // service (app: all its workers). It holds them all: Stream is for those who want many.
 func (s *Store) Tail(n int, workers ...string) ([]Line, error) {

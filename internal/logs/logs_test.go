@@ -272,16 +272,19 @@ func TestHalfLineOfACrashDoesNotSpoilTheNext(t *testing.T) {
 	equal(t, "after", r.texts(t, -1), []string{"whole", "next"})
 }
 
-func TestTailMergesWorkersInOrderOfTime(t *testing.T) {
+func TestTailIsOfEachWorkerInOrderOfTime(t *testing.T) {
 	r := open(t)
 	for i := range 5 {
 		r.prints("app.1", Stdout, fmt.Sprintf("a%d\n", i))
 		r.prints("app.2", Stdout, fmt.Sprintf("b%d\n", i))
 		r.prints("db.1", Stdout, fmt.Sprintf("d%d\n", i))
 	}
-	equal(t, "all", r.texts(t, 4), []string{"d3", "a4", "b4", "d4"})
-	equal(t, "a service", r.texts(t, 3, "app"), []string{"b3", "a4", "b4"})
-	equal(t, "workers", r.texts(t, 3, "app.1", "db.1"), []string{"d3", "a4", "d4"})
+	r.prints("app.1", Stdout, "a5\n") // of a worker that says more than others
+	r.prints("app.1", Stdout, "a6\n")
+	equal(t, "of each", r.texts(t, 2), []string{"b3", "d3", "b4", "d4", "a5", "a6"})
+	equal(t, "a service", r.texts(t, 1, "app"), []string{"b4", "a6"})
+	equal(t, "workers", r.texts(t, 1, "app.1", "db.1"), []string{"d4", "a6"})
+	equal(t, "more than there are", r.texts(t, 9, "db"), []string{"d0", "d1", "d2", "d3", "d4"})
 	equal(t, "none", r.texts(t, 0), []string{})
 	equal(t, "an unknown one", r.texts(t, 3, "nobody"), []string{})
 }

@@ -24,27 +24,25 @@ const (
 // worker when it needs one, so that its size is that of the blocks, not of the files.
 type past struct {
 	sources []*source // those that have a next line
-	skip    int       // lines that are older than the wanted ones
 	latest  map[string]time.Time
 }
 
-// openPast is at the last n lines of the workers, at all of them when n is negative.
+// openPast is at the last n lines of each of the workers, at all of them when n is
+// negative. docker compose logs counts by the container, too: a busy worker hides no other.
 func openPast(files map[string]*rotation, names []string, n int) (*past, error) {
 	p := &past{latest: map[string]time.Time{}}
-	total := 0
 	for _, worker := range names {
 		s := &source{worker: worker, files: files[worker]}
 		lines, err := s.begin(n)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the log of %s: %w", worker, err)
 		}
-		total += lines
+		if n >= 0 {
+			s.skip = max(lines-n, 0)
+		}
 		if lines > 0 {
 			p.sources = append(p.sources, s)
 		}
-	}
-	if n >= 0 {
-		p.skip = max(total-n, 0)
 	}
 	for _, s := range p.sources {
 		s.block = min(max(blocks/len(p.sources), smallestBlock), largestBlock)
@@ -70,28 +68,33 @@ func (p *past) next() (Line, bool) {
 		}
 		s := p.sources[oldest]
 		line := s.line
-		if line.At.After(p.latest[line.Worker]) {
-			p.latest[line.Worker] = line.At
-		}
+		p.taken(line)
 		if !p.advance(s) {
 			p.sources = append(p.sources[:oldest], p.sources[oldest+1:]...)
 		}
-		if p.skip == 0 {
-			return line, true
-		}
-		p.skip--
+		return line, true
 	}
 	return Line{}, false
 }
 
-// advance reads the next line of a source; what is no line counts as one that was skipped.
+// taken notes how far a worker's lines were read.
+func (p *past) taken(line Line) {
+	if line.At.After(p.latest[line.Worker]) {
+		p.latest[line.Worker] = line.At
+	}
+}
+
+// advance reads the next wanted line of a source; what is no line counts as one that was skipped.
 func (p *past) advance(s *source) bool {
 	for {
 		ok, more := s.next()
-		if ok || !more {
+		if !more || ok && s.skip == 0 {
 			return ok
 		}
-		p.skip = max(p.skip-1, 0)
+		if ok {
+			p.taken(s.line)
+		}
+		s.skip = max(s.skip-1, 0)
 	}
 }
 
@@ -115,6 +118,7 @@ func (p *past) send(ctx context.Context, out chan<- Line) bool {
 type source struct {
 	worker string
 	files  *rotation
+	skip   int    // lines that are older than the wanted ones
 	spans  []span // yet to be read, oldest first
 	block  int
 	buf    []byte // read, and not yet cut into lines

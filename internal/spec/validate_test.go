@@ -132,7 +132,7 @@ func TestAProblemIsAlwaysOneLine(t *testing.T) {
 
 func TestNearestFindsSlipsOnly(t *testing.T) {
 	known := []string{"replicas", "restart_policy", "resources"}
-	for word, want := range map[string]string{"replica": "replicas", "Replicas": "replicas", "restart-policy": "restart_policy", "volumes": "", "": ""} {
+	for word, want := range map[string]string{"replica": "replicas", "Replicas": "replicas", "restart-policy": "restart_policy", "volumes": "", "": "", "repilcas": "replicas"} {
 		if got := Nearest(word, known); got != want {
 			t.Errorf("%q: got %q, want %q", word, got, want)
 		}

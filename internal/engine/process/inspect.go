@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"bulsa/internal/engine"
 	"bulsa/internal/node"
@@ -85,8 +86,10 @@ func (r *run) closeLate(late func(context.Context)) {
 func (r *run) inspectable() (pid int, err error) {
 	channel := r.speaker()
 	switch {
-	case channel == nil && r.joins() && r.plan.command.Kind != node.KindOther:
+	case channel == nil && r.joins() && r.plan.command.Kind == node.KindNode:
 		return 0, errors.New("it has not started its Node program yet")
+	case channel == nil && r.joins() && r.plan.command.Kind == node.KindWrapper:
+		return 0, fmt.Errorf("%s has started no Node program yet that runs as a worker of bulsa's cluster, or is to start none (see x-bulsa.node)", filepath.Base(r.plan.command.Args[0]))
 	case channel == nil:
 		return 0, errors.New("it is no Node program that runs as a worker of bulsa's cluster (see x-bulsa.node)")
 	case channel.PID() == 0:
