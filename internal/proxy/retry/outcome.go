@@ -110,6 +110,9 @@ func (t *Try) Failed(now time.Time, o Outcome) Decision {
 	if o.Reuse != nil && o.Ending <= Died {
 		o.Reuse.spoil(now)
 	}
+	if hung := t.ep.Blocked(now).Truncate(time.Second); o.Ending == Died && t.ep.Silent() && hung > 0 {
+		o.Reason = fmt.Sprintf("ended before it answered: its event loop had not turned for %v (the limit is x-bulsa.event_loop.unhealthy_after)", hung)
+	}
 	t.count(now, o)
 	may := t.mayRepeat(now, o)
 	// A connection that was idle may be closed by the worker at the same moment: that

@@ -354,3 +354,21 @@ func TestWhatTheEndOfAConnectionMeans(t *testing.T) {
 		}
 	}
 }
+
+func TestAWorkerThatHungIsSaidToHaveHung(t *testing.T) {
+	for _, c := range []struct {
+		loop balance.Loop
+		want string
+	}{
+		{balance.Loop{Since: start.Add(-5200 * time.Millisecond), Silent: true}, "ended before it answered: its event loop had not turned for 5s (the limit is x-bulsa.event_loop.unhealthy_after)"},
+		{balance.Loop{Since: start.Add(-5200 * time.Millisecond)}, "died"},
+		{balance.Loop{}, "died"},
+	} {
+		w := newWorld(t, Limits{}, 1)
+		try := w.begin("POST /hang")
+		w.ask(try).SetLoop(c.loop)
+		if d := try.Failed(w.now, died); d.Kind != Refuse || !strings.Contains(d.Refusal.Reason, c.want) {
+			t.Errorf("%+v: %+v, want %q", c.loop, d, c.want)
+		}
+	}
+}
