@@ -77,3 +77,35 @@ func TestDownEndsWithinItsTimeout(t *testing.T) {
 		t.Error(said)
 	}
 }
+
+// A request waits for no worker where a person wants none, also one that waits already.
+func TestAStoppedServiceAnswersAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	address := "127.0.0.1:" + freePort(t)
+	w.write("app.js", "require('http').createServer((q, r) => r.end('ok')).listen(3000)")
+	w.write("compose.yaml", fmt.Sprintf("name: shop\nservices:\n  app:\n    command: node app.js\n    ports: [\"%s:3000\"]\n    x-bulsa: {hold: 10m}\n", address))
+	server := w.ready("up", "--admin", "off")
+	for _, c := range []struct{ args, says string }{
+		{"stop", "app is stopped (GET /)"},
+		{"scale", "app is scaled to 0 (GET /)"},
+	} {
+		if c.args == "stop" {
+			w.must("stop", "-p", "shop", "app")
+		} else {
+			w.must("scale", "-p", "shop", "app=0")
+		}
+		if status, _ := get(t, "http://"+address+"/"); status != 503 {
+			t.Errorf("%s: answered %d", c.args, status)
+		}
+		server.says(c.says)
+		if c.args == "stop" {
+			w.must("start", "-p", "shop", "app")
+		} else {
+			w.must("scale", "-p", "shop", "app=1")
+		}
+		if status, body := get(t, "http://"+address+"/"); status != 200 || body != "ok" {
+			t.Errorf("after %s: %d %q", c.args, status, body)
+		}
+	}
+}

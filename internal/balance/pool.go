@@ -22,6 +22,7 @@ type Pool struct {
 	policy policy
 	now    atomic.Pointer[snapshot]
 	bell   atomic.Pointer[chan<- struct{}] // who waits for the next Pick
+	rests  atomic.Pointer[string]
 	missed misses
 	_      [64]byte // turn is written by every Pick, the rest is only read
 	turn   atomic.Uint64
@@ -90,6 +91,24 @@ func newSnapshot(endpoints []*Endpoint) *snapshot {
 
 // Endpoints is the published list; nobody changes it.
 func (p *Pool) Endpoints() []*Endpoint { return p.now.Load().endpoints }
+
+// Rest says why nobody will come to an empty pool, so that nobody waits for that;
+// "": somebody may. It is a Publish, and counts as its writer.
+func (p *Pool) Rest(why string) {
+	if before := p.rests.Load(); before == nil && why == "" || before != nil && why == *before {
+		return
+	}
+	p.rests.Store(&why)
+	p.Publish(p.Endpoints())
+}
+
+// Rests is why an endpoint is not worth waiting for; "" where there is one, or may be.
+func (p *Pool) Rests() string {
+	if why := p.rests.Load(); why != nil && len(p.Endpoints()) == 0 {
+		return *why
+	}
+	return ""
+}
 
 // Changed is closed at the next Publish. To wait for an endpoint without
 // missing one, take the channel first, then Pick, then wait.

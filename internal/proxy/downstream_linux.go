@@ -272,7 +272,7 @@ func (g *downstream) undecided() bool {
 // mustWait has a new client wait for the first worker.
 func (l *loop) mustWait(g *downstream, route *target) bool {
 	changed := route.Pool.Changed()
-	if g.held || len(route.Pool.Endpoints()) > 0 {
+	if g.held || len(route.Pool.Endpoints()) > 0 || route.Pool.Rests() != "" {
 		l.standUp(g)
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"bulsa/internal/balance"
 	"bulsa/internal/engine"
@@ -106,6 +107,42 @@ func (s *sharedPool) publish() {
 // olderFirst sorts services by name, the one that was removed before its successor.
 func olderFirst(a, b *service) int {
 	return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.serial, b.serial))
+}
+
+// rest tells the pools that a service owns why nobody will come to them, if nobody will.
+func (p *Pools) rest(owner *service, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, s := range p.all {
+		if key.owner == owner.name {
+			s.pool.Rest(why)
+		}
+	}
+}
+
+// rests says why no worker will come before somebody asks for one; "" when one may:
+// of the service, or of one that has joined its pool.
+func (s *service) rests() string {
+	why := ""
+	switch {
+	case s.stopped:
+		why = s.name + " is stopped"
+	case s.desired(time.Time{}).Replicas == 0:
+		why = s.name + " is scaled to 0"
+	default:
+		return ""
+	}
+	current := false // else it was removed, and its pools are a successor's
+	for _, other := range s.supervisor.all() {
+		current = current || other == s
+		if other != s && other.status.Load().Service.Owner() == s.name {
+			return ""
+		}
+	}
+	if !current {
+		return ""
+	}
+	return why
 }
 
 // of are the pools that a service's endpoints are in.

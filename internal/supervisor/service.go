@@ -120,6 +120,7 @@ func (s *service) run() {
 	for {
 		s.reconcile(time.Now())
 		s.publishPools()
+		s.supervisor.pools.rest(s, s.rests())
 		s.publishStatus()
 		if s.overlooked() {
 			continue

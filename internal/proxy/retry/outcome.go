@@ -234,8 +234,10 @@ func (t *Try) unserved() Refusal {
 	if t.spurned || t.rank == convict {
 		return Refusal{Status: badGateway, Reason: "requests like it end workers, and none can be spared for it" + t.about()}
 	}
-	reason := "no worker is ready"
+	reason, rests := "no worker is ready", false
 	switch {
+	case t.route.Pool.Rests() != "":
+		reason, rests = t.route.Pool.Rests(), true
 	case len(t.route.Pool.Endpoints()) == 0:
 	case t.attempts == 0:
 		reason = "all workers are busy: each has as many requests as it may"
@@ -244,7 +246,7 @@ func (t *Try) unserved() Refusal {
 	}
 	if t.overflow {
 		reason += fmt.Sprintf(", and %d wait already", t.route.Queue)
-	} else if waited := t.waits(); waited > 0 {
+	} else if waited := t.waits(); waited > 0 && !rests {
 		reason += fmt.Sprintf("; waited %v", waited)
 	}
 	if t.attempts == 0 {

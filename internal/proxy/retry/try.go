@@ -152,7 +152,7 @@ func (t *Try) Next(now time.Time) Decision {
 	switch {
 	case ep != nil:
 		return t.ask(now, ep)
-	case t.overflow || t.spurned || !now.Before(t.until):
+	case t.overflow || t.spurned || !now.Before(t.until) || t.route.Pool.Rests() != "":
 		return Decision{Kind: Refuse, Refusal: t.GiveUp()}
 	}
 	t.waiting = true
