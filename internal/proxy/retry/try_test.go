@@ -138,6 +138,40 @@ func TestAConnectionThatEndedIsNoWorkerThatDied(t *testing.T) {
 	}
 }
 
+// Nobody can tell whether a server of somebody else was killed: each is asked once, and
+// once more where its connection was an old one; a POST never goes to a second.
+func TestServersWhoseDeathNobodyCanTellAreAskedOnceEach(t *testing.T) {
+	w := newWorld(t, Limits{Hold: time.Second}, 3)
+	doubtful := closed
+	doubtful.Doubt = true
+	used := doubtful
+	used.Reused = true
+	a, asked := w.begin("GET /"), map[*balance.Endpoint]bool{}
+	for n := range 3 {
+		asked[w.ask(a)] = true
+		if n == 0 {
+			if d := a.Failed(w.now, used); d.Kind != AskAgain {
+				t.Fatalf("over an old connection: %v, want the same server again", d.Kind)
+			}
+		}
+		want := Look
+		if n == 2 {
+			want = Refuse
+		}
+		if d := a.Failed(w.now, doubtful); d.Kind != want {
+			t.Fatalf("after %d servers: %v, want %v", n+1, d.Kind, want)
+		}
+	}
+	if len(asked) != 3 {
+		t.Errorf("%d servers were asked, want 3", len(asked))
+	}
+	b := w.begin("POST /")
+	w.ask(b)
+	if d := b.Failed(w.now, doubtful); d.Kind != Refuse || d.Refusal.Status != 502 {
+		t.Errorf("a POST: %+v, want 502", d)
+	}
+}
+
 func TestADeadWorkerIsNotAskedOverANewConnection(t *testing.T) {
 	w := newWorld(t, Limits{Hold: time.Second}, 2)
 	for _, o := range []Outcome{{Ending: Died, Reused: true, Dead: true}, {Ending: Unbegun, Reused: true, Dead: true}} {
