@@ -59,22 +59,22 @@ func openPast(files map[string]*rotation, names []string, n int) (*past, error) 
 
 // next is the oldest line that was not taken yet; false at the end.
 func (p *past) next() (Line, bool) {
-	for len(p.sources) > 0 {
-		oldest := 0
-		for i, s := range p.sources {
-			if s.line.At.Before(p.sources[oldest].line.At) {
-				oldest = i
-			}
-		}
-		s := p.sources[oldest]
-		line := s.line
-		p.taken(line)
-		if !p.advance(s) {
-			p.sources = append(p.sources[:oldest], p.sources[oldest+1:]...)
-		}
-		return line, true
+	if len(p.sources) == 0 {
+		return Line{}, false
 	}
-	return Line{}, false
+	oldest := 0
+	for i, s := range p.sources {
+		if s.line.At.Before(p.sources[oldest].line.At) {
+			oldest = i
+		}
+	}
+	s := p.sources[oldest]
+	line := s.line
+	p.taken(line)
+	if !p.advance(s) {
+		p.sources = append(p.sources[:oldest], p.sources[oldest+1:]...)
+	}
+	return line, true
 }
 
 // taken notes how far a worker's lines were read.

@@ -12,8 +12,8 @@ import (
 
 // What linux/inet_diag.h, linux/sock_diag.h and net/tcp_states.h say.
 const (
-	groups    = 1<<(1-1) | 1<<(3-1) // SKNLGRP_INET_TCP_DESTROY, SKNLGRP_INET6_TCP_DESTROY
-	listening = 10                  // TCP_LISTEN
+	groups    = 1<<0 | 1<<2 // bit n-1 of SKNLGRP_INET_TCP_DESTROY (1), SKNLGRP_INET6_TCP_DESTROY (3)
+	listening = 10          // TCP_LISTEN
 
 	requestSize = 56 // struct inet_diag_req_v2
 	answerSize  = 72 // struct inet_diag_msg

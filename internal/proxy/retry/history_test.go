@@ -26,10 +26,9 @@ type traveller struct {
 	line   string
 	try    *Try
 	wait   Decision // what it waits for, if it does
-	queued bool
-	begun  int // how often a worker has begun it
-	closed int // how often a living worker has closed on it
-	killed int // workers
+	begun  int      // how often a worker has begun it
+	closed int      // how often a living worker has closed on it
+	killed int      // workers
 	done   bool
 	saw    Refusal // if it was refused
 }
